@@ -1,0 +1,23 @@
+"""What an API key may do."""
+
+from typing import Final
+
+REPAIRS_WRITE: Final = "repairs:write"
+REPAIRS_READ: Final = "repairs:read"
+CUSTOMERS_WRITE: Final = "customers:write"
+HISTORY_READ: Final = "history:read"
+
+SCOPES: Final = (REPAIRS_WRITE, REPAIRS_READ, CUSTOMERS_WRITE, HISTORY_READ)
+
+
+def parse_scopes(text: str) -> frozenset[str]:
+    """Return the scopes of a comma-separated list.
+
+    Raises ValueError naming the unknown ones, or when there is none at all.
+    """
+    wanted = frozenset(part.strip() for part in text.split(",") if part.strip())
+    unknown = wanted - set(SCOPES)
+    if unknown or not wanted:
+        what = f"unknown scope {', '.join(sorted(unknown))}" if unknown else "no scope given"
+        raise ValueError(f"{what}; choose from {', '.join(SCOPES)}")
+    return wanted

@@ -1,0 +1,133 @@
+"""What an event is: one numbered fact of a customer's list, as a CloudEvent in JSON.
+
+The data carries the customer, the revision, the id of the event before it in that list, and the
+whole state after the change. Within major version 1 only optional fields are added; readers
+ignore what they do not know. Nothing here does I/O.
+"""
+
+import re
+from typing import Final
+
+import msgspec
+
+from repair_events.repair import Customer, Repair
+
+TYPE_PREFIX: Final = "com.rswindrepair."
+MAJOR: Final = 1
+
+RECORDED: Final = "recorded"
+REQUESTED: Final = "requested"
+STATUS_CHANGED: Final = "status-changed"
+CORRECTED: Final = "corrected"
+REMOVED: Final = "removed"
+RESTORED: Final = "restored"
+PROFILE_CHANGED: Final = "profile-changed"
+
+REPAIR_FACTS: Final = (RECORDED, REQUESTED, STATUS_CHANGED, CORRECTED, REMOVED, RESTORED)
+FACTS: Final = (*REPAIR_FACTS, PROFILE_CHANGED)
+
+_TYPE: Final = re.compile(
+    r"com\.rswindrepair\.(?:repair|customer)\.(?P<fact>[a-z][a-z-]*)\.v(?P<major>[1-9][0-9]*)"
+)
+
+
+class BadEventError(ValueError):
+    """The bytes are no event of ours; the message says why, in one line."""
+
+
+class EventData(msgspec.Struct, kw_only=True, frozen=True, gc=False):
+    """What happened: exactly one of `repair` and `customer` is set.
+
+    `previous` is the id of event `revision - 1` of the same customer, null for revision 1.
+    `occurred_at` is the publisher's word, `actor` is `internal:<client>` or `customer:<user>`.
+    """
+
+    customer_id: int
+    revision: int
+    previous: str | None
+    occurred_at: str
+    actor: str
+    reason: str | None = None
+    repair: Repair | None = None
+    customer: Customer | None = None
+
+
+class Event(msgspec.Struct, kw_only=True, frozen=True, gc=False, omit_defaults=True):
+    """The CloudEvents 1.0 envelope, structured JSON mode; `time` is when it was accepted.
+
+    An absent `traceparent` is left out of the JSON; the two constants are always written, which
+    is why they come from factories: `omit_defaults` leaves out plain defaults only.
+    """
+
+    id: str
+    source: str
+    type: str
+    subject: str
+    time: str
+    data: EventData
+    specversion: str = msgspec.field(default_factory=lambda: "1.0")
+    datacontenttype: str = msgspec.field(default_factory=lambda: "application/json")
+    traceparent: str | None = None
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Event)
+
+
+def event_type(fact: str) -> str:
+    """Return the CloudEvents type of a fact, such as `com.rswindrepair.repair.recorded.v1`."""
+    noun = "customer" if fact == PROFILE_CHANGED else "repair"
+    return f"{TYPE_PREFIX}{noun}.{fact}.v{MAJOR}"
+
+
+#: The facts we know, by their whole type: the quick way through `fact_of`.
+_KNOWN_TYPES: Final = {event_type(fact): (fact, MAJOR) for fact in FACTS}
+
+
+def fact_of(type_: str) -> tuple[str, int]:
+    """Return the fact and the major version of an event's type.
+
+    Raises BadEventError when the type is not one of ours at all.
+    """
+    known = _KNOWN_TYPES.get(type_)
+    if known is not None:
+        return known
+    match = _TYPE.fullmatch(type_)
+    if match is None:
+        raise BadEventError(f"type {type_[:100]!r} is none of ours")
+    return match["fact"], int(match["major"])
+
+
+def major_of(type_: str) -> int:
+    """Return the major version of an event's type; raises BadEventError for a foreign type."""
+    return fact_of(type_)[1]
+
+
+def encode(event: Event) -> bytes:
+    """Return the event as UTF-8 JSON, the bytes that are stored and sent."""
+    return _encoder.encode(event)
+
+
+def decode(payload: bytes) -> Event:
+    """Return the event of these bytes; fields that we do not know are ignored.
+
+    Raises BadEventError when they are no JSON, lack a field, or contradict themselves. It judges
+    the shape alone: whether the revision fits is the reader's business.
+    """
+    try:
+        event = _decoder.decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadEventError(str(error)) from error
+    data = event.data
+    if event.specversion != "1.0":
+        raise BadEventError(f"specversion is {event.specversion[:20]!r}, not '1.0'")
+    if data.customer_id < 1 or data.revision < 1:
+        raise BadEventError("customer_id and revision must be positive")
+    if (data.previous is None) != (data.revision == 1):
+        raise BadEventError("previous must be null for revision 1, and only for it")
+    subject = data.repair if data.repair is not None else data.customer
+    if subject is None or (data.repair is not None and data.customer is not None):
+        raise BadEventError("data must hold either a repair or a customer")
+    if subject.customer_id != data.customer_id:
+        raise BadEventError("the state belongs to another customer than the event")
+    return event

@@ -1,0 +1,8 @@
+"""New identifiers: UUIDv7, so that what is made together lies together on disk."""
+
+import uuid_utils
+
+
+def new_id() -> str:
+    """Return a new UUIDv7 as text (RFC 9562, section 5.7)."""
+    return str(uuid_utils.uuid7())

@@ -1,0 +1,62 @@
+"""In which month a repair counts: its date, on the wall calendar of the portal's time zone."""
+
+from datetime import datetime
+from typing import Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+#: Rises when the rule below changes, so that every customer is counted again.
+RULE_VERSION: Final = 1
+
+#: Dates repeat a lot within a fleet; the cache is emptied when full, which costs nothing.
+_CACHE_SIZE: Final = 100_000
+
+
+class UnknownTimeZoneError(ValueError):
+    """The name is not one of the IANA time zone database."""
+
+
+def time_zone(name: str) -> ZoneInfo:
+    """Return the time zone of an IANA name such as `America/Chicago`.
+
+    Raises UnknownTimeZoneError otherwise.
+    """
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise UnknownTimeZoneError(
+            f"{name!r} is no IANA time zone name; an example is America/Chicago."
+        ) from error
+
+
+def fold_version(name: str) -> str:
+    """Name the rule that a customer was counted by; another name means: count again."""
+    return f"{RULE_VERSION}:{name}"
+
+
+class Months:
+    """Months in one time zone, remembered by the text of the date."""
+
+    def __init__(self, time_zone_name: str) -> None:
+        self._zone = time_zone(time_zone_name)
+        self._seen: dict[str, str] = {}
+
+    def month_of(self, moment: str | datetime) -> str:
+        """Return `YYYY-MM` of a moment (RFC 3339 text with an offset, or an aware datetime).
+
+        Raises ValueError when the text is no such moment or has no offset.
+        """
+        if isinstance(moment, datetime):
+            return self._month(moment)
+        month = self._seen.get(moment)
+        if month is None:
+            month = self._month(datetime.fromisoformat(moment))
+            if len(self._seen) >= _CACHE_SIZE:
+                self._seen.clear()
+            self._seen[moment] = month
+        return month
+
+    def _month(self, moment: datetime) -> str:
+        if moment.tzinfo is None:
+            raise ValueError(f"{moment.isoformat()} has no offset from UTC.")
+        local = moment.astimezone(self._zone)
+        return f"{local.year:04d}-{local.month:02d}"

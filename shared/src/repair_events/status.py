@@ -1,0 +1,37 @@
+"""The six statuses of a repair, in the order of work, and the moves between them."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+REQUESTED: Final = "REQUESTED"
+PENDING: Final = "PENDING"
+APPROVED: Final = "APPROVED"
+IN_PROGRESS: Final = "IN_PROGRESS"
+COMPLETED: Final = "COMPLETED"
+DENIED: Final = "DENIED"
+
+#: The words and the order of the portal's document; every status list is in this order.
+STATUSES: Final = (REQUESTED, PENDING, APPROVED, IN_PROGRESS, COMPLETED, DENIED)
+
+#: Where a repair may go from each status. COMPLETED is final.
+MOVES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
+    {
+        REQUESTED: frozenset({PENDING, APPROVED, IN_PROGRESS, COMPLETED, DENIED}),
+        PENDING: frozenset({APPROVED, IN_PROGRESS, COMPLETED, DENIED}),
+        APPROVED: frozenset({PENDING, IN_PROGRESS, COMPLETED, DENIED}),
+        IN_PROGRESS: frozenset({APPROVED, COMPLETED}),
+        DENIED: frozenset({PENDING, APPROVED}),
+        COMPLETED: frozenset(),
+    }
+)
+
+#: What a customer may make of a repair that is PENDING, and of no other.
+CUSTOMER_DECISIONS: Final = frozenset({APPROVED, DENIED})
+
+_KNOWN: Final = frozenset(STATUSES)
+
+
+def is_status(text: str) -> bool:
+    """Say whether `text` is one of the six statuses, to the letter."""
+    return text in _KNOWN
