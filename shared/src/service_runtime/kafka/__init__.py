@@ -1,0 +1,53 @@
+"""The one door to Kafka: bytes in and out, never what they mean.
+
+`consumer` builds a consumer with the settings that were measured to be right.
+`producer` sends records grouped by partition and says, per partition, how many Kafka has taken.
+`topics` creates a topic or says what is wrong with the one that is there, and knows a topic's id.
+`errors` names what can go wrong. Nothing else in the system imports the driver.
+"""
+
+from service_runtime.kafka.consumer import (
+    Consumer,
+    ConsumerRecord,
+    RebalanceListener,
+    TopicPartition,
+    create_consumer,
+    is_waiting_to_rejoin,
+)
+from service_runtime.kafka.errors import (
+    CommitFailedError,
+    KafkaError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+    is_infrastructure,
+    is_too_large,
+)
+from service_runtime.kafka.producer import BatchProducer, Record, Sent
+from service_runtime.kafka.topics import (
+    TopicFacts,
+    TopicMismatchError,
+    Topics,
+    TopicSettings,
+)
+
+__all__ = [
+    "BatchProducer",
+    "CommitFailedError",
+    "Consumer",
+    "ConsumerRecord",
+    "KafkaError",
+    "NoOffsetForPartitionError",
+    "OffsetOutOfRangeError",
+    "RebalanceListener",
+    "Record",
+    "Sent",
+    "TopicFacts",
+    "TopicMismatchError",
+    "TopicPartition",
+    "TopicSettings",
+    "Topics",
+    "create_consumer",
+    "is_infrastructure",
+    "is_too_large",
+    "is_waiting_to_rejoin",
+]

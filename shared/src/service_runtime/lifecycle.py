@@ -1,0 +1,117 @@
+"""Start and stop of a process: one event loop, two signals, thirty seconds to leave."""
+
+import asyncio
+import gc
+import signal
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager, nullcontext
+from typing import Any, Final
+
+import uvicorn
+import uvloop
+from starlette.types import ASGIApp
+
+from service_runtime.logs import get
+from service_runtime.ops import Health
+
+GRACE_SECONDS: Final = 30
+#: Longer than any client of ours keeps an idle connection, so that the client closes first.
+_KEEP_ALIVE_SECONDS: Final = 75
+_BACKLOG: Final = 2_048
+
+
+def run(main: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
+    """Run `main(stop)` on uvloop until it returns; SIGTERM and SIGINT set `stop`."""
+
+    async def supervised() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        await main(stop)
+
+    uvloop.run(supervised())
+
+
+@asynccontextmanager
+async def background(*jobs: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run jobs beside the block; they are cancelled at its end.
+
+    A job that fails ends the block with its exception: a process with a dead part must not go on.
+    """
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(job) for job in jobs]
+        yield
+        for task in tasks:
+            task.cancel()
+
+
+def listen(host: str, port: int, fd: int | None) -> socket.socket:
+    """Return a listening TCP socket: an inherited one when `fd` is given, else a new one.
+
+    Raises OSError when the address is taken.
+    """
+    if fd is not None:
+        return socket.socket(fileno=fd)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((host, port))
+    listener.listen(_BACKLOG)
+    return listener
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn without its signal handlers: `run` above has the process's own."""
+
+    def capture_signals(self) -> Any:
+        return nullcontext()
+
+
+async def serve_http(
+    app: ASGIApp,
+    listener: socket.socket,
+    *,
+    stop: asyncio.Event,
+    health: Health,
+    before_stop: Callable[[], Awaitable[None]] | None = None,
+) -> None:
+    """Serve `app` until `stop` is set, then let requests under way finish.
+
+    `before_stop` is where open streams are told to end: they would hold the server otherwise.
+    """
+    server = _Server(
+        uvicorn.Config(
+            app,
+            http="httptools",
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=GRACE_SECONDS - 5,
+        )
+    )
+
+    async def watch() -> None:
+        await stop.wait()
+        health.stopping = True
+        if before_stop is not None:
+            await before_stop()
+        server.should_exit = True
+
+    watcher = asyncio.create_task(watch())
+    address = listener.getsockname()
+    get().info("listening", host=address[0], port=address[1])
+    # What exists now stays for ever: collecting it again and again only costs latency.
+    gc.collect()
+    gc.freeze()
+    try:
+        await server.serve(sockets=[listener])
+        if not server.started:
+            raise RuntimeError("the HTTP server did not start")
+    finally:
+        watcher.cancel()

@@ -1,0 +1,27 @@
+"""Names of the metrics that more than one process has, and the registry they live in.
+
+Names follow OpenTelemetry's semantic conventions in Prometheus's spelling. What only one process
+measures is defined beside the code that measures it, on the same registry.
+"""
+
+from prometheus_client import CollectorRegistry, Gauge, Histogram
+from prometheus_client.process_collector import ProcessCollector
+
+REGISTRY = CollectorRegistry()
+ProcessCollector(registry=REGISTRY)
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+HTTP_DURATION = Histogram(
+    "http_server_request_duration_seconds",
+    "How long a request took, from its first byte to the last of the answer.",
+    ["http_request_method", "http_route", "http_response_status_code"],
+    buckets=SECONDS,
+    registry=REGISTRY,
+)
+BUILD_INFO = Gauge(
+    "repair_build_info",
+    "Always 1; the labels say which.",
+    ["service", "version"],
+    registry=REGISTRY,
+)

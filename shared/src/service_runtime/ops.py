@@ -1,0 +1,129 @@
+"""The operators' port of a process: /livez, /readyz and /metrics, behind no customer's reach.
+
+/livez: the event loop answers, and every named heart has beaten lately. /readyz: the process can
+do its work now; `?verbose` lists the parts. A bare asyncio server, so that it answers while the
+process's own server is closed.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import Self
+
+from prometheus_client import generate_latest
+
+from service_runtime.clock import Clock, SystemClock
+from service_runtime.metrics import REGISTRY
+
+Check = Callable[[], Awaitable[None]]
+
+_MAX_REQUEST = 8_192
+_TIMEOUT = 5.0
+HEART_STOPPED_AFTER_SECONDS = 30.0
+
+
+class Health:
+    """What a process knows about itself: its checks, its hearts, and whether it is stopping."""
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
+        self._checks: dict[str, Check] = {}
+        self._beats: dict[str, float] = {}
+        self.stopping = False
+
+    def register(self, name: str, check: Check) -> None:
+        """Add a check; it raises, with a sentence, while its part cannot work."""
+        self._checks[name] = check
+
+    def beat(self, heart: str) -> None:
+        """Say that the loop called `heart` is alive; from then on it must go on saying so."""
+        self._beats[heart] = self._clock.monotonic()
+
+    def stopped_hearts(self) -> list[str]:
+        """Return the loops that have not been heard of for thirty seconds."""
+        now = self._clock.monotonic()
+        return [
+            heart for heart, beat in self._beats.items() if now - beat > HEART_STOPPED_AFTER_SECONDS
+        ]
+
+    async def faults(self) -> dict[str, str]:
+        """Return what keeps the process from being ready: part -> reason, empty when ready."""
+        faults = {"process": "is stopping"} if self.stopping else {}
+        for name, check in self._checks.items():
+            try:
+                await asyncio.wait_for(check(), _TIMEOUT / 2)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is the answer
+                faults[name] = str(error) or type(error).__name__
+        return faults
+
+    @property
+    def parts(self) -> list[str]:
+        """The names of the checks."""
+        return list(self._checks)
+
+
+class OpsServer:
+    """Serves one process's health and metrics; use it as an async context manager."""
+
+    def __init__(self, health: Health, host: str, port: int) -> None:
+        self._health = health
+        self._host = host
+        self._port = port
+        self._server: asyncio.Server | None = None
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on, once started."""
+        if self._server is None:
+            return self._port
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def __aenter__(self) -> Self:
+        """Begin to listen."""
+        self._server = await asyncio.start_server(
+            self._serve, self._host, self._port, limit=_MAX_REQUEST
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Stop listening; answers under way are cut."""
+        if self._server is not None:
+            self._server.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), _TIMEOUT)
+            method, target = head.split(b"\r\n", 1)[0].split(b" ")[:2]
+            status, kind, body = await self._answer(method.decode(), target.decode())
+            writer.write(
+                f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: {kind}\r\n"
+                f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode()
+            )
+            if method != b"HEAD":
+                writer.write(body)
+            await asyncio.wait_for(writer.drain(), _TIMEOUT)
+        except (OSError, ValueError, TimeoutError, asyncio.LimitOverrunError, EOFError):
+            pass  # a probe that went away, or no HTTP: there is nobody to tell
+        finally:
+            writer.close()
+
+    async def _answer(self, method: str, target: str) -> tuple[int, str, bytes]:
+        path, _, query = target.partition("?")
+        if method not in {"GET", "HEAD"}:
+            return 405, "text/plain", b"only GET\n"
+        if path == "/metrics":
+            return 200, "text/plain; version=0.0.4; charset=utf-8", generate_latest(REGISTRY)
+        if path == "/livez":
+            stopped = self._health.stopped_hearts()
+            return (503 if stopped else 200), "text/plain", _lines(dict.fromkeys(stopped, "silent"))
+        if path == "/readyz":
+            faults = await self._health.faults()
+            shown = dict(faults)
+            if query == "verbose":
+                shown = dict.fromkeys(self._health.parts, "ok") | faults
+            return (503 if faults else 200), "text/plain", _lines(shown)
+        return 404, "text/plain", b"/livez, /readyz, /readyz?verbose, /metrics\n"
+
+
+def _lines(parts: dict[str, str]) -> bytes:
+    return "".join(f"{name}: {say}\n" for name, say in parts.items()).encode() or b"ok\n"

@@ -1,0 +1,96 @@
+"""The door to Postgres: pools with time limits, and which errors mean 'it is away'."""
+
+import asyncio
+from typing import Any, Final
+
+import asyncpg
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+CONNECT_SECONDS: Final = 1.0
+STATEMENT_SECONDS: Final = 2.0
+LOCK_SECONDS: Final = 2.0
+
+#: SQLSTATE classes of a server that is away, overloaded, stopping or in recovery, and of
+#: transactions that another one undid: in each case the same work may be tried again.
+_INFRASTRUCTURE_CLASSES: Final = frozenset({"08", "53", "57", "58", "40", "55", "25"})
+
+
+def is_infrastructure(error: BaseException) -> bool:
+    """Say whether the error means that Postgres could not do it now, rather than not at all."""
+    cause = getattr(error, "orig", None) or error
+    cause = getattr(cause, "__cause__", None) or cause
+    sqlstate = getattr(cause, "sqlstate", None) or getattr(error, "sqlstate", None)
+    if sqlstate is not None:
+        return sqlstate[:2] in _INFRASTRUCTURE_CLASSES
+    return isinstance(
+        cause,
+        OSError | asyncio.TimeoutError | asyncpg.InterfaceError | asyncpg.PostgresConnectionError,
+    )
+
+
+def server_settings(
+    name: str,
+    *,
+    statement_seconds: float = STATEMENT_SECONDS,
+    lock_seconds: float = LOCK_SECONDS,
+) -> dict[str, str]:
+    """Return the session settings of a connection of the process called `name`.
+
+    `synchronous_commit` is said out loud: an acknowledged change must survive (faults, row 35).
+    """
+    return {
+        "application_name": name,
+        "statement_timeout": str(int(statement_seconds * 1000)),
+        "lock_timeout": str(int(lock_seconds * 1000)),
+        "idle_in_transaction_session_timeout": "30000",
+        "synchronous_commit": "on",
+        "TimeZone": "UTC",
+        "jit": "off",
+    }
+
+
+def create_engine(
+    url: str, *, name: str, size: int, pool_wait_seconds: float = 1.0, **limits: float
+) -> AsyncEngine:
+    """Return a SQLAlchemy engine on asyncpg with at most `size` connections."""
+    return create_async_engine(
+        make_url(url).set(drivername="postgresql+asyncpg"),
+        pool_size=size,
+        max_overflow=0,
+        pool_timeout=pool_wait_seconds,
+        pool_pre_ping=False,
+        connect_args={
+            "timeout": CONNECT_SECONDS,
+            "command_timeout": limits.get("statement_seconds", STATEMENT_SECONDS) + 0.5,
+            "server_settings": server_settings(name, **limits),
+        },
+    )
+
+
+async def create_pool(
+    url: str, *, name: str, size: int, min_size: int = 0, **limits: float
+) -> "asyncpg.Pool[asyncpg.Record]":
+    """Return an asyncpg pool for hot paths; it connects when it is first used.
+
+    A statement is given up by the client half a second after the server should have done so:
+    a server that has vanished answers nothing.
+    """
+    return await asyncpg.create_pool(
+        make_url(url).render_as_string(hide_password=False),
+        min_size=min_size,
+        max_size=size,
+        timeout=CONNECT_SECONDS,
+        command_timeout=limits.get("statement_seconds", STATEMENT_SECONDS) + 0.5,
+        server_settings=server_settings(name, **limits),
+    )
+
+
+async def connect(url: str, *, name: str, **limits: float) -> "asyncpg.Connection[Any]":
+    """Return one connection of its own, for a session lock or a long reading."""
+    return await asyncpg.connect(
+        make_url(url).render_as_string(hide_password=False),
+        timeout=CONNECT_SECONDS,
+        command_timeout=limits.get("statement_seconds", STATEMENT_SECONDS) + 0.5,
+        server_settings=server_settings(name, **limits),
+    )
