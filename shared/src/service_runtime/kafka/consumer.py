@@ -54,33 +54,73 @@ class RebalanceListener(_DriverListener):
 class Consumer(Protocol):
     """The part of the driver's consumer that we use. All offsets are of the next record."""
 
-    async def start(self) -> None: ...
-    async def stop(self) -> None: ...
+    async def start(self) -> None:
+        """Connect; KafkaError when no broker answers."""
+
+    async def stop(self) -> None:
+        """Leave the group and close; tells no listener."""
+
     def subscribe(
         self, topics: Collection[str], *, listener: RebalanceListener | None = None
-    ) -> None: ...
-    def assign(self, partitions: Collection[TopicPartition]) -> None: ...
-    def assignment(self) -> frozenset[TopicPartition]: ...
+    ) -> None:
+        """Take part in the group for these topics."""
+
+    def assign(self, partitions: Collection[TopicPartition]) -> None:
+        """Read exactly these partitions, outside any group."""
+
+    def assignment(self) -> frozenset[TopicPartition]:
+        """Return the partitions that are ours now."""
+        ...
+
     async def getmany(
         self, *partitions: TopicPartition, timeout_ms: int = 0, max_records: int | None = None
     ) -> dict[TopicPartition, list[ConsumerRecord]]:
         """Return what is buffered; never wrap it in `wait_for`, which can drop a batch."""
+        ...
 
-    def pause(self, *partitions: TopicPartition) -> None: ...
-    def resume(self, *partitions: TopicPartition) -> None: ...
-    def paused(self) -> set[TopicPartition]: ...
-    def seek(self, partition: TopicPartition, offset: int) -> None: ...
-    async def position(self, partition: TopicPartition) -> int: ...
-    async def committed(self, partition: TopicPartition) -> int | None: ...
-    async def commit(self, offsets: Mapping[TopicPartition, int]) -> None: ...
+    def pause(self, *partitions: TopicPartition) -> None:
+        """Deliver nothing of these; go on polling, or the group takes them away."""
+
+    def resume(self, *partitions: TopicPartition) -> None:
+        """Deliver from these again."""
+
+    def paused(self) -> set[TopicPartition]:
+        """Return the partitions that are paused."""
+        ...
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        """Read on from this offset."""
+
+    async def position(self, partition: TopicPartition) -> int:
+        """Return the offset that is delivered next."""
+        ...
+
+    async def committed(self, partition: TopicPartition) -> int | None:
+        """Return the group's offset, None when it has none."""
+        ...
+
+    async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Store offsets for the group; CommitFailedError when it has moved on."""
+
     async def end_offsets(
         self, partitions: Collection[TopicPartition]
-    ) -> dict[TopicPartition, int]: ...
+    ) -> dict[TopicPartition, int]:
+        """Return the offset that each partition's next record will get."""
+        ...
+
     async def beginning_offsets(
         self, partitions: Collection[TopicPartition]
-    ) -> dict[TopicPartition, int]: ...
-    def highwater(self, partition: TopicPartition) -> int | None: ...
-    def partitions_for_topic(self, topic: str) -> set[int] | None: ...
+    ) -> dict[TopicPartition, int]:
+        """Return the first offset that each partition still keeps."""
+        ...
+
+    def highwater(self, partition: TopicPartition) -> int | None:
+        """Return the end offset as the last fetch saw it."""
+        ...
+
+    def partitions_for_topic(self, topic: str) -> set[int] | None:
+        """Return the partitions of a topic, None when it is not known."""
+        ...
 
 
 def create_consumer(

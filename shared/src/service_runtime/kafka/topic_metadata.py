@@ -97,7 +97,7 @@ class TopicMetadataRequest(Request[_Request]):  # type: ignore[misc] # the drive
 
     def build(self, request_struct_class: type[_Request]) -> Any:
         """Return the request as it goes over the wire."""
-        wanted = [(0, 0, self._name, {})]
+        wanted: list[Any] = [(0, 0, self._name, {})]
         return request_struct_class(wanted, False, False, {})
 
 
