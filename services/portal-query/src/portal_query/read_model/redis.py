@@ -1,0 +1,271 @@
+"""Finished documents in Redis: taken only when newer, read together, gone in a minute.
+
+The one door to Redis of this service. Redis is a copy that may be lost at any moment: whoever
+reads here has Postgres behind it (`CacheAwayError`), whoever writes here keeps what failed.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from redis.asyncio import Redis
+
+from portal_query.document import VIEWS, Document, Version, rfc3339
+from service_runtime.redis import RedisAway
+
+LIFE_SECONDS: Final = 60
+AS_OF_KEY: Final = "portal:as_of"
+HINT_CHANNEL: Final = "portal:hint"
+
+#: A call holds Redis for all readers: some two milliseconds at most.
+_PUT_CUSTOMERS: Final = 200
+_PUT_BYTES: Final = 1 << 20
+_READ_KEYS: Final = 200
+_HINT_POLL_SECONDS: Final = 5.0
+_HINT_NUMBERS: Final = 3
+
+# KEYS: a hash for each customer. ARGV: seconds to live, channel, then for each customer its id,
+# refold, revision, tag, frozen and the three bodies. A frozen document also replaces the same
+# version unfrozen: the other way round goes only through a refold, which has a higher number.
+_PUT: Final = """
+local hints = {}
+for i, key in ipairs(KEYS) do
+  local at = 3 + (i - 1) * 8
+  local refold, revision, frozen = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2]), ARGV[at + 4]
+  local held = redis.call('HMGET', key, 'refold', 'revision', 'frozen')
+  local newer = 1
+  if held[1] then
+    newer = refold - tonumber(held[1])
+    if newer == 0 then newer = revision - tonumber(held[2]) end
+    if newer == 0 and held[3] == '' and frozen ~= '' then newer = 1 end
+  end
+  if newer > 0 then
+    redis.call('HSET', key, 'refold', ARGV[at + 1], 'revision', ARGV[at + 2], 'tag', ARGV[at + 3],
+      'frozen', frozen, 'units', ARGV[at + 5], 'months', ARGV[at + 6], 'statuses', ARGV[at + 7])
+    hints[#hints + 1] = ARGV[at] .. ' ' .. ARGV[at + 1] .. ' ' .. ARGV[at + 2]
+  end
+  if newer >= 0 then redis.call('EXPIRE', key, ARGV[1]) end
+end
+if #hints > 0 then redis.call('PUBLISH', ARGV[2], table.concat(hints, '\\n')) end
+return #hints
+"""
+
+# KEYS: the times of the partitions, then a hash for each thing asked. ARGV: the view of each.
+# The times are read first, so that they never promise more than the documents hold.
+_READ: Final = """
+local answer = {redis.call('HGETALL', KEYS[1])}
+for i = 2, #KEYS do
+  answer[i] = redis.call('HMGET', KEYS[i], 'tag', 'frozen', ARGV[i - 1])
+end
+return answer
+"""
+
+
+class CacheAwayError(Exception):
+    """Redis does not answer, or not in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class CachedView:
+    """One list of one customer as Redis holds it; `as_of` is the time of its partition."""
+
+    tag: str
+    frozen: str
+    body: bytes
+    as_of: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """Somebody published this version of this customer. A hint may be lost."""
+
+    customer_id: int
+    version: Version
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    customer_id: int
+    partition: int
+    view: str
+
+
+_Waiters = list[asyncio.Future[CachedView | None]]
+
+
+class DocumentCache:
+    """Puts and reads documents; one instance for a process, shared by its tasks."""
+
+    def __init__(self, client: Redis, *, timeout: float = 0.3, rest: float = 1.0) -> None:
+        """Take a client that returns bytes; wait `timeout` seconds for it, then leave it alone for `rest`."""
+        self._client = client
+        self._timeout = timeout
+        self._rest = rest
+        self._put = client.register_script(_PUT)
+        self._read = client.register_script(_READ)
+        self._asked: dict[_Asked, _Waiters] = {}
+        self._reading: asyncio.Task[None] | None = None
+        self._closed_until = 0.0
+
+    async def put_many(self, documents: Iterable[Document]) -> int:
+        """Put each document that is newer than what Redis holds; return how many were.
+
+        A document that is as old as what is there keeps that alive. Raises CacheAwayError: then
+        some may have been put, and putting them again does no harm.
+        """
+        taken = 0
+        for part in _parts(documents):
+            arguments: list[str | bytes | int] = [LIFE_SECONDS, HINT_CHANNEL]
+            for document in part:
+                arguments += _fields(document)
+            keys = [key_of(document.customer_id) for document in part]
+            with _away():
+                taken += int(await self._put(keys=keys, args=arguments))
+        return taken
+
+    async def put_as_of(self, times: Mapping[int, datetime]) -> None:
+        """Say until when each partition (by its number) has been published. Raises CacheAwayError."""
+        if times:
+            items: list[int | str] = []
+            for partition, moment in times.items():
+                items += (partition, rfc3339(moment))
+            with _away():
+                await self._client.hset(AS_OF_KEY, items=items)
+
+    async def drop_as_of(self, partitions: Iterable[int]) -> None:
+        """Forget the times of these partitions, after a discontinuity. Raises CacheAwayError."""
+        fields = [str(partition) for partition in partitions]
+        if fields:
+            with _away():
+                await self._client.hdel(AS_OF_KEY, *fields)
+
+    async def read(self, customer_id: int, partition: int, view: str) -> CachedView | None:
+        """Return a list of a customer, None when Redis does not hold it.
+
+        What is asked in the same moment is asked in one call, and never answered by a call that
+        was sent before. Raises CacheAwayError when Redis is away or slow, and at once for a
+        second after that.
+        """
+        loop = asyncio.get_running_loop()
+        if loop.time() < self._closed_until:
+            raise CacheAwayError("Redis failed a moment ago")
+        future: asyncio.Future[CachedView | None] = loop.create_future()
+        self._asked.setdefault(_Asked(customer_id, partition, view), []).append(future)
+        if self._reading is None:
+            self._reading = loop.create_task(self._read_all())
+        return await future
+
+    async def hints(self) -> AsyncIterator[Hint]:
+        """Yield hints as they come, for ever. Raises CacheAwayError when the connection breaks."""
+        with _away():
+            async with self._client.pubsub(ignore_subscribe_messages=True) as subscription:
+                await subscription.subscribe(HINT_CHANNEL)
+                while True:
+                    message = await subscription.get_message(timeout=_HINT_POLL_SECONDS)
+                    if message is not None:
+                        for hint in _hints_of(message["data"]):
+                            yield hint
+
+    async def _read_all(self) -> None:
+        """Ask what has been gathered, again and again until nobody asks."""
+        loop = asyncio.get_running_loop()
+        while self._asked:
+            gathered, self._asked = self._asked, {}
+            try:
+                answers = await self._fetch(list(gathered))
+            except CacheAwayError as error:
+                self._closed_until = loop.time() + self._rest
+                _fail([*gathered.values(), *self._asked.values()], error)
+                self._asked = {}
+            else:
+                _answer(gathered, answers)
+        self._reading = None
+
+    async def _fetch(self, asked: Sequence[_Asked]) -> list[CachedView | None]:
+        found: list[CachedView | None] = []
+        for start in range(0, len(asked), _READ_KEYS):
+            part = asked[start : start + _READ_KEYS]
+            keys = [AS_OF_KEY, *(key_of(one.customer_id) for one in part)]
+            with _away():
+                async with asyncio.timeout(self._timeout):
+                    times, *rows = await self._read(keys=keys, args=[one.view for one in part])
+            as_of = _times(times)
+            found += [
+                _view(row, as_of.get(one.partition)) for one, row in zip(part, rows, strict=True)
+            ]
+        return found
+
+
+def key_of(customer_id: int) -> str:
+    """Return the key of a customer's document."""
+    return f"portal:{customer_id}"
+
+
+@contextmanager
+def _away() -> Iterator[None]:
+    try:
+        yield
+    except RedisAway as error:
+        raise CacheAwayError(str(error) or type(error).__name__) from error
+
+
+def _parts(documents: Iterable[Document]) -> Iterator[list[Document]]:
+    part: list[Document] = []
+    size = 0
+    for document in documents:
+        bytes_more = sum(map(len, document.bodies.values()))
+        if part and (len(part) >= _PUT_CUSTOMERS or size + bytes_more > _PUT_BYTES):
+            yield part
+            part, size = [], 0
+        part.append(document)
+        size += bytes_more
+    if part:
+        yield part
+
+
+def _fields(document: Document) -> list[str | bytes | int]:
+    return [
+        document.customer_id,
+        document.refold,
+        document.revision,
+        document.tag,
+        document.frozen,
+        *(document.bodies[view] for view in VIEWS),
+    ]
+
+
+def _answer(gathered: Mapping[_Asked, _Waiters], answers: Sequence[CachedView | None]) -> None:
+    for waiters, answer in zip(gathered.values(), answers, strict=True):
+        for future in waiters:
+            if not future.done():
+                future.set_result(answer)
+
+
+def _fail(waiting: Iterable[_Waiters], error: CacheAwayError) -> None:
+    for waiters in waiting:
+        for future in waiters:
+            if not future.done():
+                future.set_exception(error)
+
+
+def _times(flat: Sequence[bytes]) -> dict[int, datetime]:
+    pairs = zip(flat[::2], flat[1::2], strict=True)
+    return {int(partition): datetime.fromisoformat(text.decode()) for partition, text in pairs}
+
+
+def _view(row: Sequence[bytes | None], as_of: datetime | None) -> CachedView | None:
+    tag, frozen, body = row
+    if tag is None or frozen is None or body is None:
+        return None
+    return CachedView(tag.decode(), frozen.decode(), body, as_of)
+
+
+def _hints_of(data: bytes) -> Iterator[Hint]:
+    for line in data.splitlines():
+        numbers = line.split()
+        if len(numbers) == _HINT_NUMBERS and all(number.isdigit() for number in numbers):
+            customer, refold, revision = map(int, numbers)
+            yield Hint(customer, Version(refold, revision))
