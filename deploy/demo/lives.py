@@ -60,15 +60,12 @@ def history(fleet: Fleet, first_day: date, time_zone: str, seed: int = SEED) -> 
     return steps
 
 
-def closing_ref(fleet: Fleet) -> str:
-    """Return the repair to play last: it is recorded as done and never touched again.
+def ref_of(fleet: Fleet, number: int) -> str:
+    """Return what the demo calls the fleet's n-th repair, counted from 1.
 
-    Whoever finds it in the writer knows that the whole history is there.
+    The first and the last are recorded as done and never touched again: they tell which day the
+    history began with, and that it is complete.
     """
-    return _ref(fleet, fleet.repairs)
-
-
-def _ref(fleet: Fleet, number: int) -> str:
     return f"{fleet.customer_id}-{number:06d}"
 
 
@@ -85,12 +82,13 @@ def _lives(
         begun = _working_moment(day, zone, rng)
         for place in range(breaks):
             number += 1
-            ref = _ref(fleet, number)
+            ref = ref_of(fleet, number)
             repair = glass.found(unit.number, place, begun + timedelta(minutes=4 * place), rng)
             repair["batch_id"] = batch
-            yield (
-                _closing(ref, repair) if number == fleet.repairs else live(fleet, ref, repair, rng)
-            )
+            if number in (1, fleet.repairs):
+                yield _done_at_once(ref, repair)
+            else:
+                yield live(fleet, ref, repair, rng)
 
 
 def _visits(repairs: int, rng: Random) -> list[int]:
@@ -103,7 +101,7 @@ def _visits(repairs: int, rng: Random) -> list[int]:
     return visits
 
 
-def _closing(ref: str, repair: Fields) -> list[Step]:
+def _done_at_once(ref: str, repair: Fields) -> list[Step]:
     """Return the shortest life: done on the spot."""
     done = repair | {"status": "COMPLETED", "requested_by": "internal"}
     return [Step(datetime.fromisoformat(str(repair["repair_date"])), ref, "record", done, done)]

@@ -1,0 +1,106 @@
+"""The right answer: a customer's numbered list folded by hand, and the bytes that the portal must then answer."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.oracle import rules
+
+RepairLike = Mapping[str, Any]
+FIELDS = (
+    "customer_id", "unit_number", "repair_date", "status", "description", "damage_type", "cost", "technician",
+    "customer_notes", "technician_notes", "requested_by", "batch_id", "source", "source_ref", "removed",
+)  # fmt: skip
+
+
+class ListBrokenError(AssertionError):
+    """A customer's list is not 1, 2, 3, ... with each event naming the one before it."""
+
+
+@dataclass
+class Counts:
+    """The three counts of one customer, without empty buckets."""
+
+    units: dict[str, int] = field(default_factory=dict)
+    months: dict[str, int] = field(default_factory=dict)
+    statuses: dict[str, int] = field(default_factory=dict)
+
+    def bodies(self) -> dict[str, bytes]:
+        """Return the documented answers to the byte: `units`, `months` and the dashboard's `statuses`."""
+        units = sorted(self.units.items(), key=lambda item: (-item[1], item[0]))
+        rows = {
+            "units": [{"unit_number": unit, "repair_count": n} for unit, n in units],
+            "months": [{"date": month, "count": n} for month, n in sorted(self.months.items())],
+            "statuses": [{"status": s, "count": self.statuses.get(s, 0)} for s in rules.STATUSES],
+        }
+        return {name: json.dumps(row).encode() for name, row in rows.items()}
+
+    def total(self) -> int:
+        """Return the number that all three counts must sum to."""
+        sums = {sum(part.values()) for part in (self.units, self.months, self.statuses)}
+        assert len(sums) == 1, f"the three counts sum to different numbers: {sums}"
+        return sums.pop()
+
+
+@dataclass
+class Folded:
+    """A customer after its first `revision` events."""
+
+    customer_id: int
+    revision: int = 0
+    event_id: str | None = None
+    repairs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    changed: dict[str, tuple[int, str]] = field(default_factory=dict)
+    profile: dict[str, Any] | None = None
+    ids: list[str] = field(default_factory=list)
+
+    def counts(self, time_zone: str) -> Counts:
+        """Count every repair that is there and not removed, whatever its status."""
+        return count(self.repairs.values(), time_zone)
+
+
+def count(repairs: Iterable[RepairLike], time_zone: str) -> Counts:
+    """Count repairs by unit, by month there, and by status; removed ones count nowhere."""
+    present = [repair for repair in repairs if not repair["removed"]]
+    return Counts(
+        units=dict(Counter(rules.unit_of(repair["unit_number"]) for repair in present)),
+        months=dict(
+            Counter(rules.month_of(repair["repair_date"], time_zone) for repair in present)
+        ),
+        statuses=dict(Counter(repair["status"] for repair in present)),
+    )
+
+
+def fold(customer_id: int, events: Iterable[Mapping[str, Any]]) -> Folded:
+    """Fold a customer's events, given in the list's order.
+
+    Raises ListBrokenError at the first event that is out of place.
+    """
+    folded = Folded(customer_id)
+    for event in events:
+        data = event["data"]
+        expected = (customer_id, folded.revision + 1, folded.event_id)
+        found = (data["customer_id"], data["revision"], data.get("previous"))
+        if found != expected:
+            raise ListBrokenError(f"customer, revision, previous are {found}, expected {expected}")
+        folded.revision, folded.event_id = data["revision"], event["id"]
+        folded.ids.append(event["id"])
+        if data.get("customer") is not None:
+            folded.profile = data["customer"]
+        if data.get("repair") is not None:
+            repair = canonical(data["repair"])
+            folded.repairs[data["repair"]["repair_id"]] = repair
+            folded.changed[data["repair"]["repair_id"]] = (data["revision"], event["id"])
+    return folded
+
+
+def canonical(repair: RepairLike) -> dict[str, Any]:
+    """Return what a repair says in one spelling, whichever hop it was read from."""
+    plain = {name: repair.get(name) for name in FIELDS}
+    plain["repair_date"] = rules.moment(repair["repair_date"])
+    plain["cost"] = rules.money(repair["cost"])
+    plain["batch_id"] = str(repair["batch_id"]) if repair.get("batch_id") else None
+    plain["removed"] = bool(repair.get("removed"))
+    return plain
