@@ -27,6 +27,8 @@ BEGIN
     -- Not everybody's: without a grant a role cannot even connect.
     EXECUTE format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database());
     EXECUTE format('GRANT CONNECT ON DATABASE %I TO writer, portal, query, gateway', current_database());
+    -- The projector stages the list of a customer in a temporary table before it replaces the rows.
+    EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO portal', current_database());
 END
 $roles$;
 
