@@ -1,0 +1,184 @@
+"""The loop: read the oldest rows, send them by partition, wait for Kafka, delete what arrived.
+
+The delete of one round runs beside the read of the next, which leaves those rows out by their
+ids. Any refusal spoils the producer (its sequence numbers have a hole), so the loop then ends and
+is begun again with a new one; nothing is lost by that, for the rows still lie in the outbox.
+"""
+
+import asyncio
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Final
+
+from repair_events import topic as language
+from repair_writer.relay import metrics
+from repair_writer.relay.lanes import Lanes
+from repair_writer.relay.leader import pause
+from repair_writer.store.outbox import (
+    LeaderConnection,
+    OutboxRow,
+    Pool,
+    delete_sent,
+    select_unsent,
+    set_aside,
+)
+from service_runtime.clock import Clock
+from service_runtime.kafka import BatchProducer, Record, Sent, is_too_large
+from service_runtime.logs import get
+
+ROWS_AT_ONCE: Final = 5_000
+BYTES_AT_ONCE: Final = 8 * 1024 * 1024
+BUSY_SECONDS: Final = 0.002
+IDLE_SECONDS: Final = 0.010
+#: A partition slower than this is left to itself; the others go on.
+PATIENCE_SECONDS: Final = 0.1
+#: Nothing acknowledged for so long: Kafka is away, or the producer is stuck; begin anew.
+STUCK_SECONDS: Final = 30.0
+_LAST_ACKS_SECONDS: Final = 5.0
+_REMEMBERED_CUSTOMERS: Final = 65_536
+
+
+@lru_cache(maxsize=_REMEMBERED_CUSTOMERS)
+def lane_of(customer_id: int) -> tuple[int, bytes]:
+    """Return the partition and the record key of a customer."""
+    return language.partition(customer_id), language.key(customer_id)
+
+
+def new_lanes() -> Lanes:
+    """Return the lanes of the topic, all open."""
+    return Lanes(language.PARTITIONS, lambda customer_id: lane_of(customer_id)[0])
+
+
+class Loop:
+    """The life of one producer: rounds until a batch is refused or the process is to stop.
+
+    What a round leaves open (a partition without a leader) goes on beside the next ones.
+    """
+
+    def __init__(
+        self,
+        reader: LeaderConnection,
+        pool: Pool,
+        *,
+        producer: BatchProducer,
+        topic: str,
+        lanes: Lanes,
+        clock: Clock,
+    ) -> None:
+        self._reader = reader
+        self._pool = pool
+        self._producer = producer
+        self._topic = topic
+        self._lanes = lanes
+        self._clock = clock
+        self._sending: dict[asyncio.Task[Sent], int] = {}
+        self._deleting: list[int] = []
+        self._delete: asyncio.Task[None] | None = None
+        self._spoiled = False
+
+    async def run(self, stop: asyncio.Event, alive: Callable[[], None]) -> None:
+        """Relay until `stop` is set or the producer is of no more use.
+
+        Raises what Postgres raises; what Kafka refuses is written into the lanes.
+        """
+        try:
+            while not stop.is_set() and not self._spoiled:
+                alive()
+                rest = await self._round()
+                if rest and await pause(stop, rest):
+                    break
+        finally:
+            await self._finish()
+
+    async def _round(self) -> float:
+        """Read, send, settle; return for how long there is nothing to do."""
+        now = self._clock.monotonic()
+        rows = await select_unsent(
+            self._reader,
+            without_ids=[*self._deleting, *self._lanes.under_way()],
+            without_customers=self._lanes.passed_by(now),
+            limit=ROWS_AT_ONCE,
+            max_bytes=BYTES_AT_ONCE,
+        )
+        started = [
+            self._start(partition, group, now)
+            for partition, group in self._lanes.sort(rows, now).items()
+        ]
+        if started:
+            await asyncio.wait(started, timeout=PATIENCE_SECONDS)
+        await self._settle()
+        if self._lanes.longest(self._clock.monotonic()) > STUCK_SECONDS:
+            metrics.FAILURES.labels("stuck").inc()
+            get().error("relay_producer_stuck", seconds=STUCK_SECONDS)
+            self._spoiled = True
+        if len(rows) == ROWS_AT_ONCE:
+            return 0.0
+        return BUSY_SECONDS if rows else IDLE_SECONDS
+
+    def _start(self, partition: int, rows: list[OutboxRow], now: float) -> asyncio.Task[Sent]:
+        lane = self._lanes[partition]
+        lane.start(rows, now)
+        records = [Record(lane_of(row.customer_id)[1], row.payload) for row in rows]
+        task = asyncio.create_task(
+            self._producer.send(self._topic, partition, records, singly=lane.singly)
+        )
+        self._sending[task] = partition
+        return task
+
+    async def _settle(self) -> None:
+        """Take in what Kafka has answered, and begin to delete what has arrived."""
+        arrived: list[int] = []
+        for task in [task for task in self._sending if task.done()]:
+            lane = self._lanes[self._sending.pop(task)]
+            sent, rows = task.result(), lane.under_way
+            lane.empty()
+            arrived += [row.id for row in rows[: sent.count]]
+            if sent.error is None:
+                lane.succeed()
+            else:
+                await self._refused(lane.partition, rows[sent.count].id, sent)
+        if arrived:
+            metrics.SENT.inc(len(arrived))
+            await self._delete_done()
+            self._deleting = arrived
+            self._delete = asyncio.create_task(delete_sent(self._pool, arrived))
+
+    async def _refused(self, partition: int, row_id: int, sent: Sent) -> None:
+        """Decide what a refusal means: this row never, these rows singly, or later again."""
+        self._spoiled = True
+        lane, reason = self._lanes[partition], type(sent.error).__name__
+        metrics.FAILURES.labels(reason).inc()
+        if not is_too_large(sent.error):
+            seconds = lane.fail(self._clock.monotonic())
+            get().error(
+                "relay_partition_held_back",
+                partition=partition,
+                reason=str(sent.error),
+                error=reason,
+                seconds=seconds,
+            )
+        elif sent.refused > 1:
+            lane.singly = True
+        else:
+            event_id = await set_aside(self._pool, row_id, f"{reason}: {sent.error}")
+            get().error("relay_event_set_aside", event_id=event_id, row=row_id, reason=reason)
+
+    async def _delete_done(self) -> None:
+        """Wait for the running delete; raises what Postgres raised."""
+        if self._delete is not None:
+            await self._delete
+            self._delete = None
+            self._deleting = []
+
+    async def _finish(self) -> None:
+        """Give what is under way a moment, delete what arrived, drop the rest (it is sent again)."""
+        try:
+            if self._sending and not self._spoiled:
+                await asyncio.wait(self._sending, timeout=_LAST_ACKS_SECONDS)
+            await self._settle()
+            await self._delete_done()
+        finally:
+            for task, partition in self._sending.items():
+                task.cancel()
+                self._lanes[partition].empty()
+            await asyncio.gather(*self._sending, return_exceptions=True)

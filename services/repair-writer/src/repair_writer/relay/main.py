@@ -1,0 +1,48 @@
+"""The relay's process: reads its settings, opens its parts, runs until it is told to stop."""
+
+import asyncio
+from contextlib import AsyncExitStack
+
+from repair_writer.relay.relay import Relay
+from repair_writer.relay.settings import RelaySettings
+from service_runtime import logs
+from service_runtime.clock import SystemClock
+from service_runtime.lifecycle import background, run
+from service_runtime.ops import Health, OpsServer
+from service_runtime.postgres import create_pool
+from service_runtime.settings import load
+
+#: One connection deletes, one measures, one is for a row that is set aside.
+_POOL_SIZE = 3
+
+
+async def serve(settings: RelaySettings, stop: asyncio.Event) -> None:
+    """Relay until `stop` is set."""
+    async with AsyncExitStack() as stack:
+        health = Health()
+        pool = await create_pool(
+            settings.writer_database_url, name="repair-relay", size=_POOL_SIZE, statement_seconds=10
+        )
+        stack.push_async_callback(pool.close)
+        relay = Relay(
+            database_url=settings.writer_database_url,
+            pool=pool,
+            bootstrap_servers=settings.kafka_bootstrap_servers,
+            topic=settings.kafka_topic,
+            health=health,
+            clock=SystemClock(),
+        )
+        await stack.enter_async_context(OpsServer(health, settings.ops_host, settings.ops_port))
+        await stack.enter_async_context(background(relay.measure()))
+        await relay.run(stop)
+
+
+def main() -> None:
+    """Run the relay; exits with 78 when a setting is missing or unusable."""
+    settings = load(RelaySettings)
+    logs.configure(level=settings.log_level, log_format=settings.log_format, service="relay")
+    run(lambda stop: serve(settings, stop))
+
+
+if __name__ == "__main__":
+    main()

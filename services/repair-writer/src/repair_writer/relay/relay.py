@@ -1,0 +1,158 @@
+"""The whole of a relay: leadership, one producer after another, and the measuring beside it."""
+
+import asyncio
+from typing import Final
+
+from repair_events.topic import PARTITIONS
+from repair_writer.relay import metrics
+from repair_writer.relay.leader import leadership, pause
+from repair_writer.relay.loop import Loop, new_lanes
+from repair_writer.store.outbox import LeaderConnection, Pool, is_connected, measure_backlog
+from service_runtime.clock import Clock
+from service_runtime.kafka import BatchProducer, Topics
+from service_runtime.kafka import is_infrastructure as is_kafka_away
+from service_runtime.logs import get
+from service_runtime.ops import Health
+from service_runtime.postgres import is_infrastructure as is_postgres_away
+
+_FIRST_BACKOFF_SECONDS: Final = 0.2
+_MAX_BACKOFF_SECONDS: Final = 5.0
+_MEASURE_SECONDS: Final = 1.0
+#: Counting a huge outbox takes long: it may take one fiftieth of one connection's time.
+_MEASURE_PAUSE_FACTOR: Final = 50.0
+#: Nothing acknowledged for so long: the process is not ready.
+_UNREADY_SECONDS: Final = 10.0
+
+
+class UnusableTopicError(Exception):
+    """The topic is not there, or not as it must be; the message says what to do."""
+
+
+class Relay:
+    """Sends the outbox of one database to one topic, while it leads."""
+
+    def __init__(
+        self,
+        *,
+        database_url: str,
+        pool: Pool,
+        bootstrap_servers: str,
+        topic: str,
+        health: Health,
+        clock: Clock,
+    ) -> None:
+        self._database_url = database_url
+        self._pool = pool
+        self._bootstrap_servers = bootstrap_servers
+        self._topic = topic
+        self._health = health
+        self._clock = clock
+        self._lanes = new_lanes()
+        self._leads = False
+        self._faults = {"postgres": "Not connected yet.", "kafka": ""}
+        health.register("postgres", self._check_postgres)
+        health.register("kafka", self._check_kafka)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Lead and relay; begin again when Postgres comes back; end when `stop` is set."""
+        backoff = _FIRST_BACKOFF_SECONDS
+        while not stop.is_set():
+            try:
+                async with leadership(self._database_url, stop, self._alive) as reader:
+                    backoff = _FIRST_BACKOFF_SECONDS
+                    if reader is not None:
+                        await self._relay(reader, stop)
+            except Exception as error:
+                if not is_postgres_away(error):
+                    raise
+                self._fault("postgres", error, backoff)
+                await pause(stop, backoff)
+                backoff = min(backoff * 2, _MAX_BACKOFF_SECONDS)
+            finally:
+                self._leads = False
+
+    async def _relay(self, reader: LeaderConnection, stop: asyncio.Event) -> None:
+        """Use one producer after another for as long as we lead; raises what Postgres raises."""
+        self._leads = True
+        backoff = _FIRST_BACKOFF_SECONDS
+        while not stop.is_set():
+            self._alive()
+            await is_connected(reader)
+            try:
+                producer = await self._open_producer()
+            except Exception as error:
+                if not (isinstance(error, UnusableTopicError) or is_kafka_away(error)):
+                    raise
+                self._fault("kafka", error, backoff)
+                await pause(stop, backoff)
+                backoff = min(backoff * 2, _MAX_BACKOFF_SECONDS)
+                continue
+            backoff = _FIRST_BACKOFF_SECONDS
+            self._faults["kafka"] = ""
+            try:
+                await Loop(
+                    reader,
+                    self._pool,
+                    producer=producer,
+                    topic=self._topic,
+                    lanes=self._lanes,
+                    clock=self._clock,
+                ).run(stop, self._alive)
+            finally:
+                await producer.close()
+
+    async def _open_producer(self) -> BatchProducer:
+        """Return a started producer; a topic that is missing is never made by asking for it."""
+        async with Topics(self._bootstrap_servers, client_id="repair-relay") as topics:
+            facts = await topics.facts(self._topic)
+        if facts is None:
+            raise UnusableTopicError(
+                f"There is no topic {self._topic}: make it with `repair-writer topic`."
+            )
+        if facts.partitions != PARTITIONS:
+            raise UnusableTopicError(
+                f"Topic {self._topic} has {facts.partitions} partitions and must have "
+                f"{PARTITIONS}: `repair-writer topic` says what to do."
+            )
+        producer = BatchProducer(self._bootstrap_servers, client_id="repair-relay")
+        return await producer.__aenter__()
+
+    async def measure(self) -> None:
+        """Count what waits, each second or less often when that takes long; runs for ever."""
+        while True:
+            began = self._clock.monotonic()
+            if self._leads:
+                try:
+                    backlog = await measure_backlog(self._pool)
+                except Exception as error:
+                    if not is_postgres_away(error):
+                        raise
+                else:
+                    metrics.PENDING.set(backlog.pending)
+                    metrics.OLDEST_AGE.set(backlog.oldest_seconds)
+                    metrics.REFUSED.set(backlog.refused)
+            took = self._clock.monotonic() - began
+            await asyncio.sleep(max(_MEASURE_SECONDS, took * _MEASURE_PAUSE_FACTOR))
+
+    def _alive(self) -> None:
+        """Note that Postgres answers and the loop turns."""
+        self._faults["postgres"] = ""
+        self._health.beat("relay")
+
+    def _fault(self, part: str, error: Exception, seconds: float) -> None:
+        self._health.beat("relay")
+        self._faults[part] = str(error) or repr(error)
+        metrics.FAILURES.labels(part).inc()
+        get().error(f"relay_{part}_away", reason=repr(error), tries_again_in_seconds=seconds)
+
+    async def _check_postgres(self) -> None:
+        if self._faults["postgres"]:
+            raise ConnectionError(self._faults["postgres"])
+
+    async def _check_kafka(self) -> None:
+        """Raise while Kafka is away; a relay that waits for its turn needs no Kafka."""
+        if self._faults["kafka"]:
+            raise ConnectionError(self._faults["kafka"])
+        waited = self._lanes.longest(self._clock.monotonic())
+        if waited > _UNREADY_SECONDS:
+            raise ConnectionError(f"Kafka has acknowledged nothing for {waited:.0f} s.")

@@ -1,0 +1,132 @@
+"""The outbox: what has been accepted and is not on Kafka yet. One statement a function.
+
+The api inserts, the relay deletes what Kafka has acknowledged. There is no cursor: a number is
+taken from the sequence before its transaction commits, so whoever remembers "the last id" loses
+those that commit later. Rows of one customer are visible in the order of their ids, because they
+are inserted under the customer's lock.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple, TypeAlias
+
+import asyncpg
+
+from service_runtime.postgres import connect
+
+#: Any two numbers that nobody else uses in this database: "outbox", "relay".
+_LEADER_LOCK: Final = (0x6F75_7462, 0x7265_6C61)
+
+#: A leader whose machine has vanished loses its lock in some ten seconds, not in two hours.
+_NOTICE_DEAD_PEERS: Final = """
+    SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 3;
+    SET tcp_user_timeout = 10000
+"""
+
+_SELECT: Final = """
+    SELECT id, customer_id, payload
+    FROM (
+        SELECT id, customer_id, payload, sum(octet_length(payload)) OVER (ORDER BY id) AS bytes
+        FROM (
+            SELECT id, customer_id, payload
+            FROM writer.outbox
+            WHERE id NOT IN (SELECT unnest($1::bigint[]))
+              AND customer_id NOT IN (SELECT unnest($2::bigint[]))
+            ORDER BY id
+            LIMIT $3
+        ) first
+    ) summed
+    WHERE bytes - octet_length(payload) < $4
+    ORDER BY id
+"""
+_DELETE: Final = "DELETE FROM writer.outbox WHERE id = ANY($1::bigint[])"
+_SET_ASIDE: Final = """
+    WITH refused AS (DELETE FROM writer.outbox WHERE id = $1 RETURNING *)
+    INSERT INTO writer.outbox_refused
+        (id, customer_id, event_id, payload, accepted_at, reason, refused_at)
+    SELECT id, customer_id, event_id, payload, accepted_at, $2, clock_timestamp() FROM refused
+    RETURNING event_id
+"""
+_MEASURE: Final = """
+    SELECT count(*),
+           coalesce(extract(epoch FROM clock_timestamp() - min(accepted_at)), 0)::float8,
+           (SELECT count(*) FROM writer.outbox_refused)
+    FROM writer.outbox
+"""
+
+
+LeaderConnection: TypeAlias = "asyncpg.Connection[Any]"
+Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
+
+
+class OutboxRow(NamedTuple):
+    """An accepted event that waits; `payload` goes to Kafka as it is."""
+
+    id: int
+    customer_id: int
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """How much waits, how old the oldest is (seconds), and how many rows have been set aside."""
+
+    pending: int
+    oldest_seconds: float
+    refused: int
+
+
+async def connect_leader(url: str) -> LeaderConnection:
+    """Return a connection of its own for the lock; it must reach Postgres without a pooler."""
+    connection = await connect(url, name="repair-relay-leader", statement_seconds=10)
+    await connection.execute(_NOTICE_DEAD_PEERS)
+    return connection
+
+
+async def try_to_lead(connection: LeaderConnection) -> bool:
+    """Take the leader's lock for as long as this connection lives; False when another has it.
+
+    Asked again and again rather than waited for: a waiting statement holds a snapshot, which
+    would keep dead rows in every table.
+    """
+    led = await connection.fetchval("SELECT pg_try_advisory_lock($1, $2)", *_LEADER_LOCK)
+    return bool(led)
+
+
+async def is_connected(connection: LeaderConnection) -> None:
+    """Raise what Postgres raises when the connection, and the lock with it, is gone."""
+    await connection.execute("SELECT 1")
+
+
+async def select_unsent(
+    connection: LeaderConnection,
+    *,
+    without_ids: Collection[int],
+    without_customers: Collection[int],
+    limit: int,
+    max_bytes: int,
+) -> list[OutboxRow]:
+    """Return the oldest rows in the order of their ids, some `max_bytes` of payload at most."""
+    rows = await connection.fetch(
+        _SELECT, list(without_ids), list(without_customers), limit, max_bytes
+    )
+    return [OutboxRow._make(row) for row in rows]
+
+
+async def delete_sent(pool: Pool, ids: Collection[int]) -> None:
+    """Delete rows that Kafka has acknowledged."""
+    await pool.execute(_DELETE, list(ids))
+
+
+async def set_aside(pool: Pool, row_id: int, reason: str) -> str | None:
+    """Move a row that Kafka will never take out of the way; return its event id."""
+    event_id = await pool.fetchval(_SET_ASIDE, row_id, reason)
+    return None if event_id is None else str(event_id)
+
+
+async def measure_backlog(pool: Pool) -> Backlog:
+    """Count what waits, by Postgres's own clock."""
+    row = await pool.fetchrow(_MEASURE)
+    if row is None:
+        raise LookupError("an aggregate without a row")
+    return Backlog(*row)
