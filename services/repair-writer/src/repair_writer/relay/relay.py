@@ -7,13 +7,18 @@ from repair_events.topic import PARTITIONS
 from repair_writer.relay import metrics
 from repair_writer.relay.leader import leadership, pause
 from repair_writer.relay.loop import Loop, new_lanes
-from repair_writer.store.outbox import LeaderConnection, Pool, is_connected, measure_backlog
+from repair_writer.store.outbox import (
+    LeaderConnection,
+    Pool,
+    is_connected,
+    is_postgres_error,
+    measure_backlog,
+)
 from service_runtime.clock import Clock
 from service_runtime.kafka import BatchProducer, Topics
 from service_runtime.kafka import is_infrastructure as is_kafka_away
 from service_runtime.logs import get
 from service_runtime.ops import Health
-from service_runtime.postgres import is_infrastructure as is_postgres_away
 
 _FIRST_BACKOFF_SECONDS: Final = 0.2
 _MAX_BACKOFF_SECONDS: Final = 5.0
@@ -63,7 +68,7 @@ class Relay:
                     if reader is not None:
                         await self._relay(reader, stop)
             except Exception as error:
-                if not is_postgres_away(error):
+                if not is_postgres_error(error):
                     raise
                 self._fault("postgres", error, backoff)
                 await pause(stop, backoff)
@@ -125,7 +130,7 @@ class Relay:
                 try:
                     backlog = await measure_backlog(self._pool)
                 except Exception as error:
-                    if not is_postgres_away(error):
+                    if not is_postgres_error(error):
                         raise
                 else:
                     metrics.PENDING.set(backlog.pending)

@@ -76,6 +76,11 @@ class Backlog:
     refused: int
 
 
+def is_postgres_error(error: BaseException) -> bool:
+    """Say whether Postgres is away or cannot do it (no table yet, another password)."""
+    return isinstance(error, (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError))
+
+
 async def connect_leader(url: str) -> LeaderConnection:
     """Return a connection of its own for the lock; it must reach Postgres without a pooler."""
     connection = await connect(url, name="repair-relay-leader", statement_seconds=10)
