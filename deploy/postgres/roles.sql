@@ -10,8 +10,9 @@ DECLARE
     role_name text;
     password text;
 BEGIN
-    -- Roles belong to the server, not to the database: two runs at once would meet in the catalogue.
-    PERFORM pg_advisory_xact_lock(hashtext('rswind roles'));
+    -- Roles belong to the server, not to the database: two runs at once would meet in the catalogue,
+    -- and an advisory lock would only hold back those in the same database.
+    LOCK TABLE pg_catalog.pg_authid IN SHARE ROW EXCLUSIVE MODE;
 
     FOREACH role_name IN ARRAY ARRAY['writer', 'portal', 'query', 'gateway'] LOOP
         password := current_setting('rswind.' || role_name || '_password', true);

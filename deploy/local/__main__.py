@@ -1,0 +1,80 @@
+"""The front of `./dev`: reads the command line, and turns what goes wrong into words."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+import sys
+
+from deploy.local import commands, say
+from deploy.local.trouble import Trouble
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return what the command line may say."""
+    top = argparse.ArgumentParser(prog="./dev", description="The repair portal on this machine.")
+    verbs = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    def verb(name: str, run: object, text: str) -> argparse.ArgumentParser:
+        added = verbs.add_parser(name, help=text, description=text)
+        added.set_defaults(run=run)
+        return added
+
+    up = verb("up", commands.up, "start everything; returns when all is ready")
+    up.add_argument("--no-demo", dest="demo", action="store_false", help="without the demo customers' repairs")
+    verb("down", commands.down, "stop everything; the data stays")
+    status = verb("status", commands.status, "every process and its memory; 0 when all is ready")
+    status.add_argument("--json", action="store_true", help="one JSON object, with addresses, key and logins")
+    logs = verb("logs", commands.logs, "the last lines of the logs")
+    logs.add_argument("name", nargs="?", help="of one process")
+    logs.add_argument("-f", dest="follow", action="store_true", help="go on as they grow")
+    logs.add_argument("-n", dest="lines", type=int, default=40, help="how many lines (40)")
+    verb("env", commands.env, 'addresses and key for a shell: eval "$(./dev env)"')
+    reset = verb("reset", commands.reset, "stop everything and delete all local data")
+    reset.add_argument("--yes", action="store_true", help="do not ask")
+    verb("doctor", commands.examine, "what this machine has and lacks")
+    verb("check", commands.check, "format, lint, import contracts, types, coverage, spelling")
+    test = verb("test", commands.test, "check, then all tests; arguments after -- go to pytest, without check")
+    test.add_argument("--long", action="store_true", help="with the tests that take minutes")
+    test.add_argument("pytest", nargs="*", help="for pytest")
+    bench = verb("bench", commands.bench, "speed and memory against floors; takes minutes")
+    bench.add_argument("bench", nargs=argparse.REMAINDER, help="for the bench")
+    demo = verb("demo", commands.demo, "live: repairs keep happening until Ctrl-C; load: the three years again")
+    demo.add_argument("what", choices=("live", "load"))
+    demo.add_argument("options", nargs=argparse.REMAINDER, help="for the demo")
+    verb("lock", commands.lock, "write requirements.lock anew (needs uv)")
+    return top
+
+
+def main() -> int:
+    """Run one command; return its exit status."""
+    arguments = parser().parse_args()
+    try:
+        return int(arguments.run(arguments))
+    except Trouble as found:
+        say.trouble(found)
+    except KeyboardInterrupt:
+        print("\nbroken off; run the same command again to go on", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has gone (./dev logs | head).
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as problem:
+        say.trouble(_in_words(problem))
+    return 1
+
+
+def _in_words(problem: OSError) -> Trouble:
+    if problem.errno == errno.ENOSPC:
+        return Trouble("the disk is full", "Make room and run the command again; nothing is lost.")
+    if problem.errno in {errno.EACCES, errno.EPERM}:
+        return Trouble(
+            f"no permission: {problem}", "Were earlier commands run as another user? Use the same one, or ./dev reset."
+        )
+    return Trouble(str(problem), "./dev doctor may know more.")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

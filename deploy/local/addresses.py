@@ -1,0 +1,67 @@
+"""Where the parts of one system find each other. What the environment names wins over what would be started here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from deploy.local import credentials, kafka, postgres, valkey
+from deploy.local.ports import HOST
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+DATABASE = "rswind"
+TIME_ZONE = "America/Chicago"
+TOPIC = "repair-events"
+# The variable of each role's database; the writer's role is "writer", and so on.
+DATABASE_VARIABLES = {role: f"{role.upper()}_DATABASE_URL" for role in credentials.ROLES}
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Every address of a system, and which backends have to be started here."""
+
+    databases: dict[str, str]
+    documents: str
+    limits: str
+    kafka: str
+    topic: str
+    time_zone: str
+    writer: str
+    query: str
+    portal: str
+    local_postgres: bool
+    local_documents: bool
+    local_limits: bool
+    local_kafka: bool
+
+
+def resolve(environ: Mapping[str, str], ports: Mapping[str, int], secrets: Mapping[str, str]) -> Addresses:
+    """Return the addresses of a system: the environment's, else those of what is started here."""
+    databases = {
+        role: environ.get(variable) or postgres.url(role, secrets[f"{role}_password"], ports["postgres"], DATABASE)
+        for role, variable in DATABASE_VARIABLES.items()
+    }
+    return Addresses(
+        databases=databases,
+        documents=environ.get("REDIS_URL") or valkey.url(ports["documents"]),
+        limits=environ.get("LIMITS_REDIS_URL") or valkey.url(ports["limits"]),
+        kafka=environ.get("KAFKA_BOOTSTRAP_SERVERS") or f"{HOST}:{ports['kafka']}",
+        topic=environ.get("KAFKA_TOPIC") or TOPIC,
+        time_zone=environ.get("PORTAL_TIME_ZONE") or TIME_ZONE,
+        writer=f"http://{HOST}:{ports['writer']}",
+        query=f"http://{HOST}:{ports['query']}",
+        portal=f"http://{HOST}:{ports['gateway']}",
+        local_postgres=not all(environ.get(variable) for variable in DATABASE_VARIABLES.values()),
+        local_documents=not environ.get("REDIS_URL"),
+        local_limits=not environ.get("LIMITS_REDIS_URL"),
+        local_kafka=not environ.get("KAFKA_BOOTSTRAP_SERVERS"),
+    )
+
+
+def given(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the addresses that the environment names, to be remembered for the other commands."""
+    names = (*DATABASE_VARIABLES.values(), "REDIS_URL", "LIMITS_REDIS_URL", "KAFKA_BOOTSTRAP_SERVERS")
+    wanted = (*names, "KAFKA_TOPIC", "PORTAL_TIME_ZONE")
+    return {name: environ[name] for name in wanted if environ.get(name)}

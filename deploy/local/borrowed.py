@@ -1,0 +1,176 @@
+"""Servers for the length of a test run: given by the environment, from containers, or from the local binaries.
+
+TEST_POSTGRES_URL, TEST_REDIS_URL and TEST_KAFKA_BOOTSTRAP_SERVERS name servers that run already;
+TEST_BACKENDS=local or TEST_BACKENDS=containers decides where the machine could do both.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deploy.local import credentials, kafka, machine, ports, postgres, probe, unprivileged, valkey
+from deploy.local.layout import Place
+from deploy.local.trouble import Trouble
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from deploy.local.spec import Spec
+
+IMAGES = {"postgres": "postgres:18", "valkey": "valkey/valkey:9", "kafka": kafka.IMAGE}
+# Tests lose nothing that they would miss after a crash of the machine; commits stay synchronous as in earnest.
+FOR_TESTS = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "128MB", "max_connections": "200"}
+READY_SECONDS = 60.0
+SUPERUSER_PASSWORD = "postgres"  # noqa: S105 - of a server that lives as long as the tests
+
+
+@cache
+def containers_answer(image: str) -> bool:
+    """Tell whether an engine answers that holds this image already: tests pull nothing."""
+    choice = os.environ.get("TEST_BACKENDS", "")
+    if choice == "local":
+        return False
+    answers = machine.engine() == "docker" and machine.has_image("docker", image)
+    if choice == "containers" and not answers:
+        raise Trouble(f"TEST_BACKENDS asks for containers, but no engine holds {image}", "Pull it, or unset it.")
+    return answers
+
+
+@contextmanager
+def temporary_place() -> Iterator[Place]:
+    """Give a state folder of its own that is gone afterwards."""
+    folder = Path(tempfile.mkdtemp(prefix="repair-portal-"))
+    place = Place(folder)
+    place.create()
+    try:
+        yield place
+    finally:
+        unprivileged.remove(folder)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def foreground(spec: Spec, place: Place, answers: Callable[[], bool]) -> Iterator[None]:
+    """Run one server while the body runs. Raises Trouble with its log when it does not answer."""
+    log = place.logs / f"{spec.name}.log"
+    with log.open("a") as output:
+        process = subprocess.Popen(
+            spec.argv,
+            cwd=spec.folder,
+            env={**os.environ, **spec.env},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            user=spec.user,
+            group=unprivileged.group() if spec.user else None,
+            extra_groups=[] if spec.user else None,
+            process_group=0,
+        )
+    try:
+        if not probe.eventually(answers, READY_SECONDS):
+            raise Trouble(f"{spec.name} does not answer: {log.read_text()[-2000:]}")
+        yield
+    finally:
+        process.send_signal(spec.stop_signal)
+        try:
+            process.wait(spec.grace_seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+@contextmanager
+def postgres_url() -> Iterator[str]:
+    """Lend a PostgreSQL 18; yields the address of its superuser's database."""
+    given = os.environ.get("TEST_POSTGRES_URL")
+    if given:
+        yield given
+        return
+    port = ports.choose({"postgres": 0})["postgres"]
+    url = postgres.url(postgres.SUPERUSER, SUPERUSER_PASSWORD, port, "postgres")
+    if containers_answer(IMAGES["postgres"]):
+        options = " ".join(f"-c {name}={value}" for name, value in FOR_TESTS.items())
+        settings = {"POSTGRES_PASSWORD": SUPERUSER_PASSWORD}
+        # While it makes its cluster the image's server listens on no port, so the first answer is the right one.
+        with container(IMAGES["postgres"], {5432: port}, settings, options, lambda: probe.postgres(port)):
+            yield url
+        return
+    with temporary_place() as place:
+        cluster = postgres.Cluster(place, SUPERUSER_PASSWORD)
+        cluster.create()
+        spec = cluster.spec(port)
+        fast = [part for name, value in FOR_TESTS.items() for part in ("-c", f"{name}={value}")]
+        with foreground(replace(spec, argv=[*spec.argv, *fast]), place, lambda: probe.postgres(port)):
+            yield url
+
+
+@contextmanager
+def valkey_url() -> Iterator[str]:
+    """Lend a Valkey; yields its address."""
+    given = os.environ.get("TEST_REDIS_URL")
+    if given:
+        yield given
+        return
+    port = ports.choose({"valkey": 0})["valkey"]
+    if containers_answer(IMAGES["valkey"]):
+        with container(IMAGES["valkey"], {6379: port}, {}, "", lambda: probe.valkey(port)):
+            yield valkey.url(port)
+        return
+    with temporary_place() as place, foreground(
+        valkey.spec(place, "documents", port), place, lambda: probe.valkey(port)
+    ):
+        yield valkey.url(port)
+
+
+@contextmanager
+def kafka_servers() -> Iterator[str]:
+    """Lend an Apache Kafka; yields its bootstrap servers."""
+    given = os.environ.get("TEST_KAFKA_BOOTSTRAP_SERVERS")
+    if given:
+        yield given
+        return
+    chosen = ports.choose({"kafka": 0, "kafka_controller": 0})
+    port, cluster = chosen["kafka"], credentials.cluster_id()
+    if containers_answer(kafka.IMAGE):
+        # The broker tells its clients where to find it: the port outside has to be the port inside.
+        settings = kafka.container_settings(port, cluster)
+        with container(kafka.IMAGE, {port: port}, settings, "", lambda: probe.kafka(port)):
+            yield f"{ports.HOST}:{port}"
+        return
+    with temporary_place() as place:
+        broker = kafka.Broker(place)
+        broker.fetch()
+        broker.create(chosen, cluster)
+        with foreground(broker.spec(chosen, cluster), place, lambda: probe.kafka(port)):
+            yield f"{ports.HOST}:{port}"
+
+
+@contextmanager
+def container(
+    image: str, published: dict[int, int], settings: dict[str, str], command: str, answers: Callable[[], bool]
+) -> Iterator[None]:
+    """Run a container while the body runs; `published` maps its ports to ours. Raises Trouble with its log."""
+    # The container that cleans up after testcontainers comes from a registry; ours are stopped here.
+    os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
+    from testcontainers.core.container import DockerContainer  # noqa: PLC0415 - only where an engine is
+
+    lent = DockerContainer(image)
+    for inside, outside in published.items():
+        lent.with_bind_ports(inside, outside)
+    for name, value in settings.items():
+        lent.with_env(name, value)
+    if command:
+        lent.with_command(command)
+    with lent:
+        if not probe.eventually(answers, READY_SECONDS):
+            out, err = lent.get_logs()
+            raise Trouble(f"{image} does not answer: {(out + err).decode(errors='replace')[-2000:]}")
+        yield

@@ -1,0 +1,96 @@
+"""`./dev check`: format, lint, import contracts, types, coverage of the pure modules, spelling."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from dataclasses import dataclass
+
+from deploy.local import say
+from deploy.local.layout import ROOT, venv_command, venv_python
+
+# What a fold or a decision is made of: every branch has a test.
+PURE = (
+    "repair_events",
+    "repair_writer.repair",
+    "portal_query.counting",
+    "portal_query.document",
+    "gateway.routes",
+)
+UNIT_TESTS = (
+    "shared/tests/unit",
+    "services/repair-writer/tests/unit",
+    "services/portal-query/tests/unit",
+    "services/gateway/tests/unit",
+)
+# One run for each member: two of them may use one name for a test's file.
+TYPED = {
+    "shared": ("shared/src", "shared/tests"),
+    "repair-writer": ("services/repair-writer/src", "services/repair-writer/tests"),
+    "portal-query": ("services/portal-query/src", "services/portal-query/tests"),
+    "gateway": ("services/gateway/src", "services/gateway/tests"),
+    "tools": ("conftest.py", "deploy", "bench", "tests"),
+}
+
+
+@dataclass(frozen=True)
+class Check:
+    """One command that has to end with 0."""
+
+    name: str
+    argv: list[str]
+
+
+def every() -> list[Check]:
+    """Return all checks, the fastest first."""
+    return [
+        Check("format", [venv_command("ruff"), "format", "--check", "."]),
+        Check("lint", [venv_command("ruff"), "check", "."]),
+        Check("spelling", [venv_command("codespell"), *_tracked_text()]),
+        Check("imports", [venv_command("lint-imports")]),
+        *(Check(f"types of {name}", _mypy(paths)) for name, paths in TYPED.items() if _existing(paths)),
+        *_coverage(),
+    ]
+
+
+def run() -> list[str]:
+    """Run all checks, print each with what it found; return the names of those that failed."""
+    failed = []
+    for check in every():
+        began = time.monotonic()
+        done = subprocess.run(
+            check.argv, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        )
+        mark = say.paint("ok", say.GREEN) if done.returncode == 0 else say.paint("failed", say.RED)
+        say.line(f"{check.name:<24} {time.monotonic() - began:6.1f} s  {mark}")
+        if done.returncode != 0:
+            failed.append(check.name)
+            say.line(f"{done.stdout}{done.stderr}".rstrip())
+    return failed
+
+
+def _existing(paths: tuple[str, ...]) -> list[str]:
+    return [path for path in paths if (ROOT / path).exists()]
+
+
+def _mypy(paths: tuple[str, ...]) -> list[str]:
+    return [venv_command("mypy"), *_existing(paths)]
+
+
+def _tracked_text() -> list[str]:
+    wanted = ("README.md", "CHANGELOG.md", "docs", "deploy", "shared", "services", "tests", "bench", "conftest.py")
+    return _existing(wanted)
+
+
+def _coverage() -> list[Check]:
+    tests = _existing(UNIT_TESTS)
+    data = "--data-file=.coverage"
+    modules = ",".join(PURE)
+    pytest = ["-m", "pytest", "-q", "-p", "no:cacheprovider", *tests]
+    return [
+        Check(
+            "unit tests",
+            [venv_python(), "-m", "coverage", "run", data, "--branch", f"--source={modules}", *pytest],
+        ),
+        Check("coverage", [venv_command("coverage"), "report", data, "--show-missing", "--fail-under=100"]),
+    ]

@@ -1,0 +1,27 @@
+"""One `./dev up` at a time."""
+
+from __future__ import annotations
+
+import fcntl
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from deploy.local.trouble import Trouble
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from deploy.local.layout import Place
+
+
+@contextmanager
+def claim(place: Place) -> Iterator[None]:
+    """Hold the place while it is being started. Raises Trouble when somebody else does."""
+    with (place.state / "up.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as problem:
+            raise Trouble(
+                "another ./dev up is at work here", "Wait for it to end; ./dev status shows how far it is."
+            ) from problem
+        yield

@@ -1,0 +1,187 @@
+"""The commands of `./dev`: one function each, which returns the exit status."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from deploy.local import banner, checks, control, doctor, environment, kafka, machine, rings, say, start, unprivileged
+from deploy.local.claim import claim
+from deploy.local.layout import ROOT, Place, venv_command, venv_python
+from deploy.local.system import System
+from deploy.local.trouble import Trouble
+
+if TYPE_CHECKING:
+    import argparse
+
+PLACE = Place(ROOT / ".run")
+
+
+def up(arguments: argparse.Namespace) -> int:
+    """Start everything that does not run yet; return when all is ready."""
+    began = time.monotonic()
+    running = _if_up()
+    if running is not None:
+        banner.show(running, running.status(), None)
+        return 0
+    steps = say.Steps(start.STEPS if arguments.demo else start.STEPS - 1)
+    PLACE.create()
+    with claim(PLACE):
+        start.packages(PLACE, steps)
+        with steps.step("ports and secrets") as step:
+            system = System.prepare(PLACE, os.environ)
+            step.note(_moved_ports(system))
+        start.start(system, steps, demo=arguments.demo)
+    banner.show(system, system.status(), time.monotonic() - began)
+    return 0
+
+
+def _if_up() -> System | None:
+    if control.supervisor(PLACE) is None or not PLACE.ports.exists():
+        return None
+    system = System.found(PLACE)
+    return system if system.is_ready(control.processes(PLACE)) else None
+
+
+def _moved_ports(system: System) -> str:
+    from deploy.local import ports  # noqa: PLC0415 - a word that is used only here
+
+    moved = [f"{name} {port}" for name, port in system.ports.items() if ports.USUAL[name] != port]
+    return f"usual ones taken, so: {', '.join(moved)}" if moved else "the usual ports"
+
+
+def down(_: argparse.Namespace) -> int:
+    """Stop everything in order; the data stays."""
+    steps = say.Steps(1)
+    with steps.step("stopping") as step:
+        stopped = control.stop(PLACE, step.note)
+        step.note("all stopped; the data stays" if stopped else "nothing was running")
+    return 0
+
+
+def status(arguments: argparse.Namespace) -> int:
+    """Say how everything is; 0 when all is ready."""
+    found = _started().status()
+    if arguments.json:
+        print(json.dumps(found, indent=1))
+        return 0 if found["ready"] else 1
+    mark = say.paint("ready", say.GREEN) if found["ready"] else say.paint("not ready", say.RED)
+    say.line(f"{mark}   portal {found['urls']['portal']}   writer {found['urls']['writer']}")
+    say.line(f"{'process':<18} {'pid':>8} {'state':<11} {'restarts':>8} {'MiB':>7}  log")
+    for process in found["processes"]:
+        size = process["rss_bytes"]
+        mib = f"{size / 2**20:7.1f}" if size else f"{'-':>7}"
+        words = f"{process['name']:<18} {process['pid'] or '-':>8} {process['state']:<11} {process['restarts']:>8}"
+        say.line(f"{words} {mib}  {os.path.relpath(process['log'], ROOT)}")
+    if not found["processes"]:
+        say.line("Nothing runs. Start it with ./dev up.")
+    return 0 if found["ready"] else 1
+
+
+def _started() -> System:
+    if not PLACE.ports.exists():
+        raise Trouble("nothing has been started here yet", "Start it with ./dev up.")
+    return System.found(PLACE)
+
+
+def env(_: argparse.Namespace) -> int:
+    """Print addresses and the internal key as a shell takes them."""
+    system = _started()
+    for name, value in (
+        ("PORTAL", system.at.portal),
+        ("WRITER", system.at.writer),
+        ("QUERY", system.at.query),
+        ("KEY", system.secrets["internal_key"]),
+    ):
+        print(f"export {name}={shlex.quote(value)}")
+    return 0
+
+
+def logs(arguments: argparse.Namespace) -> int:
+    """Print the last lines of one log or of all; with -f go on as they grow."""
+    known = sorted(path.stem for path in PLACE.logs.glob("*.log"))
+    if not known:
+        raise Trouble("there are no logs yet", "Start the system with ./dev up.")
+    if arguments.name and arguments.name not in known:
+        raise Trouble(f"there is no log called {arguments.name}", f"There are: {', '.join(known)}.")
+    files = [str(PLACE.logs / f"{name}.log") for name in ([arguments.name] if arguments.name else known)]
+    follow = ["-F"] if arguments.follow else []
+    return subprocess.run(["tail", "-n", str(arguments.lines), *follow, *files], check=False).returncode
+
+
+def reset(arguments: argparse.Namespace) -> int:
+    """Stop everything and forget all data."""
+    if not arguments.yes:
+        if not sys.stdin.isatty():
+            raise Trouble("this deletes all local data, and there is nobody to ask", "Say ./dev reset --yes.")
+        print("This stops everything and deletes all local data (repairs, users, counts). Type yes: ", end="", flush=True)
+        if sys.stdin.readline().strip() != "yes":
+            say.line("Nothing was deleted.")
+            return 1
+    control.stop(PLACE, lambda _: None)
+    kafka.remove_container_data(PLACE)
+    shutil.rmtree(PLACE.state, ignore_errors=True)
+    unprivileged.remove(PLACE.state)
+    say.line("All local data is gone. ./dev up starts anew.")
+    return 0
+
+
+def examine(_: argparse.Namespace) -> int:
+    """Say what this machine has and lacks."""
+    return doctor.show(doctor.examine(PLACE))
+
+
+def check(_: argparse.Namespace) -> int:
+    """Run every check that needs no server."""
+    _packages()
+    failed = checks.run()
+    say.line(f"failed: {', '.join(failed)}" if failed else "All clean.")
+    return 1 if failed else 0
+
+
+def test(arguments: argparse.Namespace) -> int:
+    """Run check and all tests."""
+    _packages()
+    return rings.run(long=arguments.long, extra=arguments.pytest)
+
+
+def bench(arguments: argparse.Namespace) -> int:
+    """Measure speed and memory against floors; takes minutes."""
+    _packages()
+    return subprocess.run([venv_python(), "-m", "bench", *arguments.bench], cwd=ROOT, check=False).returncode
+
+
+def demo(arguments: argparse.Namespace) -> int:
+    """Keep repairs happening until Ctrl-C."""
+    system = _started()
+    if not system.is_ready(control.processes(PLACE)):
+        raise Trouble("the system is not up", "Start it with ./dev up.")
+    command = [*start.demo_command(system, f"deploy.demo.{arguments.what}"), *arguments.options]
+    return subprocess.run(command, cwd=ROOT, check=False).returncode
+
+
+def lock(_: argparse.Namespace) -> int:
+    """Write requirements.lock anew from requirements.in."""
+    compiler = shutil.which("uv")
+    if compiler is None:
+        raise Trouble("uv is needed to write the lock", "Install it (pip install uv), then run ./dev lock again.")
+    options = ["--generate-hashes", "--universal", "--python-version", "3.11", "--no-emit-index-url", "--upgrade"]
+    command = [compiler, "pip", "compile", "requirements.in", "-o", "requirements.lock", "--quiet", *options]
+    settings = {**os.environ, "UV_CUSTOM_COMPILE_COMMAND": "./dev lock"}
+    return subprocess.run(command, cwd=ROOT, env=settings, check=False).returncode
+
+
+def _packages() -> None:
+    """Make sure that what a command needs is installed; say so only when that is work."""
+    machine.check_python()
+    PLACE.create()
+    began = time.monotonic()
+    done = environment.ensure(PLACE.logs / "pip.log")
+    if done != "as locked":
+        say.line(f"Python packages: {done} ({time.monotonic() - began:.1f} s)")

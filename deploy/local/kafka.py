@@ -1,0 +1,195 @@
+"""Apache Kafka without a container: its jars by Maven, one node that is broker and controller, loopback only."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+from deploy.local import machine
+from deploy.local.layout import ROOT, Place, read_json
+from deploy.local.ports import HOST
+from deploy.local.spec import Spec
+from deploy.local.trouble import Trouble
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+POM = ROOT / "deploy" / "kafka" / "pom.xml"
+LOG_SETTINGS = ROOT / "deploy" / "kafka" / "log4j2.yaml"
+IMAGE = "apache/kafka:4.3.0"
+HEAP = ("-Xms256m", "-Xmx512m")
+WHAT_TO_INSTALL = (
+    "Install Maven (Debian, Ubuntu: apt-get install maven; macOS: brew install maven) or a container engine (Docker, "
+    "Podman), or set KAFKA_BOOTSTRAP_SERVERS to a Kafka you have; then run the command again."
+)
+
+
+class Broker:
+    """One local Kafka: from its jars where Maven is, from its image where only a container engine is."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.folder = place.state / "kafka"
+        self.data = self.folder / "data"
+        self.settings = self.folder / "server.properties"
+
+    @property
+    def libs(self) -> Path:
+        """Return the folder of jars, named after what the pom asks for."""
+        digest = hashlib.sha256(POM.read_bytes()).hexdigest()[:12]
+        return ROOT / ".run" / "kafka" / f"libs-{digest}"
+
+    def fetch(self) -> str:
+        """Get what a broker is made of; return in a few words what that is.
+
+        Raises Trouble when there is neither Maven nor a container engine.
+        """
+        java = machine.find_java()
+        if self.libs.exists() and java is not None:
+            return f"jars, Java {java[1]}"
+        log = self.place.logs / "maven.log"
+        if shutil.which("mvn") is None and machine.can_apt():
+            machine.apt_install("maven", log)
+            java = machine.find_java()
+        if shutil.which("mvn") is not None and java is not None:
+            self._download(java[0], log)
+            return f"jars fetched by Maven, Java {java[1]}"
+        if machine.engine() is not None:
+            return f"image {IMAGE}"
+        raise Trouble("there is neither Maven nor a container engine to get Apache Kafka with", WHAT_TO_INSTALL)
+
+    def _download(self, java: str, log: Path) -> None:
+        fresh = self.libs.with_name(f"{self.libs.name}.{os.getpid()}")
+        self.libs.parent.mkdir(parents=True, exist_ok=True)
+        command = [
+            *("mvn", "--batch-mode", "--quiet", "--file", str(POM), "dependency:copy-dependencies"),
+            *("-DincludeScope=runtime", f"-DoutputDirectory={fresh}"),
+        ]
+        settings = dict(os.environ)
+        if shutil.which("java") is None:
+            settings["JAVA_HOME"] = java.removesuffix("/bin/java")
+        with log.open("a") as output:
+            done = subprocess.run(
+                command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, env=settings, check=False
+            )
+        if done.returncode != 0 or not list(fresh.glob("kafka_2.13-*.jar")):
+            shutil.rmtree(fresh, ignore_errors=True)
+            raise Trouble(
+                "Maven could not fetch Apache Kafka",
+                "See the log; is a Maven repository within reach (a mirror goes into ~/.m2/settings.xml)?",
+                str(log),
+            )
+        if self.libs.exists():
+            shutil.rmtree(fresh)
+        else:
+            fresh.rename(self.libs)
+
+    def create(self, ports: Mapping[str, int], cluster: str) -> None:
+        """Write the broker's settings and format its storage if that has not been done. Raises Trouble."""
+        self.data.mkdir(parents=True, exist_ok=True)
+        self.settings.write_text(properties(ports, self.data))
+        if (self.data / "meta.properties").exists() or not self.libs.exists():
+            return
+        log = self.place.logs / "kafka-format.log"
+        command = [*self._java(("-Xmx128m",)), "kafka.tools.StorageTool", "format"]
+        with log.open("w") as output:
+            done = subprocess.run(
+                [*command, "--cluster-id", cluster, "--config", str(self.settings)],
+                cwd=self.folder,
+                stdout=output,
+                stderr=output,
+                stdin=subprocess.DEVNULL,
+                check=False,
+            )
+        if done.returncode != 0:
+            raise Trouble("Kafka's storage could not be made", "See the log.", str(log))
+
+    def _java(self, heap: tuple[str, ...]) -> list[str]:
+        java = machine.find_java()
+        if java is None:
+            raise Trouble(f"there is no Java {machine.OLDEST_JAVA} or newer", WHAT_TO_INSTALL)
+        return [
+            *(java[0], *heap, "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", "-XX:+ExitOnOutOfMemoryError"),
+            *("-Djava.awt.headless=true", f"-Dlog4j2.configurationFile={LOG_SETTINGS}", "-cp", f"{self.libs}/*"),
+        ]
+
+    def spec(self, ports: Mapping[str, int], cluster: str) -> Spec:
+        """Return how the broker is run."""
+        if self.libs.exists():
+            argv = [*self._java(HEAP), "kafka.Kafka", str(self.settings)]
+            return Spec(name="kafka", argv=argv, folder=str(self.folder))
+        return Spec(name="kafka", argv=self._in_container(ports, cluster), folder=str(self.folder))
+
+    def _in_container(self, ports: Mapping[str, int], cluster: str) -> list[str]:
+        engine = machine.engine() or "docker"
+        name = container_name(ports["kafka"])
+        settings = container_settings(ports["kafka"], cluster)
+        options = [part for key, value in settings.items() for part in ("-e", f"{key}={value}")]
+        run = [engine, "run", "--rm", "--name", name, "-p", f"{HOST}:{ports['kafka']}:{ports['kafka']}"]
+        volume = ["-v", f"{name}:/var/lib/kafka/data"]
+        # A client that was killed leaves its container behind, under the name that the next one needs.
+        script = f'{engine} rm -f {name} >/dev/null 2>&1; exec "$@"'
+        return ["sh", "-c", script, "sh", *run, *volume, *options, IMAGE]
+
+
+def settings_of_one_node(listeners: str, advertised: str, controller: str) -> dict[str, str]:
+    """Return what makes one node a whole cluster."""
+    return {
+        "process.roles": "broker,controller",
+        "node.id": "1",
+        "controller.quorum.voters": f"1@{controller}",
+        "listeners": listeners,
+        "advertised.listeners": advertised,
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "inter.broker.listener.name": "PLAINTEXT",
+        "controller.listener.names": "CONTROLLER",
+        "offsets.topic.replication.factor": "1",
+        "offsets.topic.num.partitions": "4",
+        "transaction.state.log.replication.factor": "1",
+        "transaction.state.log.min.isr": "1",
+        "share.coordinator.state.topic.replication.factor": "1",
+        "share.coordinator.state.topic.min.isr": "1",
+        # A topic exists because the writer made it, with its partitions and retention, never by accident.
+        "auto.create.topics.enable": "false",
+        "group.initial.rebalance.delay.ms": "0",
+        "log.segment.bytes": str(256 * 2**20),
+        "num.network.threads": "2",
+        "num.io.threads": "4",
+    }
+
+
+def properties(ports: Mapping[str, int], data: Path) -> str:
+    """Return the settings file of a broker on this machine."""
+    broker, controller = f"{HOST}:{ports['kafka']}", f"{HOST}:{ports['kafka_controller']}"
+    settings = settings_of_one_node(
+        f"PLAINTEXT://{broker},CONTROLLER://{controller}", f"PLAINTEXT://{broker}", controller
+    )
+    return "".join(f"{name}={value}\n" for name, value in {**settings, "log.dirs": str(data)}.items())
+
+
+def container_settings(port: int, cluster: str) -> dict[str, str]:
+    """Return the same settings as the variables that the image reads; clients reach it at the port given."""
+    settings = settings_of_one_node(
+        f"PLAINTEXT://:{port},CONTROLLER://:9093", f"PLAINTEXT://{HOST}:{port}", "localhost:9093"
+    )
+    variables = {f"KAFKA_{name.upper().replace('.', '_')}": value for name, value in settings.items()}
+    heap = " ".join(HEAP)
+    return {**variables, "KAFKA_LOG_DIRS": "/var/lib/kafka/data", "CLUSTER_ID": cluster, "KAFKA_HEAP_OPTS": heap}
+
+
+def remove_container_data(place: Place) -> None:
+    """Remove the volume of a broker that ran in a container; nothing when none did."""
+    port = read_json(place.ports).get("kafka")
+    engine = machine.engine() if port else None
+    if engine is not None:
+        name = container_name(int(port or 0))
+        subprocess.run([engine, "volume", "rm", "-f", name], capture_output=True, check=False)
+
+
+def container_name(port: int) -> str:
+    """Return the name of the container, and of its volume, that listens on a port."""
+    return f"repair-portal-kafka-{port}"

@@ -1,0 +1,106 @@
+"""Where everything is: the repository, and the folder that holds the state of one running system."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+VENV = ROOT / ".venv"
+
+
+def venv_python() -> str:
+    """Return the interpreter that runs the services."""
+    return str(VENV / "bin" / "python")
+
+
+def venv_command(name: str) -> str:
+    """Return the path of a command that the virtual environment holds."""
+    return str(VENV / "bin" / name)
+
+
+def site_packages() -> Path:
+    """Return the folder in which the virtual environment keeps its packages."""
+    found = sorted((VENV / "lib").glob("python3*/site-packages"))
+    return found[-1] if found else VENV / "lib" / "site-packages"
+
+
+@dataclass(frozen=True)
+class Place:
+    """The state of one running system: `.run` for a developer, a temporary folder for a test."""
+
+    state: Path
+
+    @property
+    def logs(self) -> Path:
+        """One file per process."""
+        return self.state / "logs"
+
+    @property
+    def secrets(self) -> Path:
+        """One file per secret, readable by its owner alone."""
+        return self.state / "secrets"
+
+    @property
+    def ports(self) -> Path:
+        """The ports that were free at the first start."""
+        return self.state / "ports.json"
+
+    @property
+    def wanted(self) -> Path:
+        """What the supervisor shall run."""
+        return self.state / "wanted.json"
+
+    @property
+    def running(self) -> Path:
+        """What the supervisor does run."""
+        return self.state / "processes.json"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the supervisor for as long as it lives."""
+        return self.state / "supervisor.lock"
+
+    @property
+    def done(self) -> Path:
+        """Steps that need no second time, each with what it was done for."""
+        return self.state / "done.json"
+
+    def create(self) -> None:
+        """Make the folders. Others may pass through (PostgreSQL runs as another user), not look."""
+        self.state.mkdir(parents=True, exist_ok=True)
+        self.state.chmod(0o711)
+        self.logs.mkdir(exist_ok=True)
+        self.secrets.mkdir(exist_ok=True)
+        self.secrets.chmod(0o700)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the object in a file; an absent or torn file is an empty object."""
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace a file in one step, readable by its owner alone."""
+    fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
+    try:
+        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            file.write(text)
+        fresh.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            fresh.unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, value: object) -> None:
+    """Replace a file by a JSON object in one step, readable by its owner alone."""
+    write_private(path, json.dumps(value, indent=1) + "\n")

@@ -1,0 +1,39 @@
+"""Who may sign in to the demo: one login for each of its customers, and one that has no customer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from deploy.local import credentials
+from deploy.local.layout import Place, venv_command
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# The customers are those of deploy/demo/fleets.py; the names are those of their people.
+DEMO: dict[str, int | None] = {"cedar": 1001, "lakeshore": 1002, "midland": 1003, "visitor": None}
+
+
+def listed(place: Place) -> list[dict[str, Any]]:
+    """Return each login with its password and customer, as `./dev status --json` prints them."""
+    return [
+        {"username": name, "password": password(place, name), "customer_id": customer}
+        for name, customer in DEMO.items()
+    ]
+
+
+def password(place: Place, name: str) -> str:
+    """Return the password of a login, made at its first use."""
+    return credentials.one(place.secrets, f"login_{name}")
+
+
+def commands(place: Place, settings: Mapping[str, str]) -> dict[str, tuple[list[str], dict[str, str]]]:
+    """Return the commands that make the logins, by name; each may be run again."""
+    found: dict[str, tuple[list[str], dict[str, str]]] = {}
+    for name, customer in DEMO.items():
+        password(place, name)
+        file = str(credentials.path_of(place.secrets, f"login_{name}"))
+        linked = ["--customer", str(customer)] if customer is not None else []
+        argv = [venv_command("gateway"), "users", "add", name, *linked, "--password-file", file, "--if-missing"]
+        found[f"login {name}"] = (argv, dict(settings))
+    return found

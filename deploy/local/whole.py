@@ -1,0 +1,83 @@
+"""The whole system for a test: started as `./dev up` does, in its own folder, on its own ports, gone afterwards."""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from deploy.local import borrowed, control, ports, probe, say, start
+from deploy.local.system import System
+from deploy.local.trouble import Trouble
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+BACK_SECONDS = 60.0
+
+
+class Stack:
+    """A running system: what `./dev status --json` says of it, and the power to end its processes."""
+
+    def __init__(self, system: System) -> None:
+        self.system = system
+        self.description: dict[str, Any] = system.status()
+
+    def status(self) -> dict[str, Any]:
+        """Return what `./dev status --json` would print now."""
+        return self.system.status()
+
+    def process(self, name: str) -> dict[str, Any]:
+        """Return one process as the status lists it."""
+        return next(found for found in self.status()["processes"] if found["name"] == name)
+
+    def kill(self, name: str, number: int = signal.SIGKILL) -> int:
+        """Send a signal to a process, by default the one that leaves it no time; return the id it had."""
+        pid = int(self.process(name)["pid"])
+        os.kill(pid, number)
+        return pid
+
+    def restart(self, name: str) -> None:
+        """Have a process end in order, and wait until its successor is ready."""
+        pid = self.kill(name, signal.SIGTERM)
+        self.wait_back(name, pid)
+
+    def wait_back(self, name: str, pid: int) -> None:
+        """Wait until a process that had the id `pid` has a successor, and the system is ready. Raises Trouble."""
+
+        def is_back() -> bool:
+            found = self.process(name)
+            return found["pid"] not in {None, pid} and bool(self.status()["ready"])
+
+        if not probe.eventually(is_back, BACK_SECONDS):
+            raise Trouble(f"{name} is not back after {BACK_SECONDS:.0f} s", "", self.process(name)["log"])
+
+    def hold(self, *names: str) -> None:
+        """Stop processes and leave them stopped until `release`."""
+        specs = [*self.system.backends(), *self.system.services()]
+        control.want(self.system.place, [spec for spec in specs if spec.name not in names])
+        gone = probe.eventually(lambda: not set(names) & self._running(), BACK_SECONDS)
+        if not gone:
+            raise Trouble(f"{', '.join(names)} did not stop")
+
+    def release(self) -> None:
+        """Start again whatever was held, and wait until the system is ready. Raises Trouble."""
+        control.want(self.system.place, [*self.system.backends(), *self.system.services()])
+        if not probe.eventually(lambda: bool(self.status()["ready"]), BACK_SECONDS):
+            raise Trouble("the system is not ready again")
+
+    def _running(self) -> set[str]:
+        return {found["name"] for found in self.status()["processes"] if found["pid"]}
+
+
+@contextmanager
+def started(environ: Mapping[str, str] | None = None, *, demo: bool = False) -> Iterator[Stack]:
+    """Run a whole system while the body runs. `environ` may name servers to use instead of own ones."""
+    with borrowed.temporary_place() as place:
+        system = System.prepare(place, environ or {}, dict.fromkeys(ports.USUAL, 0))
+        try:
+            start.start(system, say.Steps(start.STEPS, quiet=True), demo=demo)
+            yield Stack(system)
+        finally:
+            control.stop(place, lambda _: None)
