@@ -9,11 +9,12 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from redis.asyncio import Redis
 
 from portal_query.document import VIEWS, Document, Version, rfc3339
+from portal_query.read_model.gather import Gather
 from service_runtime.redis import RedisAway
 
 LIFE_SECONDS: Final = 60
@@ -86,14 +87,10 @@ class Hint:
     version: Version
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
+class _Asked(NamedTuple):
     customer_id: int
     partition: int
     view: str
-
-
-_Waiters = list[asyncio.Future[CachedView | None]]
 
 
 class DocumentCache:
@@ -106,8 +103,8 @@ class DocumentCache:
         self._rest = rest
         self._put = client.register_script(_PUT)
         self._read = client.register_script(_READ)
-        self._asked: dict[_Asked, _Waiters] = {}
-        self._reading: asyncio.Task[None] | None = None
+        # One call at a time: what comes meanwhile makes the next call larger, not Redis busier.
+        self._reads = Gather(self._fetch, parallel=1, size=_READ_KEYS)
         self._closed_until = 0.0
 
     async def put_many(self, documents: Iterable[Document]) -> int:
@@ -149,14 +146,7 @@ class DocumentCache:
         was sent before. Raises CacheAwayError when Redis is away or slow, and at once for a
         second after that.
         """
-        loop = asyncio.get_running_loop()
-        if loop.time() < self._closed_until:
-            raise CacheAwayError("Redis failed a moment ago")
-        future: asyncio.Future[CachedView | None] = loop.create_future()
-        self._asked.setdefault(_Asked(customer_id, partition, view), []).append(future)
-        if self._reading is None:
-            self._reading = loop.create_task(self._read_all())
-        return await future
+        return await self._reads.ask(_Asked(customer_id, partition, view))
 
     async def hints(self) -> AsyncIterator[Hint]:
         """Yield hints as they come, for ever. Raises CacheAwayError when the connection breaks."""
@@ -169,34 +159,21 @@ class DocumentCache:
                         for hint in _hints_of(message["data"]):
                             yield hint
 
-    async def _read_all(self) -> None:
-        """Ask what has been gathered, again and again until nobody asks."""
+    async def _fetch(self, asked: Sequence[_Asked]) -> dict[_Asked, CachedView]:
         loop = asyncio.get_running_loop()
-        while self._asked:
-            gathered, self._asked = self._asked, {}
-            try:
-                answers = await self._fetch(list(gathered))
-            except CacheAwayError as error:
-                self._closed_until = loop.time() + self._rest
-                _fail([*gathered.values(), *self._asked.values()], error)
-                self._asked = {}
-            else:
-                _answer(gathered, answers)
-        self._reading = None
-
-    async def _fetch(self, asked: Sequence[_Asked]) -> list[CachedView | None]:
-        found: list[CachedView | None] = []
-        for start in range(0, len(asked), _READ_KEYS):
-            part = asked[start : start + _READ_KEYS]
-            keys = [AS_OF_KEY, *(key_of(one.customer_id) for one in part)]
+        if loop.time() < self._closed_until:
+            raise CacheAwayError("Redis failed a moment ago")
+        keys = [AS_OF_KEY, *(key_of(one.customer_id) for one in asked)]
+        try:
             with _away():
                 async with asyncio.timeout(self._timeout):
-                    times, *rows = await self._read(keys=keys, args=[one.view for one in part])
-            as_of = _times(times)
-            found += [
-                _view(row, as_of.get(one.partition)) for one, row in zip(part, rows, strict=True)
-            ]
-        return found
+                    times, *rows = await self._read(keys=keys, args=[one.view for one in asked])
+        except CacheAwayError:
+            self._closed_until = loop.time() + self._rest
+            raise
+        as_of = _times(times)
+        views = (_view(row, as_of.get(one.partition)) for one, row in zip(asked, rows, strict=True))
+        return {one: view for one, view in zip(asked, views, strict=True) if view is not None}
 
 
 def key_of(customer_id: int) -> str:
@@ -235,20 +212,6 @@ def _fields(document: Document) -> list[str | bytes | int]:
         document.frozen,
         *(document.bodies[view] for view in VIEWS),
     ]
-
-
-def _answer(gathered: Mapping[_Asked, _Waiters], answers: Sequence[CachedView | None]) -> None:
-    for waiters, answer in zip(gathered.values(), answers, strict=True):
-        for future in waiters:
-            if not future.done():
-                future.set_result(answer)
-
-
-def _fail(waiting: Iterable[_Waiters], error: CacheAwayError) -> None:
-    for waiters in waiting:
-        for future in waiters:
-            if not future.done():
-                future.set_exception(error)
 
 
 def _times(flat: Sequence[bytes]) -> dict[int, datetime]:

@@ -1,0 +1,187 @@
+"""What a customer's counts are now: from Redis while it can, else from Postgres.
+
+Whichever it is, the time until which an answer is complete was read before the counts, so it
+never promises more than they hold.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, Final, TypeVar
+
+import asyncpg
+
+from portal_query.document import (
+    FROZEN_UNKNOWN,
+    Document,
+    Version,
+    nothing_yet,
+    render,
+    version_of,
+)
+from portal_query.read_model.counts import load_as_of, load_counts, load_versions
+from portal_query.read_model.gather import Gather
+from portal_query.read_model.redis import CacheAwayError, CachedView, DocumentCache
+from repair_events import topic
+from service_runtime.logs import get
+from service_runtime.postgres import is_infrastructure
+
+DEADLINE_SECONDS: Final = 2.0
+_CUSTOMERS_A_READ: Final = 20
+_READS_AT_ONCE: Final = 3
+_VERSIONS_A_READ: Final = 1_000
+#: How often a put back document is compared with the tables again before it is left to expire.
+_PUT_BACK_ROUNDS: Final = 3
+
+Result = TypeVar("Result")
+
+
+class ReadModelAwayError(Exception):
+    """Neither Redis nor Postgres answers in time; the same request may be sent again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One list of one customer. `as_of`: everything accepted before it is in (None: not known)."""
+
+    version: Version
+    tag: str
+    body: bytes
+    as_of: datetime | None
+    frozen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    document: Document
+    as_of: datetime | None
+
+
+class Documents:
+    """Reads counts for the api; one instance for a process."""
+
+    def __init__(self, cache: DocumentCache, pool: "asyncpg.Pool[Any]") -> None:
+        self._cache = cache
+        self._pool = pool
+        self._stored = Gather(self._load, parallel=_READS_AT_ONCE, size=_CUSTOMERS_A_READ)
+        self._versions = Gather(self._load_versions, parallel=1, size=_VERSIONS_A_READ)
+        self._putting: set[asyncio.Task[None]] = set()
+
+    async def read(self, customer_id: int, view: str) -> Answer:
+        """Return a list of a customer, an empty one when nothing has been folded yet.
+
+        Raises ReadModelAwayError.
+        """
+        partition = _partition(customer_id)
+        try:
+            cached = await self._cache.read(customer_id, partition, view)
+        except CacheAwayError:
+            return _answer(await self._load_one(customer_id), view)
+        if cached is not None and (cached.as_of is not None or cached.frozen):
+            return _cached_answer(cached)
+        stored = await self._load_one(customer_id)
+        if cached is None:
+            self._put_back_later(stored.document)
+        return _answer(stored, view)
+
+    async def read_stored(self, customer_id: int, view: str) -> Answer:
+        """Return a list of a customer from Postgres. Raises ReadModelAwayError."""
+        return _answer(await self._load_one(customer_id), view)
+
+    async def read_all(self, customer_id: int, views: Iterable[str]) -> list[Answer]:
+        """Return several lists of a customer, all of one version. Raises ReadModelAwayError."""
+        asked = list(views)
+        # Asked in one moment, they go to Redis in one call; only Redis failing can part them.
+        answers = await asyncio.gather(*(self.read(customer_id, view) for view in asked))
+        if len({answer.tag for answer in answers}) == 1:
+            return answers
+        stored = await self._load_one(customer_id)
+        return [_answer(stored, view) for view in asked]
+
+    async def version(self, customer_id: int) -> Version:
+        """Return how far Postgres has a customer. Raises ReadModelAwayError."""
+        found = await _in_time(self._versions.ask(customer_id))
+        return found or Version(0, 0)
+
+    async def close(self) -> None:
+        """Wait for documents that are on their way back to Redis."""
+        await asyncio.gather(*self._putting, return_exceptions=True)
+
+    async def _load_one(self, customer_id: int) -> _Stored:
+        stored = await _in_time(self._stored.ask(customer_id))
+        if stored is None:  # pragma: no cover - _load answers for each customer
+            raise ReadModelAwayError("Postgres gave no answer")
+        return stored
+
+    async def _load(self, customer_ids: Sequence[int]) -> dict[int, _Stored]:
+        async with self._pool.acquire() as connection:
+            times = await load_as_of(connection)
+            found = await load_counts(connection, customer_ids)
+        by_id = {counts.customer_id: counts for counts in found}
+        documents = [render(by_id.get(one) or nothing_yet(one)) for one in customer_ids]
+        return {
+            document.customer_id: _Stored(document, times.get(_partition(document.customer_id)))
+            for document in documents
+        }
+
+    async def _load_versions(self, customer_ids: Sequence[int]) -> Mapping[int, Version]:
+        async with self._pool.acquire() as connection:
+            return await load_versions(connection, customer_ids)
+
+    def _put_back_later(self, document: Document) -> None:
+        task = asyncio.create_task(self._put_back(document))
+        self._putting.add(task)
+        task.add_done_callback(self._putting.discard)
+
+    async def _put_back(self, document: Document) -> None:
+        """Put what had expired, then look whether something newer was published meanwhile.
+
+        A newer document that Redis took and lost again between our reading and our putting would
+        leave the older one there; whoever published it had committed it, so a look shows it.
+        """
+        try:
+            for _ in range(_PUT_BACK_ROUNDS):
+                await self._cache.put_many([document])
+                if await self.version(document.customer_id) <= document.version:
+                    return
+                document = (await self._load_one(document.customer_id)).document
+        except (CacheAwayError, ReadModelAwayError) as error:
+            get().info("document not put back", reason=str(error))
+
+
+async def within_deadline(work: Callable[[], Awaitable[Result]]) -> Result:
+    """Return what `work` returns; raises ReadModelAwayError when Postgres is away or slow."""
+    return await _in_time(work())
+
+
+async def _in_time(work: Awaitable[Result]) -> Result:
+    try:
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            return await work
+    except TimeoutError as error:
+        raise ReadModelAwayError("Postgres did not answer in time") from error
+    except Exception as error:
+        if is_infrastructure(error):
+            raise ReadModelAwayError(f"Postgres: {error}") from error
+        raise
+
+
+@lru_cache(maxsize=65_536)
+def _partition(customer_id: int) -> int:
+    return topic.partition(customer_id)
+
+
+def _cached_answer(cached: CachedView) -> Answer:
+    as_of = cached.as_of
+    if cached.frozen:
+        known = cached.frozen != FROZEN_UNKNOWN
+        as_of = datetime.fromisoformat(cached.frozen) if known else None
+    return Answer(version_of(cached.tag), cached.tag, cached.body, as_of, bool(cached.frozen))
+
+
+def _answer(stored: _Stored, view: str) -> Answer:
+    document = stored.document
+    cached = CachedView(document.tag, document.frozen, document.bodies[view], stored.as_of)
+    return _cached_answer(cached)
