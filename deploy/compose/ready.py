@@ -13,7 +13,9 @@ SECONDS = 4
 
 def main() -> int:
     """Print what the process says, so that `docker inspect` shows why it is not ready."""
-    with socket.create_connection(("127.0.0.1", int(os.environ["OPS_PORT"])), SECONDS) as connection:
+    with socket.create_connection(
+        ("127.0.0.1", int(os.environ["OPS_PORT"])), SECONDS
+    ) as connection:
         connection.settimeout(SECONDS)
         connection.sendall(b"GET /readyz?verbose HTTP/1.1\r\nHost: localhost\r\n\r\n")
         answer = b"".join(iter(lambda: connection.recv(4096), b""))
