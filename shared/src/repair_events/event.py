@@ -26,6 +26,8 @@ PROFILE_CHANGED: Final = "profile-changed"
 REPAIR_FACTS: Final = (RECORDED, REQUESTED, STATUS_CHANGED, CORRECTED, REMOVED, RESTORED)
 FACTS: Final = (*REPAIR_FACTS, PROFILE_CHANGED)
 
+_MAX_NUMBER: Final = 2**63 - 1
+
 _TYPE: Final = re.compile(
     r"com\.rswindrepair\.(?:repair|customer)\.(?P<fact>[a-z][a-z-]*)\.v(?P<major>[1-9][0-9]*)"
 )
@@ -121,8 +123,8 @@ def decode(payload: bytes) -> Event:
     data = event.data
     if event.specversion != "1.0":
         raise BadEventError(f"specversion is {event.specversion[:20]!r}, not '1.0'")
-    if data.customer_id < 1 or data.revision < 1:
-        raise BadEventError("customer_id and revision must be positive")
+    if not (0 < data.customer_id <= _MAX_NUMBER and 0 < data.revision <= _MAX_NUMBER):
+        raise BadEventError("customer_id and revision must lie between 1 and 2**63 - 1")
     if (data.previous is None) != (data.revision == 1):
         raise BadEventError("previous must be null for revision 1, and only for it")
     subject = data.repair if data.repair is not None else data.customer
