@@ -18,7 +18,6 @@ from random import Random
 from typing import TYPE_CHECKING
 
 import aiohttp
-
 from deploy.demo import glass
 from deploy.demo.fleets import FLEETS, Fleet, Unit, units_of
 from deploy.demo.lives import SEED, Step, live, stamp

@@ -67,22 +67,13 @@ async def _import(writer: Writer, fleet: Fleet, steps: Sequence[Step]) -> dict[s
     """Send a history as one import, in which a repair comes again at each change; return the ids by reference."""
     sent = [step for step in steps if step.act != "remove"]
     ids: dict[str, str] = {}
-    refused: list[dict[str, Any]] = []
-    place = 0
     async for result in writer.import_lines(_line(fleet, step) for step in sent):
-        if "repair_id" in result:
-            ids[sent[place].source_ref] = result["repair_id"]
-        else:
-            refused.append(result)
-        place += 1
-    if refused and not all(_is_removed(result) for result in refused):
-        raise SystemExit(f"{len(refused)} lines were refused, the first: {refused[0]}")
+        step = sent[result["line"] - 1]
+        # A repair that an earlier, broken load has removed already stays removed.
+        if result["outcome"] == "refused" and result["code"] != "removed":
+            raise SystemExit(f"the writer refused a line of the demo: {result}")
+        ids[step.source_ref] = result["repair_id"]
     return ids
-
-
-def _is_removed(result: dict[str, Any]) -> bool:
-    """Say whether a line was refused because an earlier, broken load had removed the repair already."""
-    return "removed" in str(result)
 
 
 def _line(fleet: Fleet, step: Step) -> dict[str, Any]:

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 BUSY = frozenset({429, 503})
-ATTEMPTS = 8
+ATTEMPTS = 14
+LONGEST_PAUSE_SECONDS = 2.0
+# Another request with the same key is still at work, or was broken off a moment ago.
+STILL_RUNNING = "key-running"
 
 
 class RefusedError(Exception):
@@ -24,6 +27,7 @@ class RefusedError(Exception):
     def __init__(self, status: int, problem: Mapping[str, Any]) -> None:
         self.status = status
         self.problem = problem
+        self.code = str(problem.get("type", "")).rpartition("/")[2]
         super().__init__(
             f"{status} {problem.get('title', '')}: {problem.get('detail', '')} {problem.get('errors', '')}"
         )
@@ -131,23 +135,35 @@ class Writer:
     ) -> Answer:
         """Send one request, again while the writer is away or asks for patience. Raises RefusedError.
 
-        Only a request with an idempotency key, or one that may be repeated by nature, should be sent through here.
+        A change without an idempotency key is sent once: whoever lost its answer cannot know what it did.
         """
         extra = dict(headers or {}) | ({"Idempotency-Key": key} if key else {})
+        repeatable = key is not None or method in {"GET", "PUT"}
         for attempt in range(ATTEMPTS):
+            last = attempt == ATTEMPTS - 1 or not repeatable
             try:
-                async with self._http.request(
-                    method, self.url + path, json=body, params=query, headers=extra
-                ) as answer:
-                    if answer.status in BUSY and attempt < ATTEMPTS - 1:
-                        await asyncio.sleep(float(answer.headers.get("Retry-After", "1")))
-                        continue
-                    return await _read(answer)
-            except aiohttp.ClientConnectionError:
-                if attempt == ATTEMPTS - 1:
+                return await self._once(method, self.url + path, body, query, extra)
+            except RefusedError as refusal:
+                if last or not (refusal.status in BUSY or refusal.code == STILL_RUNNING):
                     raise
-                await asyncio.sleep(0.1 * 2**attempt)
+            except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError):
+                if last:
+                    raise
+            await asyncio.sleep(min(0.1 * 2**attempt, LONGEST_PAUSE_SECONDS))
         raise AssertionError("unreachable")
+
+    async def _once(
+        self,
+        method: str,
+        url: str,
+        body: Mapping[str, Any] | None,
+        query: Mapping[str, str] | None,
+        headers: Mapping[str, str],
+    ) -> Answer:
+        async with self._http.request(
+            method, url, json=body, params=query, headers=headers
+        ) as answer:
+            return await _read(answer)
 
 
 async def _read(answer: aiohttp.ClientResponse) -> Answer:

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -104,3 +104,48 @@ def canonical(repair: RepairLike) -> dict[str, Any]:
     plain["batch_id"] = str(repair["batch_id"]) if repair.get("batch_id") else None
     plain["removed"] = bool(repair.get("removed"))
     return plain
+
+
+def check_moves(events: Iterable[Mapping[str, Any]]) -> None:
+    """Check that every status command in a list made a move that the rules allow from the status before it."""
+    before: dict[str, str] = {}
+    for event in events:
+        repair = event["data"].get("repair")
+        if repair is None:
+            continue
+        old, new = before.get(repair["repair_id"]), repair["status"]
+        if event["type"].endswith(".status-changed.v1"):
+            assert old is not None
+            assert old != new, f"{event['id']} changes nothing"
+            assert rules.may_move(old, new), f"{event['id']} moves {old} to {new}"
+        before[repair["repair_id"]] = new
+
+
+def check_acks(
+    events: Mapping[tuple[int, int], Mapping[str, Any]],
+    changes: Mapping[tuple[int, int], Mapping[str, Any]],
+) -> None:
+    """Check acknowledged changes and events against each other: none missing, none that nobody asked for.
+
+    Both are by customer and revision; a change is the repair as the writer answered it.
+    """
+    for place, body in changes.items():
+        data = events[place]["data"]
+        assert data["repair"]["repair_id"] == body["repair_id"], f"{place} is another repair"
+        listed, answered = canonical(data["repair"]), canonical(body)
+        assert listed == answered, f"{place}: answered {answered}, listed {listed}"
+    # A move is two events and one answer: the removal from the old list goes with the record in the new one.
+    arrived = {(body["repair_id"], place[0]) for place, body in changes.items()}
+    unasked = [
+        place
+        for place, event in events.items()
+        if place not in changes and event["data"].get("repair") and not _left(event, arrived)
+    ]
+    assert not unasked, f"events that no answer speaks of: {unasked[:5]}"
+
+
+def _left(event: Mapping[str, Any], arrived: Collection[tuple[str, int]]) -> bool:
+    """Say whether an event is a removal of a repair that an answer places with another customer."""
+    repair = event["data"]["repair"]
+    elsewhere = any(key == repair["repair_id"] and n != repair["customer_id"] for key, n in arrived)
+    return repair["removed"] and elsewhere

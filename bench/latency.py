@@ -1,0 +1,172 @@
+"""How soon a change is visible: from the writer's answer to the gateway's, while 500 commands a second go in.
+
+The floor is the same way without our code: commit, Kafka, commit, Redis, in one process, one at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from typing import TYPE_CHECKING, Any, Self
+
+import aiohttp
+import asyncpg
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from redis.asyncio import Redis
+from tests.oracle.sessions import open_sessions
+
+from bench.commands import REPAIR, make_customers
+from bench.figures import Figure, percentile
+
+if TYPE_CHECKING:
+    from bench.running import System
+
+FIRST_CUSTOMER = 910_000
+CUSTOMERS = 200
+WATCHED = 20
+PER_SECOND = 500
+SAMPLES_PER_SECOND = 20
+POLL_SECONDS = 0.002
+PATH = "/customer/api/unit-repair-data/"
+
+
+async def run(system: System, *, seconds: float) -> list[Figure]:
+    """Measure the way of single commands while others flow."""
+    await make_customers(system, FIRST_CUSTOMER, CUSTOMERS)
+    watched = list(range(FIRST_CUSTOMER, FIRST_CUSTOMER + WATCHED))
+    sessions = dict(
+        zip(watched, await open_sessions(system.databases["gateway"], watched), strict=True)
+    )
+    floor = await _floor(system)
+    probe = Probe(system, sessions)
+    async with probe:
+        await probe.flow(2)
+        probe.forget()
+        await probe.flow(seconds)
+    return _figures(probe, floor, seconds)
+
+
+def _figures(probe: Probe, floor: list[float], seconds: float) -> list[Figure]:
+    seen, rate = probe.seen, probe.answered / seconds
+    note = f"{rate:.0f} commands/s, {len(seen)} samples, max {max(seen):.0f} ms, answer p50 {percentile(probe.answers, 0.5):.1f} ms"
+    if probe.failed:
+        note += f", {probe.failed} FAILED"
+    return [
+        Figure(
+            name=f"live: answer to visible, {name}", value=percentile(seen, share), unit="ms", target=target, at_most=True,
+            floor=percentile(floor, share), floor_is="commit, Kafka, commit, Redis, idle", note=note if share < 0.9 else "",
+        )
+        for name, share, target in (("p50", 0.5, 40.0), ("p99", 0.99, 150.0))
+    ]  # fmt: skip
+
+
+class Probe:
+    """Sends commands at an even rate, whatever the answers do, and watches some of them become visible."""
+
+    def __init__(self, system: System, sessions: dict[int, str]) -> None:
+        self.seen: list[float] = []
+        self.answers: list[float] = []
+        self.answered = 0
+        self.failed = 0
+        self._system = system
+        self._sessions = sessions
+        self._numbers = itertools.count()
+        self._run = time.time_ns()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        self._writer = aiohttp.ClientSession(
+            headers={"Authorization": f"Bearer {self._system.key}"},
+            connector=aiohttp.TCPConnector(limit=32),
+        )
+        self._portal = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=64), cookie_jar=aiohttp.DummyCookieJar()
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._writer.close()
+        await self._portal.close()
+
+    def forget(self) -> None:
+        """Throw the warm-up away."""
+        self.seen, self.answers, self.answered, self.failed = [], [], 0, 0
+
+    async def flow(self, seconds: float) -> None:
+        """Send for so long, then wait for what is under way."""
+        begun = time.perf_counter()
+        for turn in range(int(seconds * PER_SECOND)):
+            await asyncio.sleep(max(0.0, begun + turn / PER_SECOND - time.perf_counter()))
+            watch = turn % (PER_SECOND // SAMPLES_PER_SECOND) == 0
+            task = asyncio.create_task(self._command(watch=watch))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        await asyncio.gather(*self._tasks)
+
+    async def _command(self, *, watch: bool) -> None:
+        number = next(self._numbers)
+        customer = FIRST_CUSTOMER + number % (WATCHED if watch else CUSTOMERS)
+        repair: dict[str, Any] = REPAIR | {
+            "customer_id": customer,
+            "source_ref": f"{self._run}-{number}",
+        }
+        sent = time.perf_counter()
+        async with self._writer.post(f"{self._system.writer}/v1/repairs", json=repair) as answer:
+            await answer.read()
+            if answer.status >= 300:
+                self.failed += 1
+                return
+            revision = int(answer.headers["Portal-Revision"])
+        answered = time.perf_counter()
+        self.answered += 1
+        self.answers.append((answered - sent) * 1000)
+        if watch:
+            await self._visible(customer, revision, answered)
+
+    async def _visible(self, customer: int, revision: int, answered: float) -> None:
+        headers = {"Cookie": f"sessionid={self._sessions[customer]}"}
+        while time.perf_counter() < answered + 30:
+            async with self._portal.get(
+                self._system.portal + PATH, headers=headers, allow_redirects=False
+            ) as answer:
+                await answer.read()
+                if answer.status == 200 and int(answer.headers["Portal-Revision"]) >= revision:
+                    self.seen.append((time.perf_counter() - answered) * 1000)
+                    return
+            await asyncio.sleep(POLL_SECONDS)
+        self.failed += 1
+
+
+async def _floor(system: System, rounds: int = 200) -> list[float]:
+    """Return how long the bare hops take, in milliseconds, one message at a time."""
+    topic, partition = "bench-floor", 0
+    writer = await asyncpg.connect(system.databases["writer"])
+    redis = Redis.from_url(system.redis)
+    producer = AIOKafkaProducer(bootstrap_servers=system.kafka, acks="all", enable_idempotence=True)
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=system.kafka, fetch_max_wait_ms=20, enable_auto_commit=False
+    )
+    await producer.start()
+    await consumer.start()
+    times = []
+    try:
+        await writer.execute("CREATE TABLE IF NOT EXISTS writer.bench_floor (n bigint)")
+        await producer.send_and_wait(topic, b"first", partition=partition)
+        consumer.assign([TopicPartition(topic, partition)])
+        await consumer.seek_to_end()
+        for number in range(rounds):
+            begun = time.perf_counter()
+            await producer.send_and_wait(topic, b"x" * 900, partition=partition)
+            await consumer.getone()
+            await writer.execute("INSERT INTO writer.bench_floor VALUES ($1)", number)
+            await redis.set("bench:floor", number)
+            await redis.get("bench:floor")
+            times.append((time.perf_counter() - begun) * 1000)
+        await writer.execute("DROP TABLE writer.bench_floor")
+    finally:
+        await redis.aclose()
+        await consumer.stop()
+        await producer.stop()
+        await writer.close()
+    return times
