@@ -7,10 +7,8 @@ notice. Each is started at its first use and serves the whole run.
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
 import socket
-import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,14 +18,11 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 import redis
-
-from deploy.local import borrowed, credentials, postgres
-from deploy.local.layout import venv_command
+from deploy.local import borrowed, credentials, postgres, whole
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
 
-    from deploy.local.whole import Stack
 
 # From the inside out; a ring that is not named comes last.
 RINGS = ("unit", "contract", "integration", "dev", "system", "security", "browser", "chaos")
@@ -88,7 +83,7 @@ def migrated_template(postgres_server: str) -> Iterator[str]:
     found = _database(postgres_server, name)
     _run(_create_roles(found.owner_url))
     for role, command in MIGRATED_BY.items():
-        _migrate(command, {f"{role.upper()}_DATABASE_URL": getattr(found, f"{role}_url")})
+        borrowed.migrate(command, {f"{role.upper()}_DATABASE_URL": getattr(found, f"{role}_url")})
     yield name
     _admin(postgres_server, f'DROP DATABASE "{name}" WITH (FORCE)')
 
@@ -131,11 +126,9 @@ def topic() -> str:
 
 
 @pytest.fixture(scope="session")
-def stack() -> Iterator[Stack]:
+def stack() -> Iterator[whole.Stack]:
     """Return the whole system, started as `./dev up` starts it, in a folder and on ports of its own."""
-    from deploy.local.whole import started
-
-    with started() as running:
+    with whole.started() as running:
         yield running
 
 
@@ -179,14 +172,3 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
     # In a thread of its own: a test's event loop may be at work in this one.
     with ThreadPoolExecutor(1) as pool:
         pool.submit(asyncio.run, work).result()
-
-
-def _migrate(command: str, settings: dict[str, str]) -> None:
-    done = subprocess.run(
-        [venv_command(command), "migrate"],
-        env={**os.environ, **settings},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, f"{command} migrate: {done.stdout}{done.stderr}"

@@ -22,10 +22,14 @@ def parser() -> argparse.ArgumentParser:
         return added
 
     up = verb("up", commands.up, "start everything; returns when all is ready")
-    up.add_argument("--no-demo", dest="demo", action="store_false", help="without the demo customers' repairs")
+    up.add_argument(
+        "--no-demo", dest="demo", action="store_false", help="without the demo customers' repairs"
+    )
     verb("down", commands.down, "stop everything; the data stays")
     status = verb("status", commands.status, "every process and its memory; 0 when all is ready")
-    status.add_argument("--json", action="store_true", help="one JSON object, with addresses, key and logins")
+    status.add_argument(
+        "--json", action="store_true", help="one JSON object, with addresses, key and logins"
+    )
     logs = verb("logs", commands.logs, "the last lines of the logs")
     logs.add_argument("name", nargs="?", help="of one process")
     logs.add_argument("-f", dest="follow", action="store_true", help="go on as they grow")
@@ -35,12 +39,20 @@ def parser() -> argparse.ArgumentParser:
     reset.add_argument("--yes", action="store_true", help="do not ask")
     verb("doctor", commands.examine, "what this machine has and lacks")
     verb("check", commands.check, "format, lint, import contracts, types, coverage, spelling")
-    test = verb("test", commands.test, "check, then all tests; arguments after -- go to pytest, without check")
+    test = verb(
+        "test",
+        commands.test,
+        "check, then all tests; arguments after -- go to pytest, without check",
+    )
     test.add_argument("--long", action="store_true", help="with the tests that take minutes")
     test.add_argument("pytest", nargs="*", help="for pytest")
     bench = verb("bench", commands.bench, "speed and memory against floors; takes minutes")
     bench.add_argument("bench", nargs=argparse.REMAINDER, help="for the bench")
-    demo = verb("demo", commands.demo, "live: repairs keep happening until Ctrl-C; load: the three years again")
+    demo = verb(
+        "demo",
+        commands.demo,
+        "live: repairs keep happening until Ctrl-C; load: the three years again",
+    )
     demo.add_argument("what", choices=("live", "load"))
     demo.add_argument("options", nargs=argparse.REMAINDER, help="for the demo")
     verb("lock", commands.lock, "write requirements.lock anew (needs uv)")
@@ -62,16 +74,18 @@ def main() -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as problem:
-        say.trouble(_in_words(problem))
+        say.trouble(in_words(problem))
     return 1
 
 
-def _in_words(problem: OSError) -> Trouble:
+def in_words(problem: OSError) -> Trouble:
+    """Say what the system refused, and what to do about it."""
     if problem.errno == errno.ENOSPC:
         return Trouble("the disk is full", "Make room and run the command again; nothing is lost.")
     if problem.errno in {errno.EACCES, errno.EPERM}:
         return Trouble(
-            f"no permission: {problem}", "Were earlier commands run as another user? Use the same one, or ./dev reset."
+            f"no permission: {problem}",
+            "Were earlier commands run as another user? Use the same one, or ./dev reset.",
         )
     return Trouble(str(problem), "./dev doctor may know more.")
 

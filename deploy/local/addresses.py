@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from deploy.local import credentials, kafka, postgres, valkey
+from deploy.local import credentials, postgres, valkey
 from deploy.local.ports import HOST
 
 if TYPE_CHECKING:
@@ -37,10 +37,13 @@ class Addresses:
     local_kafka: bool
 
 
-def resolve(environ: Mapping[str, str], ports: Mapping[str, int], secrets: Mapping[str, str]) -> Addresses:
+def resolve(
+    environ: Mapping[str, str], ports: Mapping[str, int], secrets: Mapping[str, str]
+) -> Addresses:
     """Return the addresses of a system: the environment's, else those of what is started here."""
     databases = {
-        role: environ.get(variable) or postgres.url(role, secrets[f"{role}_password"], ports["postgres"], DATABASE)
+        role: environ.get(variable)
+        or postgres.url(role, secrets[f"{role}_password"], ports["postgres"], DATABASE)
         for role, variable in DATABASE_VARIABLES.items()
     }
     return Addresses(
@@ -62,6 +65,11 @@ def resolve(environ: Mapping[str, str], ports: Mapping[str, int], secrets: Mappi
 
 def given(environ: Mapping[str, str]) -> dict[str, str]:
     """Return the addresses that the environment names, to be remembered for the other commands."""
-    names = (*DATABASE_VARIABLES.values(), "REDIS_URL", "LIMITS_REDIS_URL", "KAFKA_BOOTSTRAP_SERVERS")
+    names = (
+        *DATABASE_VARIABLES.values(),
+        "REDIS_URL",
+        "LIMITS_REDIS_URL",
+        "KAFKA_BOOTSTRAP_SERVERS",
+    )
     wanted = (*names, "KAFKA_TOPIC", "PORTAL_TIME_ZONE")
     return {name: environ[name] for name in wanted if environ.get(name)}

@@ -34,7 +34,11 @@ def _logins(found: Mapping[str, object]) -> None:
     logins = found["logins"]
     if isinstance(logins, list):
         for login in logins:
-            who = f"customer {login['customer_id']}" if login["customer_id"] else "no customer: sees that page"
+            who = (
+                f"customer {login['customer_id']}"
+                if login["customer_id"]
+                else "no customer: sees that page"
+            )
             say.line(f"  login      {login['username']:<10} {login['password']}   {who}")
 
 
@@ -50,6 +54,9 @@ def _next_steps(system: System) -> None:
         say.line(f"    {command:<24}{what}")
     say.line()
     say.line(
-        say.paint("  Cookies are not marked Secure here (GATEWAY_COOKIE_SECURE=false): plain http on loopback.", say.DIM)
+        say.paint(
+            "  Cookies are not marked Secure here (GATEWAY_COOKIE_SECURE=false): plain http on loopback.",
+            say.DIM,
+        )
     )
     say.line(say.paint(f"  Months are those of {system.at.time_zone} (PORTAL_TIME_ZONE).", say.DIM))

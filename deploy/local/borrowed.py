@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deploy.local import credentials, kafka, machine, ports, postgres, probe, unprivileged, valkey
-from deploy.local.layout import Place
+from deploy.local.layout import Place, venv_command
 from deploy.local.trouble import Trouble
 
 if TYPE_CHECKING:
@@ -27,7 +27,12 @@ if TYPE_CHECKING:
 
 IMAGES = {"postgres": "postgres:18", "valkey": "valkey/valkey:9", "kafka": kafka.IMAGE}
 # Tests lose nothing that they would miss after a crash of the machine; commits stay synchronous as in earnest.
-FOR_TESTS = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "128MB", "max_connections": "200"}
+FOR_TESTS = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "shared_buffers": "128MB",
+    "max_connections": "200",
+}
 READY_SECONDS = 60.0
 SUPERUSER_PASSWORD = "postgres"  # noqa: S105 - of a server that lives as long as the tests
 
@@ -40,7 +45,10 @@ def containers_answer(image: str) -> bool:
         return False
     answers = machine.engine() == "docker" and machine.has_image("docker", image)
     if choice == "containers" and not answers:
-        raise Trouble(f"TEST_BACKENDS asks for containers, but no engine holds {image}", "Pull it, or unset it.")
+        raise Trouble(
+            f"TEST_BACKENDS asks for containers, but no engine holds {image}",
+            "Pull it, or unset it.",
+        )
     return answers
 
 
@@ -100,7 +108,9 @@ def postgres_url() -> Iterator[str]:
         options = " ".join(f"-c {name}={value}" for name, value in FOR_TESTS.items())
         settings = {"POSTGRES_PASSWORD": SUPERUSER_PASSWORD}
         # While it makes its cluster the image's server listens on no port, so the first answer is the right one.
-        with container(IMAGES["postgres"], {5432: port}, settings, options, lambda: probe.postgres(port)):
+        with container(
+            IMAGES["postgres"], {5432: port}, settings, options, lambda: probe.postgres(port)
+        ):
             yield url
         return
     with temporary_place() as place:
@@ -108,7 +118,9 @@ def postgres_url() -> Iterator[str]:
         cluster.create()
         spec = cluster.spec(port)
         fast = [part for name, value in FOR_TESTS.items() for part in ("-c", f"{name}={value}")]
-        with foreground(replace(spec, argv=[*spec.argv, *fast]), place, lambda: probe.postgres(port)):
+        with foreground(
+            replace(spec, argv=[*spec.argv, *fast]), place, lambda: probe.postgres(port)
+        ):
             yield url
 
 
@@ -124,8 +136,9 @@ def valkey_url() -> Iterator[str]:
         with container(IMAGES["valkey"], {6379: port}, {}, "", lambda: probe.valkey(port)):
             yield valkey.url(port)
         return
-    with temporary_place() as place, foreground(
-        valkey.spec(place, "documents", port), place, lambda: probe.valkey(port)
+    with (
+        temporary_place() as place,
+        foreground(valkey.spec(place, "documents", port), place, lambda: probe.valkey(port)),
     ):
         yield valkey.url(port)
 
@@ -153,9 +166,27 @@ def kafka_servers() -> Iterator[str]:
             yield f"{ports.HOST}:{port}"
 
 
+def migrate(command: str, settings: dict[str, str]) -> None:
+    """Run the migrations of one service. Raises Trouble with what it said."""
+    done = subprocess.run(
+        [venv_command(command), "migrate"],
+        env={**os.environ, **settings},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise Trouble(f"{command} migrate: {done.stdout}{done.stderr}")
+
+
 @contextmanager
 def container(
-    image: str, published: dict[int, int], settings: dict[str, str], command: str, answers: Callable[[], bool]
+    image: str,
+    published: dict[int, int],
+    settings: dict[str, str],
+    command: str,
+    answers: Callable[[], bool],
 ) -> Iterator[None]:
     """Run a container while the body runs; `published` maps its ports to ours. Raises Trouble with its log."""
     # The container that cleans up after testcontainers comes from a registry; ours are stopped here.
@@ -172,5 +203,7 @@ def container(
     with lent:
         if not probe.eventually(answers, READY_SECONDS):
             out, err = lent.get_logs()
-            raise Trouble(f"{image} does not answer: {(out + err).decode(errors='replace')[-2000:]}")
+            raise Trouble(
+                f"{image} does not answer: {(out + err).decode(errors='replace')[-2000:]}"
+            )
         yield

@@ -48,7 +48,11 @@ def every() -> list[Check]:
         Check("lint", [venv_command("ruff"), "check", "."]),
         Check("spelling", [venv_command("codespell"), *_tracked_text()]),
         Check("imports", [venv_command("lint-imports")]),
-        *(Check(f"types of {name}", _mypy(paths)) for name, paths in TYPED.items() if _existing(paths)),
+        *(
+            Check(f"types of {name}", _mypy(paths))
+            for name, paths in TYPED.items()
+            if _existing(paths)
+        ),
         *_coverage(),
     ]
 
@@ -59,7 +63,12 @@ def run() -> list[str]:
     for check in every():
         began = time.monotonic()
         done = subprocess.run(
-            check.argv, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+            check.argv,
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         mark = say.paint("ok", say.GREEN) if done.returncode == 0 else say.paint("failed", say.RED)
         say.line(f"{check.name:<24} {time.monotonic() - began:6.1f} s  {mark}")
@@ -78,7 +87,17 @@ def _mypy(paths: tuple[str, ...]) -> list[str]:
 
 
 def _tracked_text() -> list[str]:
-    wanted = ("README.md", "CHANGELOG.md", "docs", "deploy", "shared", "services", "tests", "bench", "conftest.py")
+    wanted = (
+        "README.md",
+        "CHANGELOG.md",
+        "docs",
+        "deploy",
+        "shared",
+        "services",
+        "tests",
+        "bench",
+        "conftest.py",
+    )
     return _existing(wanted)
 
 
@@ -90,7 +109,19 @@ def _coverage() -> list[Check]:
     return [
         Check(
             "unit tests",
-            [venv_python(), "-m", "coverage", "run", data, "--branch", f"--source={modules}", *pytest],
+            [
+                venv_python(),
+                "-m",
+                "coverage",
+                "run",
+                data,
+                "--branch",
+                f"--source={modules}",
+                *pytest,
+            ],
         ),
-        Check("coverage", [venv_command("coverage"), "report", data, "--show-missing", "--fail-under=100"]),
+        Check(
+            "coverage",
+            [venv_command("coverage"), "report", data, "--show-missing", "--fail-under=100"],
+        ),
     ]

@@ -22,6 +22,7 @@ def claim(place: Place) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as problem:
             raise Trouble(
-                "another ./dev up is at work here", "Wait for it to end; ./dev status shows how far it is."
+                "another ./dev up is at work here",
+                "Wait for it to end; ./dev status shows how far it is.",
             ) from problem
         yield

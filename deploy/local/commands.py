@@ -9,18 +9,34 @@ import shutil
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from deploy.local import banner, checks, control, doctor, environment, kafka, machine, rings, say, start, unprivileged
+from deploy.local import (
+    banner,
+    checks,
+    control,
+    doctor,
+    environment,
+    kafka,
+    machine,
+    rings,
+    say,
+    start,
+    unprivileged,
+)
 from deploy.local.claim import claim
-from deploy.local.layout import ROOT, Place, venv_command, venv_python
+from deploy.local.layout import ROOT, Place, venv_python
 from deploy.local.system import System
 from deploy.local.trouble import Trouble
 
 if TYPE_CHECKING:
     import argparse
 
-PLACE = Place(ROOT / ".run")
+NOT_STARTED: dict[str, Any] = {"ready": False, "processes": [], "logins": []}
+
+# DEV_STATE lets a second system live beside the first; its ports are the next free ones.
+PLACE = Place(Path(os.environ.get("DEV_STATE") or ROOT / ".run").resolve())
 
 
 def up(arguments: argparse.Namespace) -> int:
@@ -67,7 +83,7 @@ def down(_: argparse.Namespace) -> int:
 
 def status(arguments: argparse.Namespace) -> int:
     """Say how everything is; 0 when all is ready."""
-    found = _started().status()
+    found = _started().status() if PLACE.ports.exists() or not arguments.json else NOT_STARTED
     if arguments.json:
         print(json.dumps(found, indent=1))
         return 0 if found["ready"] else 1
@@ -110,17 +126,27 @@ def logs(arguments: argparse.Namespace) -> int:
         raise Trouble("there are no logs yet", "Start the system with ./dev up.")
     if arguments.name and arguments.name not in known:
         raise Trouble(f"there is no log called {arguments.name}", f"There are: {', '.join(known)}.")
-    files = [str(PLACE.logs / f"{name}.log") for name in ([arguments.name] if arguments.name else known)]
+    files = [
+        str(PLACE.logs / f"{name}.log") for name in ([arguments.name] if arguments.name else known)
+    ]
     follow = ["-F"] if arguments.follow else []
-    return subprocess.run(["tail", "-n", str(arguments.lines), *follow, *files], check=False).returncode
+    return subprocess.run(
+        ["tail", "-n", str(arguments.lines), *follow, *files], check=False
+    ).returncode
 
 
 def reset(arguments: argparse.Namespace) -> int:
     """Stop everything and forget all data."""
     if not arguments.yes:
         if not sys.stdin.isatty():
-            raise Trouble("this deletes all local data, and there is nobody to ask", "Say ./dev reset --yes.")
-        print("This stops everything and deletes all local data (repairs, users, counts). Type yes: ", end="", flush=True)
+            raise Trouble(
+                "this deletes all local data, and there is nobody to ask", "Say ./dev reset --yes."
+            )
+        print(
+            "This stops everything and deletes all local data (repairs, users, counts). Type yes: ",
+            end="",
+            flush=True,
+        )
         if sys.stdin.readline().strip() != "yes":
             say.line("Nothing was deleted.")
             return 1
@@ -154,7 +180,9 @@ def test(arguments: argparse.Namespace) -> int:
 def bench(arguments: argparse.Namespace) -> int:
     """Measure speed and memory against floors; takes minutes."""
     _packages()
-    return subprocess.run([venv_python(), "-m", "bench", *arguments.bench], cwd=ROOT, check=False).returncode
+    return subprocess.run(
+        [venv_python(), "-m", "bench", *arguments.bench], cwd=ROOT, check=False
+    ).returncode
 
 
 def demo(arguments: argparse.Namespace) -> int:
@@ -170,9 +198,28 @@ def lock(_: argparse.Namespace) -> int:
     """Write requirements.lock anew from requirements.in."""
     compiler = shutil.which("uv")
     if compiler is None:
-        raise Trouble("uv is needed to write the lock", "Install it (pip install uv), then run ./dev lock again.")
-    options = ["--generate-hashes", "--universal", "--python-version", "3.11", "--no-emit-index-url", "--upgrade"]
-    command = [compiler, "pip", "compile", "requirements.in", "-o", "requirements.lock", "--quiet", *options]
+        raise Trouble(
+            "uv is needed to write the lock",
+            "Install it (pip install uv), then run ./dev lock again.",
+        )
+    options = [
+        "--generate-hashes",
+        "--universal",
+        "--python-version",
+        "3.11",
+        "--no-emit-index-url",
+        "--upgrade",
+    ]
+    command = [
+        compiler,
+        "pip",
+        "compile",
+        "requirements.in",
+        "-o",
+        "requirements.lock",
+        "--quiet",
+        *options,
+    ]
     settings = {**os.environ, "UV_CUSTOM_COMPILE_COMMAND": "./dev lock"}
     return subprocess.run(command, cwd=ROOT, env=settings, check=False).returncode
 

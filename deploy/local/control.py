@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from deploy.local import process_id
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 START_SECONDS = 20.0
 # Four stages, each with its grace.
 STOP_SECONDS = 150.0
+ORPHAN_SECONDS = 30.0
 
 
 def supervisor(place: Place) -> int | None:
@@ -58,13 +60,13 @@ def want(place: Place, specs: Sequence[Spec]) -> None:
     place.running.unlink(missing_ok=True)
     log = place.logs / "supervisor.log"
     with log.open("a") as output:
-        subprocess.Popen(
+        subprocess.run(
             [sys.executable, "-m", "deploy.local.supervisor", str(place.state)],
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            start_new_session=True,
+            check=False,
         )
     if not eventually(lambda: bool(supervisor(place)), START_SECONDS):
         raise Trouble("the supervisor did not start", "See its log.", str(log))
@@ -82,7 +84,9 @@ def stop(place: Place, show: Callable[[str], None]) -> bool:
         running = [found["name"] for found in processes(place) if found["pid"]]
         show(", ".join(running))
         if time.monotonic() > deadline:
-            raise Trouble(f"these do not stop: {', '.join(running)}", "Run ./dev status for their ids.")
+            raise Trouble(
+                f"these do not stop: {', '.join(running)}", "Run ./dev status for their ids."
+            )
         time.sleep(0.1)
     return True
 
@@ -103,7 +107,7 @@ def _stop_orphans(place: Place) -> int:
         with contextlib.suppress(ProcessLookupError):
             os.kill(found["pid"], number)
     for found in left:
-        if not eventually(lambda pid=found["pid"]: not process_id.alive(pid), 10.0):
+        if not eventually(partial(process_id.is_gone, found["pid"]), ORPHAN_SECONDS):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(found["pid"], signal.SIGKILL)
     place.running.unlink(missing_ok=True)

@@ -30,7 +30,9 @@ def examine(place: Place) -> list[Finding]:
     """Look at everything that `./dev up` needs."""
     return [
         _checked("Python", machine.check_python),
-        _checked("disk", lambda: machine.check_disk(place.state, first=not environment.STAMP.exists())),
+        _checked(
+            "disk", lambda: machine.check_disk(place.state, first=not environment.STAMP.exists())
+        ),
         _memory(),
         _packages(),
         _kafka(place),
@@ -51,7 +53,9 @@ def show(findings: list[Finding]) -> int:
             say.line(f"         {'':<18} {found.remedy}")
     grave = [found for found in findings if found.grave and found.remedy]
     say.line()
-    say.line(f"{len(grave)} to mend before ./dev up." if grave else "Nothing is in the way of ./dev up.")
+    say.line(
+        f"{len(grave)} to mend before ./dev up." if grave else "Nothing is in the way of ./dev up."
+    )
     return 1 if grave else 0
 
 
@@ -66,7 +70,11 @@ def _memory() -> Finding:
     size = machine.memory_bytes()
     if size is None:
         return Finding("memory", "this machine does not say")
-    remedy = "" if size >= machine.ENOUGH_MEMORY else "The whole system takes some 2 GiB; less makes it slow."
+    remedy = (
+        ""
+        if size >= machine.ENOUGH_MEMORY
+        else "The whole system takes some 2 GiB; less makes it slow."
+    )
     return Finding("memory", machine.gibibytes(size), remedy)
 
 
@@ -88,7 +96,9 @@ def _kafka(place: Place) -> Finding:
         return Finding("Kafka", "./dev up will install Maven with apt-get and fetch it")
     if machine.engine():
         return Finding("Kafka", f"from the image {kafka.IMAGE}")
-    return Finding("Kafka", "neither Maven nor a container engine", kafka.WHAT_TO_INSTALL, grave=True)
+    return Finding(
+        "Kafka", "neither Maven nor a container engine", kafka.WHAT_TO_INSTALL, grave=True
+    )
 
 
 def _engine() -> Finding:
@@ -101,11 +111,22 @@ def _engine() -> Finding:
 def _ports(place: Place) -> list[Finding]:
     if control.supervisor(place) is not None:
         chosen = read_json(place.ports)
-        return [Finding("ports", ", ".join(f"{name} {port}" for name, port in chosen.items() if "ops" not in name))]
+        return [
+            Finding(
+                "ports",
+                ", ".join(f"{name} {port}" for name, port in chosen.items() if "ops" not in name),
+            )
+        ]
     taken = [f"{name} {port}" for name, port in ports.USUAL.items() if not ports.is_free(port)]
     if not taken:
         return [Finding("ports", "all usual ones are free")]
-    return [Finding("ports", f"taken: {', '.join(taken)}", "./dev up takes the next free ones and says which.")]
+    return [
+        Finding(
+            "ports",
+            f"taken: {', '.join(taken)}",
+            "./dev up takes the next free ones and says which.",
+        )
+    ]
 
 
 def _running(place: Place) -> Finding:

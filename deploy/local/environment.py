@@ -107,5 +107,10 @@ def _run(command: list[str], log: Path) -> int:
     settings.pop("PYTHONPATH", None)
     with log.open("a") as output:
         return subprocess.run(
-            command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, env=settings, check=False
+            command,
+            stdout=output,
+            stderr=output,
+            stdin=subprocess.DEVNULL,
+            env=settings,
+            check=False,
         ).returncode

@@ -60,7 +60,10 @@ class Broker:
             return f"jars fetched by Maven, Java {java[1]}"
         if machine.engine() is not None:
             return f"image {IMAGE}"
-        raise Trouble("there is neither Maven nor a container engine to get Apache Kafka with", WHAT_TO_INSTALL)
+        raise Trouble(
+            "there is neither Maven nor a container engine to get Apache Kafka with",
+            WHAT_TO_INSTALL,
+        )
 
     def _download(self, java: str, log: Path) -> None:
         fresh = self.libs.with_name(f"{self.libs.name}.{os.getpid()}")
@@ -74,7 +77,12 @@ class Broker:
             settings["JAVA_HOME"] = java.removesuffix("/bin/java")
         with log.open("a") as output:
             done = subprocess.run(
-                command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, env=settings, check=False
+                command,
+                stdout=output,
+                stderr=output,
+                stdin=subprocess.DEVNULL,
+                env=settings,
+                check=False,
             )
         if done.returncode != 0 or not list(fresh.glob("kafka_2.13-*.jar")):
             shutil.rmtree(fresh, ignore_errors=True)
@@ -113,8 +121,19 @@ class Broker:
         if java is None:
             raise Trouble(f"there is no Java {machine.OLDEST_JAVA} or newer", WHAT_TO_INSTALL)
         return [
-            *(java[0], *heap, "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", "-XX:+ExitOnOutOfMemoryError"),
-            *("-Djava.awt.headless=true", f"-Dlog4j2.configurationFile={LOG_SETTINGS}", "-cp", f"{self.libs}/*"),
+            *(
+                java[0],
+                *heap,
+                "-XX:+UseG1GC",
+                "-XX:MaxGCPauseMillis=20",
+                "-XX:+ExitOnOutOfMemoryError",
+            ),
+            *(
+                "-Djava.awt.headless=true",
+                f"-Dlog4j2.configurationFile={LOG_SETTINGS}",
+                "-cp",
+                f"{self.libs}/*",
+            ),
         ]
 
     def spec(self, ports: Mapping[str, int], cluster: str) -> Spec:
@@ -129,7 +148,15 @@ class Broker:
         name = container_name(ports["kafka"])
         settings = container_settings(ports["kafka"], cluster)
         options = [part for key, value in settings.items() for part in ("-e", f"{key}={value}")]
-        run = [engine, "run", "--rm", "--name", name, "-p", f"{HOST}:{ports['kafka']}:{ports['kafka']}"]
+        run = [
+            engine,
+            "run",
+            "--rm",
+            "--name",
+            name,
+            "-p",
+            f"{HOST}:{ports['kafka']}:{ports['kafka']}",
+        ]
         volume = ["-v", f"{name}:/var/lib/kafka/data"]
         # A client that was killed leaves its container behind, under the name that the next one needs.
         script = f'{engine} rm -f {name} >/dev/null 2>&1; exec "$@"'
@@ -168,7 +195,9 @@ def properties(ports: Mapping[str, int], data: Path) -> str:
     settings = settings_of_one_node(
         f"PLAINTEXT://{broker},CONTROLLER://{controller}", f"PLAINTEXT://{broker}", controller
     )
-    return "".join(f"{name}={value}\n" for name, value in {**settings, "log.dirs": str(data)}.items())
+    return "".join(
+        f"{name}={value}\n" for name, value in {**settings, "log.dirs": str(data)}.items()
+    )
 
 
 def container_settings(port: int, cluster: str) -> dict[str, str]:
@@ -176,9 +205,16 @@ def container_settings(port: int, cluster: str) -> dict[str, str]:
     settings = settings_of_one_node(
         f"PLAINTEXT://:{port},CONTROLLER://:9093", f"PLAINTEXT://{HOST}:{port}", "localhost:9093"
     )
-    variables = {f"KAFKA_{name.upper().replace('.', '_')}": value for name, value in settings.items()}
+    variables = {
+        f"KAFKA_{name.upper().replace('.', '_')}": value for name, value in settings.items()
+    }
     heap = " ".join(HEAP)
-    return {**variables, "KAFKA_LOG_DIRS": "/var/lib/kafka/data", "CLUSTER_ID": cluster, "KAFKA_HEAP_OPTS": heap}
+    return {
+        **variables,
+        "KAFKA_LOG_DIRS": "/var/lib/kafka/data",
+        "CLUSTER_ID": cluster,
+        "KAFKA_HEAP_OPTS": heap,
+    }
 
 
 def remove_container_data(place: Place) -> None:

@@ -27,13 +27,24 @@ def password(place: Place, name: str) -> str:
     return credentials.one(place.secrets, f"login_{name}")
 
 
-def commands(place: Place, settings: Mapping[str, str]) -> dict[str, tuple[list[str], dict[str, str]]]:
+def commands(
+    place: Place, settings: Mapping[str, str]
+) -> dict[str, tuple[list[str], dict[str, str]]]:
     """Return the commands that make the logins, by name; each may be run again."""
     found: dict[str, tuple[list[str], dict[str, str]]] = {}
     for name, customer in DEMO.items():
         password(place, name)
         file = str(credentials.path_of(place.secrets, f"login_{name}"))
         linked = ["--customer", str(customer)] if customer is not None else []
-        argv = [venv_command("gateway"), "users", "add", name, *linked, "--password-file", file, "--if-missing"]
+        argv = [
+            venv_command("gateway"),
+            "users",
+            "add",
+            name,
+            *linked,
+            "--password-file",
+            file,
+            "--if-missing",
+        ]
         found[f"login {name}"] = (argv, dict(settings))
     return found

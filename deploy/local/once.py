@@ -59,7 +59,9 @@ def run(name: str, argv: list[str], env: Mapping[str, str], place: Place) -> Non
             check=False,
         )
     except subprocess.TimeoutExpired as problem:
-        raise Trouble(f"{name}: not done after {TIMEOUT_SECONDS} s", "Run ./dev up again.") from problem
+        raise Trouble(
+            f"{name}: not done after {TIMEOUT_SECONDS} s", "Run ./dev up again."
+        ) from problem
     except OSError as problem:
         raise Trouble(f"{name}: {problem}", "Delete .venv and run the command again.") from problem
     log = place.logs / "setup.log"
@@ -67,12 +69,18 @@ def run(name: str, argv: list[str], env: Mapping[str, str], place: Place) -> Non
         output.write(f"== {name}\n{done.stdout}{done.stderr}")
     if done.returncode != 0:
         said = (done.stderr or done.stdout).strip().splitlines()
-        raise Trouble(f"{name}: {said[-1] if said else f'ended with {done.returncode}'}", "See the log.", str(log))
+        raise Trouble(
+            f"{name}: {said[-1] if said else f'ended with {done.returncode}'}",
+            "See the log.",
+            str(log),
+        )
 
 
 def run_all(commands: Mapping[str, tuple[list[str], dict[str, str]]], place: Place) -> None:
     """Run commands beside each other. Raises the first Trouble after all have ended."""
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        running = [pool.submit(run, name, argv, env, place) for name, (argv, env) in commands.items()]
+        running = [
+            pool.submit(run, name, argv, env, place) for name, (argv, env) in commands.items()
+        ]
     for one in running:
         one.result()

@@ -104,7 +104,15 @@ class Cluster:
             stop_signal=2,
         )
 
-    def run_sql(self, port: int, database: str, *, sql: str = "", file: Path | None = None, options: str = "") -> str:
+    def run_sql(
+        self,
+        port: int,
+        database: str,
+        *,
+        sql: str = "",
+        file: Path | None = None,
+        options: str = "",
+    ) -> str:
         """Run a statement or a file as superuser in one transaction; return its output. Raises Trouble."""
         what = ["-c", sql] if file is None else ["--single-transaction", "-f", str(file)]
         command = [
@@ -117,7 +125,9 @@ class Cluster:
             "PGOPTIONS": f"-c client_min_messages=warning {options}",
             "PGCONNECT_TIMEOUT": "10",
         }
-        done = subprocess.run(command, capture_output=True, text=True, env=settings, timeout=120, check=False)
+        done = subprocess.run(
+            command, capture_output=True, text=True, env=settings, timeout=120, check=False
+        )
         if done.returncode != 0:
             raise Trouble(
                 f"PostgreSQL refused: {done.stderr.strip()}",

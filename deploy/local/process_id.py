@@ -25,6 +25,11 @@ def alive(pid: int) -> bool:
     return True
 
 
+def is_gone(pid: int) -> bool:
+    """Tell whether no process with this id runs."""
+    return not alive(pid)
+
+
 def started(pid: int) -> str:
     """Return when a process was started, in the system's own words; empty if there is none."""
     if (PROC / "self").exists():
@@ -56,5 +61,7 @@ def _stat(pid: int) -> list[str]:
 
 
 def _ps(pid: int, column: str) -> str:
-    done = subprocess.run(["ps", "-o", column, "-p", str(pid)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["ps", "-o", column, "-p", str(pid)], capture_output=True, text=True, check=False
+    )
     return done.stdout.strip()

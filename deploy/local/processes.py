@@ -87,12 +87,18 @@ def services(at: Addresses, ports: Mapping[str, int], secrets: Mapping[str, str]
     ]
 
 
-def _ours(name: str, module: str, settings: dict[str, str], ports: Mapping[str, int], stage: int) -> Spec:
+def _ours(
+    name: str, module: str, settings: dict[str, str], ports: Mapping[str, int], stage: int
+) -> Spec:
     """Return one process of ours; those with a port of their own name get it held open by the supervisor."""
     ops_port, listen_port = ports[f"{name.replace('-', '_')}_ops"], ports.get(name)
     for_operators = {"OPS_HOST": HOST, "OPS_PORT": str(ops_port)}
     # Used only where the supervisor's socket is not; a process started by hand from these settings listens itself.
-    for_users = {f"{name.upper()}_HOST": HOST, f"{name.upper()}_PORT": str(listen_port)} if listen_port else {}
+    for_users = (
+        {f"{name.upper()}_HOST": HOST, f"{name.upper()}_PORT": str(listen_port)}
+        if listen_port
+        else {}
+    )
     return Spec(
         name=name,
         argv=[venv_python(), "-m", module],
@@ -104,7 +110,9 @@ def _ours(name: str, module: str, settings: dict[str, str], ports: Mapping[str, 
     )
 
 
-def commands(at: Addresses, key_files: Mapping[str, str]) -> dict[str, tuple[list[str], dict[str, str]]]:
+def commands(
+    at: Addresses, key_files: Mapping[str, str]
+) -> dict[str, tuple[list[str], dict[str, str]]]:
     """Return the one-time commands by name: what is run, with which settings. Each may be run again."""
     on_writer = {"WRITER_DATABASE_URL": at.databases["writer"]}
     return {

@@ -13,7 +13,9 @@ def run(*, long: bool, extra: list[str]) -> int:
     """Run the checks and all tests; pytest's closing line comes last. Return 0 only when both are clean."""
     failed = [] if extra else checks.run()
     if failed:
-        say.line(say.paint(f"check failed: {', '.join(failed)}; the tests are run all the same", say.RED))
+        say.line(
+            say.paint(f"check failed: {', '.join(failed)}; the tests are run all the same", say.RED)
+        )
     chosen = [] if long else ["-m", "not long"]
     command = [venv_python(), "-m", "pytest", *chosen, *extra]
     settings = {**os.environ, "TESTCONTAINERS_RYUK_DISABLED": "true"}

@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING
 
-from deploy.local import addresses, control, environment, logins, machine, once, postgres, probe, processes
+from deploy.local import (
+    addresses,
+    control,
+    environment,
+    logins,
+    machine,
+    once,
+    postgres,
+    probe,
+    processes,
+)
 from deploy.local.layout import Place, venv_python
 from deploy.local.trouble import Trouble
 
@@ -70,7 +81,12 @@ def _backends(system: System, steps: Steps) -> None:
 def _databases(system: System, steps: Steps) -> None:
     with steps.step("databases") as step:
         if system.at.local_postgres:
-            _wait(system, "postgres", lambda: probe.postgres(system.ports["postgres"]), BACKEND_SECONDS)
+            _wait(
+                system,
+                "postgres",
+                partial(probe.postgres, system.ports["postgres"]),
+                BACKEND_SECONDS,
+            )
             _roles(system)
         done = once.Once(system.place)
         mark = once.fingerprint(system.at.databases, folders=MIGRATIONS)
@@ -78,7 +94,9 @@ def _databases(system: System, steps: Steps) -> None:
             step.note("as they should be")
             return
         every = processes.commands(system.at, system.key_files())
-        once.run_all({name: run for name, run in every.items() if name.startswith("migrate")}, system.place)
+        once.run_all(
+            {name: run for name, run in every.items() if name.startswith("migrate")}, system.place
+        )
         done.mark("migrations", mark)
         step.note("migrated")
 
@@ -96,10 +114,15 @@ def _topic_and_keys(system: System, steps: Steps) -> None:
     with steps.step("topic and keys") as step:
         if system.at.local_kafka:
             step.note("waiting for Kafka")
-            _wait(system, "kafka", lambda: probe.kafka(system.ports["kafka"]), BACKEND_SECONDS)
+            _wait(system, "kafka", partial(probe.kafka, system.ports["kafka"]), BACKEND_SECONDS)
         for name in ("documents", "limits"):
             if getattr(system.at, f"local_{name}"):
-                _wait(system, f"valkey-{name}", lambda port=system.ports[name]: probe.valkey(port), BACKEND_SECONDS)
+                _wait(
+                    system,
+                    f"valkey-{name}",
+                    partial(probe.valkey, system.ports[name]),
+                    BACKEND_SECONDS,
+                )
         done = once.Once(system.place)
         mark = once.fingerprint(system.at, system.secrets)
         local = system.at.local_postgres and system.at.local_kafka
@@ -108,7 +131,9 @@ def _topic_and_keys(system: System, steps: Steps) -> None:
             return
         every = processes.commands(system.at, system.key_files())
         commands = {name: run for name, run in every.items() if not name.startswith("migrate")}
-        commands |= logins.commands(system.place, {"GATEWAY_DATABASE_URL": system.at.databases["gateway"]})
+        commands |= logins.commands(
+            system.place, {"GATEWAY_DATABASE_URL": system.at.databases["gateway"]}
+        )
         once.run_all(commands, system.place)
         done.mark("topic and keys", mark)
         step.note(f"{system.at.topic}, 2 API keys, {len(logins.DEMO)} logins")
@@ -126,7 +151,7 @@ def _services(system: System, steps: Steps) -> None:
         with steps.step(title) as step:
             for spec in [spec for spec in ours if spec.name in names]:
                 step.note(f"waiting for {spec.name}")
-                _wait(system, spec.name, lambda port=spec.ops_port: probe.ready(port), SERVICE_SECONDS)
+                _wait(system, spec.name, partial(probe.ready, spec.ops_port or 0), SERVICE_SECONDS)
             step.note("ready")
 
 
@@ -135,7 +160,11 @@ def _wait(system: System, name: str, answers: Callable[[], bool], seconds: float
     if probe.eventually(answers, seconds):
         return
     log = system.place.logs / f"{name}.log"
-    raise Trouble(f"{name} is not ready after {seconds:.0f} s{_last_words(system, name)}", "See its log.", str(log))
+    raise Trouble(
+        f"{name} is not ready after {seconds:.0f} s{_last_words(system, name)}",
+        "See its log.",
+        str(log),
+    )
 
 
 def _last_words(system: System, name: str) -> str:

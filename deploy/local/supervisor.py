@@ -41,7 +41,9 @@ class Supervisor:
 
     async def follow_wanted(self) -> None:
         """Bring what runs to what is wanted."""
-        wanted = {item["name"]: Spec(**item) for item in read_json(self.place.wanted).get("processes", [])}
+        wanted = {
+            item["name"]: Spec(**item) for item in read_json(self.place.wanted).get("processes", [])
+        }
         gone = [child for name, child in self.children.items() if wanted.get(name) != child.spec]
         await self._stop(gone)
         for name, spec in wanted.items():
@@ -54,7 +56,9 @@ class Supervisor:
         try:
             self.children[spec.name] = Child(spec, log, self.report)
         except OSError as problem:
-            print(f"{spec.name}: port {spec.listen_port} cannot be listened on: {problem}", flush=True)
+            print(
+                f"{spec.name}: port {spec.listen_port} cannot be listened on: {problem}", flush=True
+            )
 
     async def _stop(self, children: list[Child]) -> None:
         for stage in sorted({child.spec.stage for child in children}, reverse=True):
@@ -111,8 +115,16 @@ def main(folder: str) -> int:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         return 3
+    _leave_the_terminal()
     asyncio.run(_serve(place))
     return 0
+
+
+def _leave_the_terminal() -> None:
+    """Go on as nobody's child, in a session of its own; the lock, being the open file's, comes along."""
+    if os.fork():
+        os._exit(0)
+    os.setsid()
 
 
 async def _serve(place: Place) -> None:

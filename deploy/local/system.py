@@ -5,7 +5,17 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from deploy.local import addresses, control, credentials, logins, ports, probe, process_id, processes, valkey
+from deploy.local import (
+    addresses,
+    control,
+    credentials,
+    logins,
+    ports,
+    probe,
+    process_id,
+    processes,
+    valkey,
+)
 from deploy.local.kafka import Broker
 from deploy.local.layout import Place, read_json, write_json
 from deploy.local.postgres import Cluster
@@ -28,7 +38,9 @@ class System:
         self.broker = Broker(place)
 
     @classmethod
-    def prepare(cls, place: Place, environ: Mapping[str, str], usual: Mapping[str, int] = ports.USUAL) -> System:
+    def prepare(
+        cls, place: Place, environ: Mapping[str, str], usual: Mapping[str, int] = ports.USUAL
+    ) -> System:
         """Choose ports and make secrets, or find those of a system that runs already."""
         place.create()
         if control.supervisor(place) is not None and place.ports.exists():
@@ -100,4 +112,3 @@ def _described(found: Mapping[str, Any]) -> dict[str, Any]:
         "rss_bytes": process_id.resident_bytes(pid) if pid else None,
         "log": found["log"],
     }
-

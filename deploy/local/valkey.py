@@ -40,8 +40,18 @@ def spec(place: Place, use: str, port: int) -> Spec:
     """Return how the server for one use (documents or limits) is run on a port."""
     folder = unprivileged.folder_for(place.state, f"valkey-{use}")
     unprivileged.give(folder)
-    options = {"bind": HOST, "port": str(port), "save": "", "appendonly": "no", "dir": str(folder), **OPTIONS[use]}
-    argv = [program(place), *(part for name, value in options.items() for part in (f"--{name}", value))]
+    options = {
+        "bind": HOST,
+        "port": str(port),
+        "save": "",
+        "appendonly": "no",
+        "dir": str(folder),
+        **OPTIONS[use],
+    }
+    argv = [
+        program(place),
+        *(part for name, value in options.items() for part in (f"--{name}", value)),
+    ]
     return Spec(name=f"valkey-{use}", argv=argv, folder=str(folder), user=unprivileged.user())
 
 

@@ -51,7 +51,9 @@ class Stack:
             return found["pid"] not in {None, pid} and bool(self.status()["ready"])
 
         if not probe.eventually(is_back, BACK_SECONDS):
-            raise Trouble(f"{name} is not back after {BACK_SECONDS:.0f} s", "", self.process(name)["log"])
+            raise Trouble(
+                f"{name} is not back after {BACK_SECONDS:.0f} s", "", self.process(name)["log"]
+            )
 
     def hold(self, *names: str) -> None:
         """Stop processes and leave them stopped until `release`."""
