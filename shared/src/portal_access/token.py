@@ -4,6 +4,7 @@ A JWT (RFC 7519) signed with HS256, one key per audience, so that a service that
 can mint tokens for itself alone. The key list allows two live keys for rotation.
 """
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -25,6 +26,7 @@ _ALGORITHMS: Final = ["HS256"]
 _MIN_SECRET: Final = 32
 _MAX_TOKEN: Final = 2_048
 _MAX_ID: Final = 2**63 - 1
+_USER_ID: Final = re.compile(r"[1-9][0-9]{0,18}")
 
 
 class BadKeysError(ValueError):
@@ -130,9 +132,10 @@ class TokenVerifier:
         customer, session = claims.get("cid"), claims.get("sid")
         if not (
             isinstance(user, str)
-            and user.isdecimal()
+            and _USER_ID.fullmatch(user)
+            and int(user) <= _MAX_ID
             and isinstance(name, str)
-            and isinstance(customer, int)
+            and type(customer) is int  # a truth value is an int to isinstance
             and 0 < customer <= _MAX_ID
             and isinstance(session, str)
         ):

@@ -11,7 +11,12 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import Field, ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 #: sysexits.h EX_CONFIG: a supervisor sees that restarting will not help.
 EXIT_CONFIG = 78
@@ -20,14 +25,17 @@ _MAX_FILE_BYTES = 65_536
 
 
 class _FileSource(PydanticBaseSettingsSource):
-    """Reads NAME_FILE for a setting called NAME; a file that cannot be read is a bad setting."""
+    """Reads NAME_FILE for a setting called NAME; `load` names the files that cannot be read."""
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002 - the interface's
-        path = os.environ.get(f"{field_name.upper()}_FILE")  # noqa: TID251 - this is the door
+        """Return the text of the file, or None when none is named or it cannot be read."""
+        path = _file_named_for(field_name)
         if path is None:
             return None, field_name, False
-        with Path(path).open(encoding="utf-8") as file:
-            return file.read(_MAX_FILE_BYTES).rstrip("\r\n"), field_name, False
+        try:
+            return _read(path), field_name, False
+        except (OSError, ValueError):
+            return None, field_name, False
 
     def __call__(self) -> dict[str, Any]:
         values: dict[str, Any] = {}
@@ -36,6 +44,32 @@ class _FileSource(PydanticBaseSettingsSource):
             if value is not None:
                 values[name] = value
         return values
+
+
+def _file_named_for(field_name: str) -> str | None:
+    return os.environ.get(f"{field_name.upper()}_FILE") or None  # noqa: TID251 - this is the door
+
+
+def _read(path: str) -> str:
+    """Return the text of a file without its line end; raises OSError or ValueError."""
+    with Path(path).open(encoding="utf-8") as file:
+        return file.read(_MAX_FILE_BYTES).rstrip("\r\n")
+
+
+def _unreadable_files(settings_class: type[BaseSettings]) -> dict[str, str]:
+    """Return why a file that is named for a setting cannot be used: setting -> sentence."""
+    problems = {}
+    for name in settings_class.model_fields:
+        path = _file_named_for(name)
+        if path is None:
+            continue
+        try:
+            _read(path)
+        except OSError as error:
+            problems[name.upper()] = f"its file cannot be read: {error}"
+        except ValueError:
+            problems[name.upper()] = f"its file is not UTF-8 text: {path!r}"
+    return problems
 
 
 class AdminSettings(BaseSettings):
@@ -75,15 +109,19 @@ def load(settings_class: type[SettingsT]) -> SettingsT:
     When some are missing or unusable it prints all of them, one a line and without their values,
     and ends the process with status 78.
     """
+    problems = _unreadable_files(settings_class)
     try:
-        return settings_class()
+        settings = settings_class()
     except ValidationError as error:
-        problems = [
-            f"  {str(fault['loc'][0]).upper() if fault['loc'] else 'settings'}: {fault['msg']}"
-            for fault in error.errors(include_url=False, include_input=False)
-        ]
-    except OSError as error:
-        problems = [f"  a file named by a ..._FILE setting cannot be read: {error}"]
-    lines = "\n".join(["These settings are missing or cannot be used:", *problems])
+        for fault in error.errors(include_url=False, include_input=False):
+            name = str(fault["loc"][0]).upper() if fault["loc"] else "settings"
+            problems.setdefault(name, fault["msg"])
+    except SettingsError as error:
+        problems["settings"] = str(error)
+    else:
+        if not problems:
+            return settings
+    named = [f"  {name}: {problem}" for name, problem in problems.items()]
+    lines = "\n".join(["These settings are missing or cannot be used:", *named])
     sys.stderr.write(f"{lines}\nEvery setting is explained in .env.example.\n")
     raise SystemExit(EXIT_CONFIG)
