@@ -131,8 +131,8 @@ def _asked(rng: Random) -> list[Stop]:
     draw = rng.random()
     begin = [Stop("REQUESTED")]
     if draw < 0.60:
-        return [*begin, Stop("APPROVED", rng.uniform(0.5, 30)), *_work(rng)]
-    quoted = [*begin, Stop("PENDING", rng.uniform(0.5, 40))]
+        return [*begin, Stop("APPROVED", rng.uniform(0.5, 90)), *_work(rng)]
+    quoted = [*begin, Stop("PENDING", rng.uniform(0.5, 60))]
     if draw < 0.86:
         return [*quoted, Stop("APPROVED", rng.uniform(1, 120)), *_work(rng)]
     denied = [*quoted, Stop("DENIED", rng.uniform(1, 90), rng.choice(DENIALS))]
@@ -156,7 +156,8 @@ def _work(rng: Random) -> list[Stop]:
             Stop("APPROVED", 1, "Rain, new appointment"),
             Stop("IN_PROGRESS", rng.uniform(20, 100)),
         ]
-    return [*visit, Stop("COMPLETED", 0.5)]
+    # Some are left to cure and are signed off the next day.
+    return [*visit, Stop("COMPLETED", rng.choice((0.5, 0.5, 20)))]
 
 
 def mistyped(number: str, rng: Random) -> str:

@@ -1,5 +1,7 @@
 """What each hop of the pipe holds for a few customers, read straight from it: tables, topic, Redis, HTTP."""
 
+from __future__ import annotations
+
 import asyncio
 import json
 from collections.abc import AsyncIterator, Collection, Mapping
