@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import orjson
+import uuid_utils
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
-from repair_events.ids import new_id
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -83,7 +83,7 @@ def _request_id(scope: Scope) -> str:
     for name, value in scope["headers"]:
         if name == _HEADER_KEY and _REQUEST_ID.fullmatch(value):
             return str(value.decode())
-    return new_id()
+    return str(uuid_utils.uuid7())
 
 
 def problem_response(problem: Problem, request_id: str | None = None) -> Response:
