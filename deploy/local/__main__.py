@@ -61,6 +61,8 @@ def parser() -> argparse.ArgumentParser:
 
 def main() -> int:
     """Run one command; return its exit status."""
+    # Servers run as another user: what is made here can be read, except where its rights say otherwise.
+    os.umask(0o022)
     arguments = parser().parse_args()
     try:
         return int(arguments.run(arguments))

