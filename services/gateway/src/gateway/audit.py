@@ -1,0 +1,85 @@
+"""What was done, for those who look later: a log line at once, a table row soon after.
+
+The queue is bounded and the row is written off the request's path: a store that is away may cost
+rows of the table (a metric says how many), never an answer; the log line is there in any case.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
+
+from gateway import store
+from gateway.metrics import AUDIT_LOST
+from service_runtime.clock import Clock
+from service_runtime.logs import get
+from service_runtime.postgres import is_infrastructure
+
+_QUEUE: Final = 2_000
+_BATCH: Final = 200
+_EVERY_SECONDS: Final = 0.5
+_MAX_TEXT: Final = 200
+
+
+class Audit:
+    """Takes events and writes them down."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._waiting: deque[store.AuditEvent] = deque()
+
+    def note(
+        self,
+        kind: str,
+        outcome: str,
+        *,
+        request_id: str,
+        peer: str,
+        user_id: int | None = None,
+        session: str | None = None,
+        **details: Any,
+    ) -> None:
+        """Note that something was done; details are cut to 200 characters each."""
+        short = {name: _short(value) for name, value in details.items() if value is not None}
+        get().info(
+            "audit",
+            kind=kind,
+            outcome=outcome,
+            request_id=request_id,
+            peer=peer,
+            user_id=user_id,
+            session=session,
+            **short,
+        )
+        if len(self._waiting) >= _QUEUE:
+            AUDIT_LOST.inc()
+            return
+        self._waiting.append(
+            store.AuditEvent(
+                self._clock.now(), kind, outcome, request_id, peer, user_id, session, short or None
+            )
+        )
+
+    async def write(self, pool: store.Pool, beat: Callable[[], None]) -> None:
+        """Write down what waits, twice a second; runs until it is cancelled."""
+        while True:
+            beat()
+            await asyncio.sleep(_EVERY_SECONDS)
+            await self.write_waiting(pool)
+
+    async def write_waiting(self, pool: store.Pool) -> None:
+        """Write down what waits now; what cannot be written stays."""
+        while self._waiting:
+            batch = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
+            try:
+                await store.append_audit(pool, batch)
+            except Exception as error:
+                if not is_infrastructure(error):
+                    raise
+                self._waiting.extendleft(reversed(batch))
+                get().warning("audit-waits", events=len(self._waiting), error=repr(error))
+                return
+
+
+def _short(value: Any) -> Any:
+    return value[:_MAX_TEXT] if isinstance(value, str) else value

@@ -1,0 +1,230 @@
+"""The gateway's own addresses: home, sign-in, sign-out, and its static files."""
+
+import math
+from dataclasses import dataclass
+
+from gateway import csrf, pages, passwords, redirects
+from gateway.accounts import (
+    MAX_USERNAME,
+    Accounts,
+    Attempt,
+    SignedIn,
+    TryLater,
+    WrongLogin,
+    clean_username,
+)
+from gateway.answers import (
+    DELETE_SESSION_COOKIE,
+    VARY_COOKIE,
+    Answer,
+    Headers,
+    cookie_expiry,
+    empty,
+    fresh_page_headers,
+    redirect,
+    retry_after,
+    set_cookie,
+)
+from gateway.pages import STATIC_PATH, Pages
+from gateway.request import SESSION_COOKIE, Request
+from gateway.routes import HOME_PATH, LOGIN_PATH, LOGOUT_PATH
+from service_runtime.clock import Clock
+
+_BODY_BYTES = 16 * 1024
+_CLEAR_SITE_DATA = (b"clear-site-data", b'"cache", "storage"')
+
+_WRONG = "Please enter a correct username and password. Both are sensitive to upper and lower case."
+_MISSING = "Please enter your username and your password."
+_UNUSABLE = "This username or password cannot be right: it is too long or holds odd characters."
+_LATER = "Too many attempts. Please wait {} and try again."
+_BUSY = "Many people are signing in just now. Please try again in a few seconds."
+
+
+@dataclass(frozen=True, slots=True)
+class Cookies:
+    """How the gateway's cookies are written."""
+
+    secure: bool
+    session_seconds: int
+    clock: Clock
+
+    def session(self, session_id: str) -> tuple[bytes, bytes]:
+        """Return the header that keeps a session in the browser."""
+        return set_cookie(
+            SESSION_COOKIE,
+            session_id,
+            expires=cookie_expiry(self.clock.now().timestamp(), self.session_seconds),
+            httponly=True,
+            max_age=self.session_seconds,
+            path="/",
+            samesite="Lax",
+            secure=self.secure,
+        )
+
+    def csrf(self, secret: str) -> tuple[bytes, bytes]:
+        """Return the header that keeps the secret of the forms in the browser."""
+        return set_cookie(
+            csrf.COOKIE,
+            secret,
+            expires=cookie_expiry(self.clock.now().timestamp(), csrf.MAX_AGE_SECONDS),
+            max_age=csrf.MAX_AGE_SECONDS,
+            path="/",
+            samesite="Lax",
+            secure=self.secure,
+        )
+
+
+class LoginPages:
+    """Answers the gateway's own addresses, after the order of judgement has been kept."""
+
+    def __init__(
+        self, accounts: Accounts, own_pages: Pages, cookies: Cookies, clock: Clock
+    ) -> None:
+        self._accounts = accounts
+        self._pages = own_pages
+        self._cookies = cookies
+        self._clock = clock
+
+    async def answer(self, name: str, request: Request, *, host: str, peer: str) -> Answer:
+        """Return the answer of the page called `name` in the route table."""
+        if name == "home":
+            return redirect(302, HOME_PATH)
+        if name == "static":
+            return self._static(request)
+        if request.method == "OPTIONS":
+            allow = "POST, OPTIONS" if name == "logout" else "GET, POST, PUT, HEAD, OPTIONS"
+            return empty(200, (b"allow", allow.encode()), *self._fresh())
+        if name == "logout":
+            return await self._log_out(request, host=host, peer=peer)
+        if request.method == "POST":
+            return await self._log_in(request, host=host, peer=peer)
+        # Django treats PUT as a form without fields; so a page with its complaint.
+        error = _MISSING if request.method == "PUT" else ""
+        return self._form(request, self._next_of(request, {}), error=error)
+
+    def _static(self, request: Request) -> Answer:
+        file = self._pages.files.get(request.raw_path.decode().removeprefix(STATIC_PATH))
+        if file is None:
+            return self._pages.message(pages.NOT_FOUND, request.id)
+        etag = dict(file.headers)[b"etag"]
+        if request.fields.get(b"if-none-match") == etag:
+            return Answer(304, file.headers)
+        return Answer(200, file.headers, file.body)
+
+    async def _log_in(self, request: Request, *, host: str, peer: str) -> Answer:
+        form = await request.form(_BODY_BYTES)
+        next_address = self._next_of(request, form)
+        username, password = clean_username(form.get("username", "")), form.get("password", "")
+        complaint = _complaint(username, password)
+        if complaint:
+            return self._form(request, next_address, username=username, error=complaint)
+        outcome = await self._accounts.sign_in(
+            Attempt(
+                username,
+                password,
+                peer,
+                request.text(b"user-agent") or "",
+                request.id,
+                request.session_cookie().value,
+            )
+        )
+        if isinstance(outcome, SignedIn):
+            return self._welcome(outcome, self._destination(next_address, host))
+        if isinstance(outcome, WrongLogin):
+            return self._form(request, next_address, username=username, error=_WRONG)
+        return self._later(request, next_address, username, outcome)
+
+    def _welcome(self, signed_in: SignedIn, destination: str) -> Answer:
+        return redirect(
+            302,
+            destination,
+            VARY_COOKIE,
+            *self._fresh(),
+            self._cookies.csrf(csrf.new_secret()),
+            self._cookies.session(signed_in.session_id),
+        )
+
+    def _later(
+        self, request: Request, next_address: str, username: str, outcome: TryLater
+    ) -> Answer:
+        answer = self._form(
+            request,
+            next_address,
+            username=username,
+            error=_BUSY if outcome.overloaded else _LATER.format(_spoken(outcome.seconds)),
+            status=503 if outcome.overloaded else 429,
+        )
+        answer.headers.append(retry_after(outcome.seconds))
+        return answer
+
+    async def _log_out(self, request: Request, *, host: str, peer: str) -> Answer:
+        form = await request.form(_BODY_BYTES)
+        session = request.session_cookie()
+        if session.value is not None:
+            await self._accounts.sign_out(session.value, request_id=request.id, peer=peer)
+        wanted = self._next_of(request, form)
+        safe = wanted and redirects.is_safe_next(wanted, host, https=self._cookies.secure)
+        destination = redirects.as_location(wanted) if safe else LOGIN_PATH
+        if destination.partition("?")[0] == LOGOUT_PATH:
+            destination = LOGIN_PATH
+        return redirect(
+            302,
+            destination,
+            VARY_COOKIE,
+            *self._fresh(),
+            _CLEAR_SITE_DATA,
+            DELETE_SESSION_COOKIE,
+        )
+
+    def _form(
+        self,
+        request: Request,
+        next_address: str,
+        *,
+        username: str = "",
+        error: str = "",
+        status: int = 200,
+    ) -> Answer:
+        kept = csrf.unmask(request.csrf_cookie() or "")
+        secret = kept or csrf.new_secret()
+        return self._pages.sign_in(
+            token=csrf.mask(secret),
+            next_address=next_address,
+            username=username[:MAX_USERNAME],
+            error=error,
+            status=status,
+            headers=[VARY_COOKIE, *self._fresh(), self._cookies.csrf(secret)],
+        )
+
+    def _destination(self, next_address: str, host: str) -> str:
+        if not redirects.is_safe_next(next_address, host, https=self._cookies.secure):
+            return HOME_PATH
+        location = redirects.as_location(next_address)
+        if location.partition("?")[0] in {LOGIN_PATH, LOGOUT_PATH}:
+            return HOME_PATH  # would only lead back here
+        return location
+
+    def _next_of(self, request: Request, form: dict[str, str]) -> str:
+        return form.get("next") or redirects.query_field(request.query, "next")
+
+    def _fresh(self) -> Headers:
+        return fresh_page_headers(self._clock.now().timestamp())
+
+
+def _complaint(username: str, password: str) -> str:
+    """Return what keeps a form from being tried at all; no hash is spent on it."""
+    if not username or not password:
+        return _MISSING
+    if (
+        len(username) > MAX_USERNAME
+        or len(password) > passwords.MAX_LENGTH
+        or "\0" in username + password
+    ):
+        return _UNUSABLE
+    return ""
+
+
+def _spoken(seconds: float) -> str:
+    if seconds <= 60:  # noqa: PLR2004 - a minute
+        return "a minute"
+    return f"{math.ceil(seconds / 60)} minutes"

@@ -1,0 +1,238 @@
+"""The gateway process: reads its settings, opens what it needs, serves, closes in reverse.
+
+Run: python -m gateway.main
+"""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from gateway import store
+from gateway.access_log import AccessLog
+from gateway.accounts import FAILED_SECONDS, Accounts, SessionRules
+from gateway.aiohttp_upstream import AiohttpUpstream
+from gateway.audit import Audit
+from gateway.front import Front, Parts
+from gateway.hashing import HashPool
+from gateway.identity import IdentityTokens
+from gateway.limits import (
+    LoginGuard,
+    LoginLimits,
+    RequestLimits,
+    login_counter,
+    request_counter,
+)
+from gateway.login import Cookies, LoginPages
+from gateway.pages import Pages
+from gateway.proxy import Calls, Proxy
+from gateway.request import Hosts, Peers
+from gateway.routes import RouteTable
+from gateway.settings import GatewaySettings
+from gateway.streams import IDLE_SECONDS, IN_ALL, RECHECK_SECONDS, Streams
+from gateway.upstream import CONNECTIONS, Upstream
+from gateway.visitor import Visitors
+from portal_access.token import QUERY, WRITER, TokenSigner
+from repair_events.ids import new_id
+from service_runtime import lifecycle, logs
+from service_runtime.clock import Clock, SystemClock
+from service_runtime.metrics import BUILD_INFO
+from service_runtime.ops import Health, OpsServer
+from service_runtime.postgres import create_pool, is_infrastructure
+from service_runtime.settings import load
+
+_POOL: Final = 8
+_SWEEP_SECONDS: Final = 600.0
+_VERSION: Final = "0.1.0"
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """The parts that live as long as the process."""
+
+    app: Front
+    pool: store.Pool
+    visitors: Visitors
+    streams: Streams
+    audit: Audit
+    log: AccessLog
+
+
+@asynccontextmanager
+async def build(
+    settings: GatewaySettings,
+    clock: Clock,
+    *,
+    failed_seconds: float = FAILED_SECONDS,
+    recheck_seconds: float = RECHECK_SECONDS,
+) -> AsyncIterator[Gateway]:
+    """Build the gateway of these settings, for the process and for tests alike."""
+    async with AsyncExitStack() as stack:
+        pool = await create_pool(settings.gateway_database_url, name="gateway", size=_POOL)
+        stack.push_async_callback(pool.close)
+        visitors = Visitors(
+            settings.gateway_database_url, idle_seconds=settings.gateway_session_idle_seconds
+        )
+        stack.callback(visitors.close)
+        audit = Audit(clock)
+        stack.push_async_callback(audit.write_waiting, pool)
+        accounts = _accounts(
+            settings, pool, audit, clock, stack=stack, failed_seconds=failed_seconds
+        )
+        streams = Streams(
+            _upstreams(settings, stack, connections=IN_ALL, idle_seconds=IDLE_SECONDS),
+            visitors,
+            recheck_seconds=recheck_seconds,
+        )
+        log = AccessLog(clock, level=settings.log_level, log_format=settings.log_format)
+        stack.callback(log.flush)
+        front = _front(
+            settings,
+            clock,
+            stack,
+            accounts=accounts,
+            visitors=visitors,
+            streams=streams,
+            log=log,
+        )
+        yield Gateway(front, pool, visitors, streams, audit, log)
+
+
+def _upstreams(
+    settings: GatewaySettings, stack: AsyncExitStack, *, connections: int, idle_seconds: float
+) -> dict[str, Upstream]:
+    upstreams: dict[str, Upstream] = {}
+    for name, url in (("query", settings.query_url), ("writer", settings.writer_url)):
+        upstream = AiohttpUpstream(url, connections=connections, idle_seconds=idle_seconds)
+        stack.push_async_callback(upstream.close)
+        upstreams[name] = upstream
+    return upstreams
+
+
+def _accounts(
+    settings: GatewaySettings,
+    pool: store.Pool,
+    audit: Audit,
+    clock: Clock,
+    *,
+    stack: AsyncExitStack,
+    failed_seconds: float,
+) -> Accounts:
+    hashes = HashPool()
+    stack.callback(hashes.close)
+    limits = LoginLimits(attempts_per_peer_and_minute=settings.gateway_login_rate)
+    return Accounts(
+        pool,
+        LoginGuard(login_counter(settings.limits_redis_url, clock), limits),
+        hashes,
+        audit,
+        clock,
+        rules=SessionRules(
+            settings.gateway_session_idle_seconds,
+            settings.gateway_session_max_seconds,
+            settings.gateway_sessions_per_user,
+        ),
+        # Only so that the store of the limits holds no names; all gateways must agree on it.
+        key=hashlib.sha256(b"login limits" + settings.identity_keys_query.encode()).digest(),
+        failed_seconds=failed_seconds,
+    )
+
+
+def _front(
+    settings: GatewaySettings,
+    clock: Clock,
+    stack: AsyncExitStack,
+    *,
+    accounts: Accounts,
+    visitors: Visitors,
+    streams: Streams,
+    log: AccessLog,
+) -> Front:
+    secure = settings.gateway_cookie_secure
+    cookies = Cookies(secure, settings.gateway_session_max_seconds, clock)
+    pages = Pages()
+    tokens = {
+        "query": IdentityTokens(TokenSigner(settings.identity_keys_query, QUERY), clock),
+        "writer": IdentityTokens(TokenSigner(settings.identity_keys_writer, WRITER), clock),
+    }
+    calls = _upstreams(settings, stack, connections=CONNECTIONS, idle_seconds=10.0)
+    parts = Parts(
+        table=RouteTable(),
+        hosts=Hosts(settings.allowed_hosts),
+        peers=Peers(settings.trusted_proxies),
+        visitors=visitors,
+        limits=_request_limits(settings, clock),
+        login=LoginPages(accounts, pages, cookies, clock),
+        calls=Calls(tokens),
+        proxy=Proxy(calls),
+        streams=streams,
+        pages=pages,
+        cookies=cookies,
+        log=log,
+        new_id=new_id,
+    )
+    return Front(parts, https=secure)
+
+
+def _request_limits(settings: GatewaySettings, clock: Clock) -> RequestLimits | None:
+    if not settings.gateway_session_rate and not settings.gateway_customer_rate:
+        return None
+    return RequestLimits(
+        request_counter(settings.limits_redis_url, clock),
+        per_session=settings.gateway_session_rate,
+        per_customer=settings.gateway_customer_rate,
+    )
+
+
+async def sweep(gateway: Gateway, settings: GatewaySettings) -> None:
+    """Remove what time has ended, every ten minutes; runs until it is cancelled."""
+    while True:
+        try:
+            ended = await store.sweep(
+                gateway.pool, settings.gateway_session_idle_seconds, settings.gateway_audit_days
+            )
+            if ended:
+                logs.get().info("sessions-swept", sessions=ended)
+        except Exception as error:
+            if not is_infrastructure(error):
+                raise
+            logs.get().warning("sweep-waits", error=repr(error))
+        await asyncio.sleep(_SWEEP_SECONDS)
+
+
+async def serve(stop: asyncio.Event, settings: GatewaySettings) -> None:
+    """Run the gateway until `stop` is set."""
+    clock = SystemClock()
+    health = Health(clock)
+    BUILD_INFO.labels("gateway", _VERSION).set(1)
+    listener = lifecycle.listen(settings.gateway_host, settings.gateway_port, settings.listen_fd)
+    async with (
+        build(settings, clock) as gateway,
+        OpsServer(health, settings.ops_host, settings.ops_port),
+    ):
+        health.register("sessions", lambda: store.ping(gateway.pool))
+        async with lifecycle.background(
+            gateway.visitors.write_touches(gateway.pool, lambda: health.beat("touches")),
+            gateway.audit.write(gateway.pool, lambda: health.beat("audit")),
+            sweep(gateway, settings),
+        ):
+            await lifecycle.serve_http(
+                gateway.app,
+                listener,
+                stop=stop,
+                health=health,
+                before_stop=gateway.streams.close,
+            )
+
+
+def main() -> None:
+    """Start the process."""
+    settings = load(GatewaySettings)
+    logs.configure(level=settings.log_level, log_format=settings.log_format, service="gateway")
+    lifecycle.run(lambda stop: serve(stop, settings))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""Answers on their way out to the client."""
+
+import asyncio
+from typing import Final
+
+from starlette.types import Send
+
+from gateway.answers import Answer, Headers
+from gateway.proxy import LongAnswer, note_fault
+from gateway.upstream import UpstreamAwayError, UpstreamBrokenError
+
+#: How long a client may take over one part of a long answer.
+_TAKEN_SECONDS: Final = 30.0
+
+
+class Out:
+    """Sends one answer; `status` is what was sent, `begun` whether anything was."""
+
+    __slots__ = ("always", "begun", "send", "status")
+
+    def __init__(self, send: Send, always: tuple[tuple[bytes, bytes], ...]) -> None:
+        self.send = send
+        self.always = always
+        self.begun = False
+        self.status = 500
+
+    async def whole(
+        self, answer: Answer, headers: Headers | None = None, *, body: bool = True
+    ) -> None:
+        """Send an answer with its length; without its body for a HEAD."""
+        await self._start(answer.status, [*answer.with_length(), *(headers or ())])
+        await self.send({"type": "http.response.body", "body": answer.body if body else b""})
+
+    async def long(self, answer: LongAnswer, headers: Headers, *, body: bool) -> None:
+        """Send an answer as it comes; one that breaks off ends the connection, never silently."""
+        try:
+            await self._start(answer.status, [*answer.headers, *headers])
+            if not body:
+                await self.send({"type": "http.response.body", "body": b""})
+                return
+            await self._part(answer.first)
+            async for chunk in answer.reply.chunks():
+                await self._part(chunk)
+            await self.send({"type": "http.response.body", "body": b""})
+        except (UpstreamAwayError, UpstreamBrokenError, TimeoutError) as error:
+            # Returning without the last part makes the server cut the connection.
+            note_fault("any", "broken-off", error)
+        finally:
+            answer.reply.close()
+
+    async def _part(self, chunk: bytes) -> None:
+        async with asyncio.timeout(_TAKEN_SECONDS):
+            await self.send({"type": "http.response.body", "body": chunk, "more_body": True})
+
+    async def _start(self, status: int, headers: Headers) -> None:
+        self.begun = True
+        self.status = status
+        await self.send(
+            {
+                "type": "http.response.start",
+                "status": status,
+                "headers": [*headers, *self.always],
+            }
+        )

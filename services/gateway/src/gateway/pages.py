@@ -1,0 +1,163 @@
+"""The gateway's own pages: signing in, and what a person is told when there is nothing to show.
+
+They need no script, no font and no picture of another origin. Names of static files carry a hash
+of what is in them, so that a browser may keep them for ever.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+
+from gateway.answers import HTML, NO_STORE, Answer, Headers
+
+_WEB: Final = Path(__file__).parent / "web"
+_TYPES: Final = {".css": b"text/css; charset=utf-8", ".svg": b"image/svg+xml"}
+STATIC_PATH: Final = "/static/gateway/"
+
+
+@dataclass(frozen=True, slots=True)
+class StaticFile:
+    """A file that never changes under its name."""
+
+    headers: Headers
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What a page tells a person: what happened, and what to do now."""
+
+    status: int
+    title: str
+    text: str
+    advice: str
+    link: str = ""
+    link_text: str = ""
+
+
+NOT_FOUND: Final = Message(
+    404,
+    "There is no such page",
+    "The address you followed leads nowhere in this portal.",
+    "It may have been mistyped, or the page may have moved.",
+    "/customer/dashboard/",
+    "Go to your repairs",
+)
+NO_PROFILE: Final = Message(
+    404,
+    "No customer profile",
+    "You are signed in, but this login is not linked to a customer yet, "
+    "so there are no repairs to show.",
+    "Ask your contact at RS Wind Repair Systems to link it. Then load this page again.",
+)
+AWAY: Final = Message(
+    503,
+    "The portal is not reachable just now",
+    "A part of it does not answer. Your repairs are safe, and you are still signed in.",
+    "Please try again in a moment.",
+)
+FAULT: Final = Message(
+    500,
+    "Something went wrong on our side",
+    "We could not show this page.",
+    "Please try again. If it happens again, tell us the number below.",
+)
+NOT_FROM_HERE: Final = Message(
+    403,
+    "This form has expired",
+    "We could not tell that the request came from a page of this portal, so nothing was changed.",
+    "Cookies must be allowed for this site. Go back, load the page again, and send it once more.",
+    "/accounts/login/",
+    "Go to sign-in",
+)
+BAD_REQUEST: Final = Message(
+    400,
+    "This request cannot be read",
+    "It is not one that a browser of this portal would send.",
+    "Check the address, or start again from the first page.",
+)
+TOO_MANY: Final = Message(
+    429,
+    "Too many requests",
+    "You, or somebody with your address, asked more often than we answer.",
+    "Please wait a moment and try again.",
+)
+TOO_LARGE: Final = Message(
+    413,
+    "That is too large",
+    "The form holds more than we accept. Nothing was changed.",
+    "Please send less.",
+)
+
+
+class Pages:
+    """Renders pages and holds the files that they use."""
+
+    def __init__(self) -> None:
+        self.files = _load_files()
+        self._environment = Environment(
+            loader=FileSystemLoader(_WEB / "templates"),
+            autoescape=select_autoescape(default=True),
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._environment.globals["static"] = {
+            name.split(".")[0]: STATIC_PATH + name for name in self.files
+        }
+
+    def message(self, message: Message, request_id: str, *headers: tuple[bytes, bytes]) -> Answer:
+        """Return a page that tells something."""
+        return self._page("message.html", message.status, headers, message=message, id=request_id)
+
+    def no_profile(self, request_id: str, token: str, *headers: tuple[bytes, bytes]) -> Answer:
+        """Return the page of a user without a customer, who can still sign out."""
+        return self._page(
+            "message.html", 404, headers, message=NO_PROFILE, id=request_id, sign_out_token=token
+        )
+
+    def sign_in(
+        self,
+        *,
+        token: str,
+        next_address: str,
+        username: str = "",
+        error: str = "",
+        status: int = 200,
+        headers: Headers,
+    ) -> Answer:
+        """Return the form to sign in with, and why the last attempt failed."""
+        return self._page(
+            "sign_in.html",
+            status,
+            headers,
+            token=token,
+            next_address=next_address,
+            username=username,
+            error=error,
+        )
+
+    def _page(
+        self, template: str, status: int, headers: Headers | tuple[tuple[bytes, bytes], ...],
+        **context: object,
+    ) -> Answer:  # fmt: skip
+        html = self._environment.get_template(template).render(**context)
+        kept = any(name == b"cache-control" for name, _ in headers)
+        return Answer(status, [HTML, *([] if kept else [NO_STORE]), *headers], html.encode())
+
+
+def _load_files() -> dict[str, StaticFile]:
+    files = {}
+    for path in sorted((_WEB / "static").iterdir()):
+        body = path.read_bytes()
+        digest = hashlib.sha256(body).hexdigest()[:12]
+        headers = [
+            (b"content-type", _TYPES[path.suffix]),
+            (b"cache-control", b"public, max-age=31536000, immutable"),
+            (b"etag", f'"{digest}"'.encode()),
+        ]
+        files[f"{path.stem}.{digest}{path.suffix}"] = StaticFile(headers, body)
+    return files

@@ -1,0 +1,254 @@
+"""One request as the gateway sees it: its headers read once, its cookies as bytes, its peer.
+
+Nothing here believes a client about who it is. What uvicorn lets through and no browser sends
+(two hosts, a host with a path, hundreds of headers) is refused here.
+"""
+
+import asyncio
+import ipaddress
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+from starlette.types import Receive, Scope
+
+from gateway.csrf import COOKIE as CSRF_COOKIE
+
+SESSION_COOKIE: Final = "sessionid"
+
+MAX_QUERY: Final = 8_000
+_MAX_HEADERS: Final = 100
+_MAX_HEADER_BYTES: Final = 32_768
+_MAX_FIELDS: Final = 20
+BODY_SECONDS: Final = 10.0
+
+_SESSION: Final = re.compile(rb"(?:^|; ?)sessionid=([^;]*)")
+_SESSION_ID: Final = re.compile(rb"[a-z0-9]{32}")
+_CSRF: Final = re.compile(rb"(?:^|; ?)" + CSRF_COOKIE.encode() + rb"=([A-Za-z0-9]{32,64})(?=;|$)")
+_HOST: Final = re.compile(r"([a-z0-9](?:[a-z0-9.-]{0,252})|\[[0-9a-f:.]{2,45}\])(?::[0-9]{1,5})?")
+_FORM: Final = b"application/x-www-form-urlencoded"
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class MalformedError(Exception):
+    """The request breaks a rule of framing; `status` says which."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+class BodyTooLargeError(Exception):
+    """The body has more bytes than the route takes."""
+
+
+class BodyLateError(Exception):
+    """The body did not arrive in time."""
+
+
+class ClientGoneError(Exception):
+    """The client closed the connection before its request was complete."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionCookie:
+    """What the Cookie header says of the session: an id, something unusable, or nothing."""
+
+    present: bool
+    value: bytes | None
+
+
+class Request:
+    """A request with its headers folded into one dictionary; names are lower case."""
+
+    __slots__ = ("_body", "_receive", "fields", "id", "method", "peer", "query", "raw_path")
+
+    def __init__(self, scope: Scope, receive: Receive, request_id: str) -> None:
+        self.method: str = scope["method"]
+        self.raw_path: bytes = scope.get("raw_path") or scope["path"].encode()
+        self.query: bytes = scope["query_string"]
+        self.peer: str = (scope.get("client") or ("", 0))[0]
+        self.fields = _fold(scope["headers"])
+        self.id = request_id
+        self._receive = receive
+        self._body: bytes | None = None
+
+    def text(self, name: bytes) -> str | None:
+        """Return a header as text, or None."""
+        value = self.fields.get(name)
+        return None if value is None else value.decode("latin-1")
+
+    def session_cookie(self) -> SessionCookie:
+        """Return the session that the browser claims; two different claims are none."""
+        cookies = self.fields.get(b"cookie")
+        if cookies is None:
+            return _NO_COOKIE
+        values = set(_SESSION.findall(cookies))
+        if not values:
+            return _NO_COOKIE
+        value = values.pop()
+        if values or not _SESSION_ID.fullmatch(value):
+            return _BAD_COOKIE
+        return SessionCookie(present=True, value=value)
+
+    def csrf_cookie(self) -> str | None:
+        """Return the secret of the CSRF cookie, or None."""
+        found = _CSRF.search(self.fields.get(b"cookie", b""))
+        return None if found is None else found[1].decode()
+
+    @property
+    def is_form(self) -> bool:
+        """Whether the body is a form's."""
+        return self.fields.get(b"content-type", b"").split(b";")[0].strip().lower() == _FORM
+
+    async def body(self, limit: int) -> bytes:
+        """Return the whole body, at most `limit` bytes, read once.
+
+        Raises BodyTooLargeError (before reading, if the length says so), BodyLateError, and
+        ClientGoneError when the connection closes in its midst: half a body is no body.
+        """
+        if self._body is None:
+            length = self.fields.get(b"content-length", b"0")
+            if len(length) > 9 or int(length) > limit:  # noqa: PLR2004 - a gigabyte has ten digits
+                raise BodyTooLargeError
+            try:
+                async with asyncio.timeout(BODY_SECONDS):
+                    self._body = await self._read(limit)
+            except TimeoutError:
+                raise BodyLateError from None
+        return self._body
+
+    async def _read(self, limit: int) -> bytes:
+        chunks: list[bytes] = []
+        size = 0
+        while True:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGoneError
+            chunk = message.get("body", b"")
+            size += len(chunk)
+            if size > limit:
+                raise BodyTooLargeError
+            chunks.append(chunk)
+            if not message.get("more_body", False):
+                return b"".join(chunks)
+
+    async def form(self, limit: int) -> dict[str, str]:
+        """Return the fields of a form, the last of each name; empty if it is none we can read."""
+        if not self.is_form:
+            return {}
+        body = await self.body(limit)
+        try:
+            return dict(
+                parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_MAX_FIELDS)
+            )
+        except ValueError:
+            return {}
+
+    async def gone(self) -> None:
+        """Return when the client has closed the connection."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+
+_NO_COOKIE: Final = SessionCookie(present=False, value=None)
+_BAD_COOKIE: Final = SessionCookie(present=True, value=None)
+
+
+def _fold(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """Return the headers as a dictionary, repeated ones joined as RFC 9110 says.
+
+    Raises MalformedError for more than a browser would ever send, and for a body whose length
+    is not said beforehand: its trailers would arrive among the headers.
+    """
+    fields: dict[bytes, bytes] = {}
+    count = size = 0
+    for name, value in headers:
+        count += 1
+        size += len(name) + len(value)
+        if name in fields:
+            fields[name] += (b"; " if name == b"cookie" else b", ") + value
+        else:
+            fields[name] = value
+    if count > _MAX_HEADERS or size > _MAX_HEADER_BYTES:
+        raise MalformedError(431, "more headers than any browser sends")
+    if b"transfer-encoding" in fields:
+        raise MalformedError(411, "a body without a length")
+    return fields
+
+
+class Hosts:
+    """Which names the portal answers to; written as Django's ALLOWED_HOSTS."""
+
+    def __init__(self, allowed: Iterable[str]) -> None:
+        self._exact = {name.lower() for name in allowed if not name.startswith(".")}
+        self._below = tuple(name.lower() for name in allowed if name.startswith("."))
+        self._known: dict[bytes, str] = {}
+
+    def accept(self, header: bytes | None) -> str | None:
+        """Return the host as it will be compared (lower case, with its port), or None."""
+        if header is None:
+            return None
+        known = self._known.get(header)
+        if known is None:
+            known = self._judge(header)
+            if known is not None and len(self._known) < 100:  # noqa: PLR2004 - names of one portal
+                self._known[header] = known
+        return known
+
+    def _judge(self, header: bytes) -> str | None:
+        host = header.decode("latin-1").lower()
+        found = _HOST.fullmatch(host)
+        if found is None:
+            return None
+        name = found[1].rstrip(".")
+        below = any(name == parent[1:] or name.endswith(parent) for parent in self._below)
+        return host if below or name in self._exact or "*" in self._exact else None
+
+
+class Peers:
+    """Finds the address that a request really came from, behind the proxies we know."""
+
+    def __init__(self, trusted: Iterable[str]) -> None:
+        self._trusted: tuple[Network, ...] = tuple(
+            ipaddress.ip_network(text, strict=False) for text in trusted
+        )
+
+    def client_of(self, request: Request) -> str:
+        """Return the right-most address of X-Forwarded-For that is none of our proxies.
+
+        A header from anybody else, or one that is no list of addresses, says nothing.
+        """
+        if not self._trusted or not self._is_ours(request.peer):
+            return request.peer
+        forwarded = request.text(b"x-forwarded-for")
+        if not forwarded or len(forwarded) > 2_000:  # noqa: PLR2004 - a dozen hops at most
+            return request.peer
+        client = request.peer
+        for hop in reversed([part.strip() for part in forwarded.split(",")]):
+            address = _address(hop)
+            if address is None:
+                return client
+            client = str(address)
+            if not self._is_ours(client):
+                return client
+        return client
+
+    def _is_ours(self, text: str) -> bool:
+        address = _address(text)
+        return address is not None and any(address in network for network in self._trusted)
+
+
+def _address(text: str) -> Any:
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.scope_id is not None:
+            return None
+        return address.ipv4_mapped or address
+    return address

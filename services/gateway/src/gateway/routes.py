@@ -1,0 +1,272 @@
+"""The route table: what the portal has, who may ask for it, and what may travel each way.
+
+One row is one kind of request. What no row names does not exist: there is no pattern that lets
+anything else through, and a path is compared as it was sent or decoded once, never tidied up.
+This module is pure; it decides nothing about sessions.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+from urllib.parse import unquote_to_bytes
+
+SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+KNOWN_METHODS: Final = SAFE_METHODS | {"POST", "PUT", "PATCH", "DELETE"}
+
+KIB: Final = 1024
+LOGIN_PATH: Final = "/accounts/login/"
+LOGOUT_PATH: Final = "/accounts/logout/"
+HOME_PATH: Final = "/customer/dashboard/"
+
+
+class Who(Enum):
+    """Whose requests a row takes."""
+
+    ANYONE = "anyone"
+    CUSTOMER = "customer"
+
+
+class Kind(Enum):
+    """How a row is answered."""
+
+    PAGE = "page"  # by the gateway itself
+    CALL = "call"  # by a service, within seconds
+    STREAM = "stream"  # by a service, for as long as the reader stays
+
+
+class Refusals(Enum):
+    """In which shape the gateway's own refusals of a row come."""
+
+    DOCUMENTED = "documented"  # {"error": ...}, as the portal's document has it
+    PROBLEM = "problem"  # RFC 9457
+    PAGE = "page"  # HTML for a person
+
+
+def _names(*names: str) -> frozenset[bytes]:
+    return frozenset(name.lower().encode() for name in names)
+
+
+READ_SENT: Final = _names(
+    "Accept", "Accept-Language", "If-None-Match", "Portal-Min-Revision", "Portal-Refold"
+)
+COMMAND_SENT: Final = _names(
+    "Accept", "Accept-Language", "Content-Type", "If-Match", "Idempotency-Key"
+)
+STREAM_SENT: Final = _names("Accept", "Last-Event-ID", "Portal-Min-Revision", "Portal-Refold")
+STATIC_SENT: Final = _names("Accept", "If-None-Match")
+
+_ALWAYS_RETURNED: Final = ("Content-Type", "Cache-Control", "Retry-After")
+_PORTAL: Final = ("Portal-Revision", "Portal-Refold", "Portal-As-Of", "Portal-Lag")
+READ_RETURNED: Final = _names(*_ALWAYS_RETURNED, "ETag", "Content-Disposition", *_PORTAL)
+#: A page has no ETag: it holds a token, and who may see it changes without its figures.
+PAGE_RETURNED: Final = _names(*_ALWAYS_RETURNED, *_PORTAL)
+COMMAND_RETURNED: Final = _names(*_ALWAYS_RETURNED, "ETag", "Location", *_PORTAL)
+STREAM_RETURNED: Final = _names(*_ALWAYS_RETURNED, *_PORTAL)
+STATIC_RETURNED: Final = _names(*_ALWAYS_RETURNED, "ETag", "Last-Modified")
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One row of the table.
+
+    `to` is the name of a service, or of a page of the gateway's own. `sent` and `returned` are
+    the headers let through, in lower case. `body_bytes` bounds what a client may send, `seconds`
+    how long a service may take over its whole answer.
+    """
+
+    name: str
+    methods: tuple[str, ...]
+    path: str
+    who: Who
+    kind: Kind
+    to: str
+    sent: frozenset[bytes] = frozenset()
+    returned: frozenset[bytes] = frozenset()
+    refusals: Refusals = Refusals.PAGE
+    query_passed: bool = False
+    csrf_token_sent: bool = False
+    body_bytes: int = 0
+    seconds: float = 10.0
+
+
+def _page(name: str, methods: tuple[str, ...], path: str, to: str, body_bytes: int = 0) -> Route:
+    return Route(name, methods, path, Who.ANYONE, Kind.PAGE, to, body_bytes=body_bytes)
+
+
+def _read(
+    name: str,
+    path: str,
+    refusals: Refusals,
+    *,
+    query_passed: bool = False,
+    csrf_token_sent: bool = False,
+) -> Route:
+    return Route(
+        name,
+        ("GET", "HEAD"),
+        path,
+        Who.CUSTOMER,
+        Kind.CALL,
+        "query",
+        READ_SENT,
+        PAGE_RETURNED if refusals is Refusals.PAGE else READ_RETURNED,
+        refusals,
+        query_passed=query_passed,
+        csrf_token_sent=csrf_token_sent,
+    )
+
+
+def _command(name: str, method: str, path: str) -> Route:
+    return Route(
+        name,
+        (method,),
+        path,
+        Who.CUSTOMER,
+        Kind.CALL,
+        "writer",
+        COMMAND_SENT,
+        COMMAND_RETURNED,
+        Refusals.PROBLEM,
+        body_bytes=256 * KIB,
+    )
+
+
+_API: Final = "/customer/api"
+
+ROUTES: Final = (
+    _page("root", ("GET", "HEAD"), "/", "home"),
+    _page("customer", ("GET", "HEAD"), "/customer/", "home"),
+    _page("login", ("GET", "HEAD", "POST", "PUT", "OPTIONS"), LOGIN_PATH, "login", 16 * KIB),
+    _page("logout", ("POST", "OPTIONS"), LOGOUT_PATH, "logout", 16 * KIB),
+    _page("own-static", ("GET", "HEAD"), "/static/gateway/{file}", "static"),
+    Route(
+        "portal-static",
+        ("GET", "HEAD"),
+        "/static/portal/{file}",
+        Who.ANYONE,
+        Kind.CALL,
+        "query",
+        STATIC_SENT,
+        STATIC_RETURNED,
+    ),
+    _read("dashboard", HOME_PATH, Refusals.PAGE, query_passed=True, csrf_token_sent=True),
+    # The two that the portal's document names: whatever their query string says is ignored.
+    _read("unit-repair-data", f"{_API}/unit-repair-data/", Refusals.DOCUMENTED),
+    _read("repair-cost-data", f"{_API}/repair-cost-data/", Refusals.DOCUMENTED),
+    _read("repair-status-data", f"{_API}/repair-status-data/", Refusals.PROBLEM),
+    _read("repairs", f"{_API}/repairs/", Refusals.PROBLEM, query_passed=True),
+    _read("repair", f"{_API}/repairs/{{id}}/", Refusals.PROBLEM),
+    _read("profile", f"{_API}/profile/", Refusals.PROBLEM),
+    Route(
+        "events",
+        ("GET",),
+        f"{_API}/events/",
+        Who.CUSTOMER,
+        Kind.STREAM,
+        "query",
+        STREAM_SENT,
+        STREAM_RETURNED,
+        Refusals.PROBLEM,
+        query_passed=True,
+    ),
+    _command("request-repair", "POST", f"{_API}/repairs/"),
+    _command("decide-repairs", "POST", f"{_API}/repairs/status/"),
+    _command("decide-repair", "POST", f"{_API}/repairs/{{id}}/status/"),
+    _command("change-profile", "PATCH", f"{_API}/profile/"),
+)
+
+
+class BadPathError(ValueError):
+    """The path is no text that a browser of ours would send: 400, before anything is looked up."""
+
+
+#: `{id}` is one segment that may be an identifier; `{file}` is file names, with folders.
+_PLACEHOLDERS: Final = {
+    "{id}": r"[A-Za-z0-9_-]{1,64}",
+    "{file}": r"[A-Za-z0-9_-]+(?:[./][A-Za-z0-9_-]+)*",
+}
+_MAX_PATH: Final = 2_048
+_RAW: Final = re.compile(rb"/(?:[!-$&-~]|%[0-9A-Fa-f]{2})*")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+#: What would let one text mean two paths, to us and to a service.
+_AMBIGUOUS: Final = re.compile(r"//|/\.{1,2}(?:/|$)|[;\\%]")
+
+
+def canonical(raw: bytes) -> str | None:
+    """Return the path that the bytes of a request line say, or None if they are ambiguous.
+
+    Raises BadPathError for bytes that are no path at all.
+    """
+    if len(raw) > _MAX_PATH or not _RAW.fullmatch(raw):
+        raise BadPathError
+    try:
+        path = unquote_to_bytes(raw).decode()
+    except UnicodeDecodeError as error:
+        raise BadPathError from error
+    if _CONTROL.search(path):
+        raise BadPathError
+    # An encoded slash would become one only here: Django knew no such path either.
+    return None if _AMBIGUOUS.search(path) or b"%2f" in raw.lower() else path
+
+
+class Place:
+    """One path of the table with the rows that share it."""
+
+    __slots__ = ("allow", "any_route", "routes")
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        rows = tuple(routes)
+        self.routes = {method: row for row in rows for method in row.methods}
+        #: For what is the same in all rows of a path: who may ask and how it is refused.
+        self.any_route = rows[0]
+        self.allow = ", ".join(self.routes)
+        if len({(row.who, row.refusals) for row in rows}) != 1:
+            raise ValueError(f"rows of {self.any_route.path} differ in who may ask")
+        if sum(len(row.methods) for row in rows) != len(self.routes):
+            raise ValueError(f"two rows of {self.any_route.path} take the same method")
+
+    def name_for(self, method: str) -> str:
+        """Return the name under which a request is measured and logged."""
+        return self.routes.get(method, self.any_route).name
+
+
+class RouteTable:
+    """Finds the place of a path; everything else is nowhere."""
+
+    def __init__(self, routes: Iterable[Route] = ROUTES) -> None:
+        by_path: dict[str, list[Route]] = {}
+        for route in routes:
+            by_path.setdefault(route.path, []).append(route)
+        places = {path: Place(rows) for path, rows in by_path.items()}
+        self._exact = {path: place for path, place in places.items() if "{" not in path}
+        self._raw = {path.encode(): place for path, place in self._exact.items()}
+        self._patterns = [(_pattern(path), place) for path, place in places.items() if "{" in path]
+
+    def at_once(self, raw: bytes) -> Place | None:
+        """Return the place whose path was sent byte for byte; None says nothing."""
+        return self._raw.get(raw)
+
+    def find(self, path: str) -> Place | None:
+        """Return the place of a canonical path, or None."""
+        place = self._exact.get(path)
+        if place is not None:
+            return place
+        for pattern, candidate in self._patterns:
+            if pattern.fullmatch(path):
+                return candidate
+        return None
+
+    def lacks_slash(self, path: str) -> bool:
+        """Say whether only the closing slash keeps the path from being one of ours."""
+        return (
+            not path.endswith("/") and self.find(path) is None and self.find(path + "/") is not None
+        )
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    text = re.escape(path)
+    for placeholder, expression in _PLACEHOLDERS.items():
+        text = text.replace(re.escape(placeholder), expression)
+    return re.compile(text)

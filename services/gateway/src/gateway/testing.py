@@ -1,0 +1,132 @@
+"""A service of the tests' own, on a real socket: it records what reached it, byte for byte.
+
+What it answers is set per path; it can also be silent, break off, or say anything that is no HTTP.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Self
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """One request as it arrived; header names as they were written."""
+
+    method: str
+    target: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+    def header(self, name: str) -> str | None:
+        """Return the only header of this name, in any case; None if there is none.
+
+        Raises AssertionError if there are several.
+        """
+        found = [value for key, value in self.headers if key.lower() == name.lower()]
+        if len(found) > 1:
+            raise AssertionError(f"{name} came {len(found)} times")
+        return found[0] if found else None
+
+
+Behaviour = Callable[[Received, asyncio.StreamWriter], Awaitable[None]]
+
+
+def answer(
+    body: bytes = b"[]", status: int = 200, content_type: str = "application/json", **headers: str
+) -> Behaviour:
+    """Return a behaviour that answers this; `portal_revision="3"` becomes `Portal-Revision: 3`."""
+    named = {"Content-Type": content_type} | {
+        name.replace("_", "-").title(): value for name, value in headers.items()
+    }
+    lines = "".join(f"{name}: {value}\r\n" for name, value in named.items())
+    head = f"HTTP/1.1 {status} X\r\n{lines}Content-Length: {len(body)}\r\n\r\n"
+    return raw(head.encode() + body)
+
+
+def raw(data: bytes, *, close: bool = False) -> Behaviour:
+    """Return a behaviour that writes these bytes, whatever they are."""
+
+    async def behave(_: Received, writer: asyncio.StreamWriter) -> None:
+        writer.write(data)
+        await writer.drain()
+        if close:
+            writer.close()
+
+    return behave
+
+
+async def silent(_: Received, writer: asyncio.StreamWriter) -> None:
+    """Answer nothing until the other side gives up."""
+    while not writer.is_closing():  # noqa: ASYNC110 - there is no event to wait for
+        await asyncio.sleep(0.05)
+
+
+@dataclass
+class WireService:
+    """An HTTP/1.1 server whose answers are set by the test; use it as an async context manager."""
+
+    default: Behaviour = field(default_factory=answer)
+    received: list[Received] = field(default_factory=list)
+    connections: int = 0
+    _behaviours: dict[str, Behaviour] = field(default_factory=dict)
+    _server: asyncio.Server | None = None
+    _writers: set[asyncio.StreamWriter] = field(default_factory=set)
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    async def __aenter__(self) -> Self:
+        """Begin to listen, on a free port of the loopback."""
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, limit=1_048_576)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Stop listening and cut what is open."""
+        if self._server is not None:
+            self._server.close()
+        self.drop_connections()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        assert self._server is not None  # noqa: S101 - a mistake of the test
+        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+
+    def on(self, path: str, behaviour: Behaviour) -> None:
+        """Set what is answered at a path, without its query."""
+        self._behaviours[path] = behaviour
+
+    def drop_connections(self) -> None:
+        """Cut every connection that is open."""
+        for writer in self._writers:
+            writer.transport.abort()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        self._writers.add(writer)
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - asyncio starts us in one
+        self._tasks.add(task)
+        try:
+            while not writer.is_closing():
+                request = await _read(reader)
+                self.received.append(request)
+                path = request.target.partition("?")[0]
+                await self._behaviours.get(path, self.default)(request, writer)
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+            pass  # the other side has gone, or the test is over
+        finally:
+            self._writers.discard(writer)
+            self._tasks.discard(task)
+            writer.close()
+
+
+async def _read(reader: asyncio.StreamReader) -> Received:
+    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+    first, *lines = head[:-4].split("\r\n")
+    method, target, _ = first.split(" ")
+    headers = tuple((name, value.strip()) for name, _, value in (li.partition(":") for li in lines))
+    length = next((int(v) for name, v in headers if name.lower() == "content-length"), 0)
+    return Received(method, target, headers, await reader.readexactly(length))
