@@ -1,0 +1,77 @@
+"""The system in containers as an operator has it: one project of compose, started, used and taken away."""
+
+import os
+import re
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+IMAGES = (
+    "python:3.13-slim",
+    "postgres:18",
+    "valkey/valkey:9",
+    "apache/kafka:4.3.0",
+    "nginx:1.29",
+    "prom/prometheus:latest",
+)
+PASSWORD = "a long password of nobody else's"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Stack:
+    """One project of compose with a .env, volumes, networks and a port of its own."""
+
+    def __init__(self, root: Path, compose: list[str], env_file: Path) -> None:
+        self.root = root
+        self.address = f"127.0.0.1:{free_port()}"
+        self.words = [
+            *compose,
+            "--project-name",
+            f"rswind-test-{os.getpid()}",
+            "--env-file",
+            str(env_file),
+        ]
+        self.settings = {
+            **os.environ,  # noqa: TID251 - for compose, which wants PATH and HOME
+            "PORTAL_ADDRESS": self.address,
+            "EDGE_SUBNET": f"10.213.{8 + os.getpid() % 240}.0/28",
+            "RSWIND_VERSION": "test",
+        }
+
+    def compose(self, *arguments: str, said: str | None = None) -> str:
+        """Run a command of compose and return what it printed; fail with its words."""
+        result = subprocess.run(
+            [*self.words, *arguments],
+            cwd=self.root,
+            env=self.settings,
+            input=said,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=1_000,
+        )
+        if result.returncode != 0:
+            pytest.fail(f"{arguments}: {result.stdout[-4_000:]}{result.stderr[-8_000:]}")
+        return result.stdout
+
+    def add_user(self, name: str, *options: str) -> None:
+        command = f"cat >/tmp/{name} && gateway users add {name} {' '.join(options)} --password-file /tmp/{name}"
+        self.compose("exec", "-T", "gateway", "sh", "-euc", command, said=PASSWORD)
+
+    def new_key(self, scopes: str) -> str:
+        """Make an API key as an operator does, and return its text."""
+        printed = self.compose(
+            "exec", "-T", "writer", "repair-writer", "keys", "create", "--client", "test",
+            "--scopes", scopes, "--expires-days", "1", "--json",
+        )  # fmt: skip
+        found = re.search(r"rsw_live_[a-z0-9]{8}_[A-Za-z0-9_-]{43}", printed)
+        assert found, printed
+        return found[0]
