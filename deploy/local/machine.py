@@ -115,6 +115,8 @@ def can_apt() -> bool:
 
 def apt_install(package: str, log: Path) -> None:
     """Install a Debian package. Raises Trouble with the log when that fails."""
+    # A slim Debian has no folder for manuals, without which Debian's Java cannot be configured.
+    Path("/usr/share/man/man1").mkdir(parents=True, exist_ok=True)
     install = ["apt-get", "install", "-y", "--no-install-recommends", package]
     with log.open("w") as output:
 
