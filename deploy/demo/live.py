@@ -125,12 +125,12 @@ def _line(now: datetime, due: Due, answer: Answer) -> str:
     elif step.act == "record":
         what = f"recorded as {status}: {step.after['damage_type']}"
     elif step.act == "correct":
-        what = "corrected: " + ", ".join(f"{name} {value}" for name, value in step.change.items())
+        what = "corrected: " + ", ".join(f"{name} {answer.body[name]}" for name in step.change)
     else:
         what = f"removed: {step.change['reason']}"
     unit = str(step.after["unit_number"])
     return (
-        f"{_clock(now)}  {due.fleet.name:<25}  unit {unit:<9} {what}  (revision {answer.revision})"
+        f"{_clock(now)}  {due.fleet.name:<26}  unit {unit:<9} {what}  (revision {answer.revision})"
     )
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
+import aiohttp
 from deploy.demo.fleets import FLEETS, Fleet
 from deploy.demo.lives import DAYS, SOURCE, Step, history, ref_of, stamp
 from deploy.demo.writer import RefusedError, Writer
@@ -138,6 +139,8 @@ def main() -> None:
         asyncio.run(_run(arguments))
     except RefusedError as refusal:
         sys.exit(f"the writer refused: {refusal}")
+    except aiohttp.ClientError as error:
+        sys.exit(f"the writer is away: {error}; what was loaded stays, run this again")
 
 
 if __name__ == "__main__":
