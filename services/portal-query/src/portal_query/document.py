@@ -76,6 +76,19 @@ class Document:
         return Version(self.refold, self.revision)
 
 
+@dataclass(frozen=True, slots=True)
+class State:
+    """What an answer says about itself.
+
+    `as_of`: everything accepted before it is in (None: not known). `frozen`: it stands still.
+    """
+
+    version: Version
+    tag: str
+    as_of: datetime | None
+    frozen: bool
+
+
 def nothing_yet(customer_id: int) -> Counts:
     """Return the counts of a customer of whom no event has been folded yet."""
     return Counts(customer_id, refold=0, revision=0, event_id=None)

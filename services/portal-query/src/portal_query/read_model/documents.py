@@ -5,7 +5,7 @@ never promises more than they hold.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -16,6 +16,7 @@ import asyncpg
 from portal_query.document import (
     FROZEN_UNKNOWN,
     Document,
+    State,
     Version,
     nothing_yet,
     render,
@@ -44,13 +45,10 @@ class ReadModelAwayError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One list of one customer. `as_of`: everything accepted before it is in (None: not known)."""
+    """One list of one customer, as bytes."""
 
-    version: Version
-    tag: str
+    state: State
     body: bytes
-    as_of: datetime | None
-    frozen: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,22 +93,31 @@ class Documents:
         asked = list(views)
         # Asked in one moment, they go to Redis in one call; only Redis failing can part them.
         answers = await asyncio.gather(*(self.read(customer_id, view) for view in asked))
-        if len({answer.tag for answer in answers}) == 1:
+        if len({answer.state.tag for answer in answers}) == 1:
             return answers
         stored = await self._load_one(customer_id)
         return [_answer(stored, view) for view in asked]
 
     async def version(self, customer_id: int) -> Version:
         """Return how far Postgres has a customer. Raises ReadModelAwayError."""
-        found = await _in_time(self._versions.ask(customer_id))
+        found = await in_time(self._versions.ask(customer_id))
         return found or Version(0, 0)
+
+    async def versions(self, customer_ids: Iterable[int]) -> dict[int, Version]:
+        """Return how far Postgres has each of these customers. Raises ReadModelAwayError."""
+        asked = list(customer_ids)
+        found: dict[int, Version] = {}
+        for start in range(0, len(asked), _VERSIONS_A_READ):
+            part = asked[start : start + _VERSIONS_A_READ]
+            found |= await in_time(self._load_versions(part))
+        return found
 
     async def close(self) -> None:
         """Wait for documents that are on their way back to Redis."""
         await asyncio.gather(*self._putting, return_exceptions=True)
 
     async def _load_one(self, customer_id: int) -> _Stored:
-        stored = await _in_time(self._stored.ask(customer_id))
+        stored = await in_time(self._stored.ask(customer_id))
         if stored is None:  # pragma: no cover - _load answers for each customer
             raise ReadModelAwayError("Postgres gave no answer")
         return stored
@@ -126,7 +133,7 @@ class Documents:
             for document in documents
         }
 
-    async def _load_versions(self, customer_ids: Sequence[int]) -> Mapping[int, Version]:
+    async def _load_versions(self, customer_ids: Sequence[int]) -> dict[int, Version]:
         async with self._pool.acquire() as connection:
             return await load_versions(connection, customer_ids)
 
@@ -151,12 +158,8 @@ class Documents:
             get().info("document not put back", reason=str(error))
 
 
-async def within_deadline(work: Callable[[], Awaitable[Result]]) -> Result:
+async def in_time(work: Awaitable[Result]) -> Result:
     """Return what `work` returns; raises ReadModelAwayError when Postgres is away or slow."""
-    return await _in_time(work())
-
-
-async def _in_time(work: Awaitable[Result]) -> Result:
     try:
         async with asyncio.timeout(DEADLINE_SECONDS):
             return await work
@@ -178,10 +181,14 @@ def _cached_answer(cached: CachedView) -> Answer:
     if cached.frozen:
         known = cached.frozen != FROZEN_UNKNOWN
         as_of = datetime.fromisoformat(cached.frozen) if known else None
-    return Answer(version_of(cached.tag), cached.tag, cached.body, as_of, bool(cached.frozen))
+    state = State(_version_of(cached.tag), cached.tag, as_of, bool(cached.frozen))
+    return Answer(state, cached.body)
 
 
 def _answer(stored: _Stored, view: str) -> Answer:
     document = stored.document
     cached = CachedView(document.tag, document.frozen, document.bodies[view], stored.as_of)
     return _cached_answer(cached)
+
+
+_version_of = lru_cache(maxsize=16_384)(version_of)

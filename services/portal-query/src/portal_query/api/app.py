@@ -1,0 +1,59 @@
+"""The query api as one ASGI app, made of what it is given: tests build the same one."""
+
+from dataclasses import dataclass
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import asyncpg
+from fastapi import FastAPI
+from starlette.types import ASGIApp
+
+from portal_query.api.access_log import AccessLog
+from portal_query.api.dashboard import Dashboard, dashboard_routes, page_templates
+from portal_query.api.documented import CountLists
+from portal_query.api.live import Revisions, Streams, live_routes
+from portal_query.api.repairs import RepairPages, repair_routes
+from portal_query.api.static import StaticFiles
+from portal_query.api.visitors import GatewayOnly, Visitors
+from portal_query.read_model.documents import Documents
+from service_runtime.clock import Clock
+from service_runtime.http import RequestLog, install_problem_handlers
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the app is made of."""
+
+    documents: Documents
+    revisions: Revisions
+    pool: "asyncpg.Pool[Any]"
+    visitors: Visitors
+    clock: Clock
+    zone: ZoneInfo
+    log: AccessLog
+    max_streams: int = 1_000
+
+
+def create_app(parts: Parts) -> ASGIApp:
+    """Return the app. From the outside in: counts, request log, static files, identity, FastAPI."""
+    api = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
+    install_problem_handlers(api)
+    static = StaticFiles(GatewayOnly(api, parts.visitors))
+    pages = RepairPages(parts.pool, revisions=parts.revisions, clock=parts.clock, zone=parts.zone)
+    dashboard = Dashboard(
+        parts.documents,
+        pages,
+        templates=page_templates(static, parts.zone),
+        clock=parts.clock,
+    )
+    api.include_router(repair_routes(pages))
+    api.include_router(dashboard_routes(dashboard))
+    api.include_router(live_routes(Streams(parts.revisions, parts.documents, parts.max_streams)))
+    return CountLists(
+        RequestLog(static),
+        visitors=parts.visitors,
+        documents=parts.documents,
+        revisions=parts.revisions,
+        clock=parts.clock,
+        log=parts.log,
+    )

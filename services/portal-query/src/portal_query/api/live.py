@@ -1,0 +1,203 @@
+"""Who waits for a customer's next revision: requests that have seen more than we hold, and pages.
+
+A hint over Redis is fast and may be lost; Postgres is asked once a second for the customers that
+somebody waits for. Either only says that there is something newer: what it is, one reads.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import orjson
+from fastapi import APIRouter, Request
+from fastapi.responses import StreamingResponse
+from prometheus_client import Gauge
+
+from portal_access.token import Identity
+from portal_query.api.answers import Wanted
+from portal_query.document import Version
+from portal_query.read_model.documents import Documents, ReadModelAwayError
+from portal_query.read_model.redis import CacheAwayError, DocumentCache
+from service_runtime.errors import Problem
+from service_runtime.logs import get
+from service_runtime.metrics import REGISTRY
+
+WAIT_SECONDS: Final = 2.0
+HEARTBEAT_SECONDS: Final = 15.0
+#: A page redraws at most this often, however fast its customer changes.
+_PAUSE_SECONDS: Final = 0.25
+_ASK_SECONDS: Final = 1.0
+_STREAMS_A_CUSTOMER: Final = 100
+
+_STREAMS = Gauge("repair_sse_streams", "Open streams of revisions.", registry=REGISTRY)
+
+
+class Watch:
+    """One waiter's view of a customer: the newest version that anybody has told of."""
+
+    def __init__(self) -> None:
+        self.version = Version(-1, -1)
+        self.closing = False
+        self._changed = asyncio.Event()
+
+    def tell(self, version: Version) -> None:
+        """Take note of a version; an older one than is known says nothing."""
+        if version > self.version:
+            self.version = version
+            self._changed.set()
+
+    def close(self) -> None:
+        """Wake the waiter for the last time."""
+        self.closing = True
+        self._changed.set()
+
+    async def change(self, seconds: float) -> bool:
+        """Wait until something is told; False when nothing was for so long."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._changed.wait()
+        except TimeoutError:
+            return False
+        self._changed.clear()
+        return True
+
+
+class Revisions:
+    """All waiters of a process, fed by one subscription and one question a second."""
+
+    def __init__(self, cache: DocumentCache, documents: Documents) -> None:
+        self._cache = cache
+        self._documents = documents
+        self._watches: dict[int, set[Watch]] = {}
+        self._closing = False
+
+    async def listen(self) -> None:
+        """Pass on hints for ever; while Redis is away, `ask` alone has to do."""
+        while True:
+            try:
+                async for hint in self._cache.hints():
+                    self._tell(hint.customer_id, hint.version)
+            except CacheAwayError as error:
+                get().info("no hints", reason=str(error))
+            await asyncio.sleep(_ASK_SECONDS)
+
+    async def ask(self) -> None:
+        """Ask Postgres once a second for the customers that are waited for, for ever."""
+        while True:
+            await asyncio.sleep(_ASK_SECONDS)
+            if not self._watches:
+                continue
+            try:
+                found = await self._documents.versions(self._watches)
+            except ReadModelAwayError as error:
+                get().info("revisions not known", reason=str(error))
+                continue
+            for customer_id, version in found.items():
+                self._tell(customer_id, version)
+
+    @contextmanager
+    def watch(self, customer_id: int) -> Iterator[Watch]:
+        """Be told of a customer's versions from now on."""
+        watch = Watch()
+        watch.closing = self._closing
+        watches = self._watches.setdefault(customer_id, set())
+        watches.add(watch)
+        try:
+            yield watch
+        finally:
+            watches.discard(watch)
+            if not watches and self._watches.get(customer_id) is watches:
+                del self._watches[customer_id]
+
+    async def reached(self, customer_id: int, wanted: Wanted) -> bool:
+        """Wait up to two seconds until Postgres or Redis holds what is wanted; say whether."""
+        with self.watch(customer_id) as watch:
+            try:
+                async with asyncio.timeout(WAIT_SECONDS):
+                    watch.tell(await self._documents.version(customer_id))
+                    while not wanted.reached_by(watch.version) and not watch.closing:
+                        await watch.change(WAIT_SECONDS)
+            except TimeoutError:
+                pass
+            return wanted.reached_by(watch.version)
+
+    def watchers(self, customer_id: int) -> int:
+        """Return how many wait for this customer."""
+        return len(self._watches.get(customer_id, ()))
+
+    async def close(self) -> None:
+        """End all waiting: open streams would hold the server."""
+        self._closing = True
+        for watches in self._watches.values():
+            for watch in watches:
+                watch.close()
+
+    def _tell(self, customer_id: int, version: Version) -> None:
+        for watch in self._watches.get(customer_id, ()):
+            watch.tell(version)
+
+
+class Streams:
+    """The open streams of a process, and how many there may be."""
+
+    def __init__(self, revisions: Revisions, documents: Documents, limit: int) -> None:
+        self._revisions = revisions
+        self._documents = documents
+        self._limit = limit
+        self._open = 0
+
+    def refuse_when_full(self, customer_id: int) -> None:
+        """Raise Problem (503) when there is no room; the page then polls instead."""
+        full = self._open >= self._limit
+        if full or self._revisions.watchers(customer_id) >= _STREAMS_A_CUSTOMER:
+            raise Problem(
+                503,
+                "too-many-streams",
+                "Too many open streams",
+                "Ask for the figures themselves from time to time instead.",
+                headers={"Retry-After": "30"},
+            )
+
+    async def events(self, customer_id: int) -> AsyncIterator[bytes]:
+        """Yield the text of one stream: where the customer stands, then each newer version."""
+        self._open += 1
+        _STREAMS.inc()
+        try:
+            with self._revisions.watch(customer_id) as watch:
+                yield b"retry: 2000\n\n"
+                try:
+                    watch.tell(await self._documents.version(customer_id))
+                except ReadModelAwayError:
+                    yield b": not known yet\n\n"
+                while not watch.closing:
+                    changed = await watch.change(HEARTBEAT_SECONDS)
+                    yield _event(watch.version) if changed and not watch.closing else b": \n\n"
+                    await asyncio.sleep(_PAUSE_SECONDS if changed and not watch.closing else 0)
+                # The process stops: another one answers in a moment.
+                yield b"retry: 500\n\n"
+        finally:
+            self._open -= 1
+            _STREAMS.dec()
+
+
+def _event(version: Version) -> bytes:
+    data = orjson.dumps({"refold": version.refold, "revision": version.revision})
+    return b"id: %d.%d\nevent: revision\ndata: %b\n\n" % (version.refold, version.revision, data)
+
+
+def live_routes(streams: Streams) -> APIRouter:
+    """Return the route of the stream."""
+    routes = APIRouter()
+
+    @routes.get("/customer/api/events/")
+    async def events(request: Request) -> StreamingResponse:
+        identity: Identity = request.state.identity
+        streams.refuse_when_full(identity.customer_id)
+        return StreamingResponse(
+            streams.events(identity.customer_id),
+            media_type="text/event-stream",
+            headers={"Cache-Control": "no-store", "Vary": "Cookie", "X-Accel-Buffering": "no"},
+        )
+
+    return routes

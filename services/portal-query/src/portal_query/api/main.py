@@ -1,0 +1,97 @@
+"""The query api as a process: reads its settings once, opens what it needs, serves, closes."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from portal_access.token import QUERY, TokenVerifier
+from portal_query.api.access_log import AccessLog
+from portal_query.api.app import Parts, create_app
+from portal_query.api.live import Revisions
+from portal_query.api.settings import Settings
+from portal_query.api.visitors import Visitors
+from portal_query.read_model.documents import Documents
+from portal_query.read_model.redis import DocumentCache
+from repair_events.month import time_zone
+from service_runtime import logs
+from service_runtime.clock import SystemClock
+from service_runtime.lifecycle import background, listen, run, serve_http
+from service_runtime.ops import Health, OpsServer
+from service_runtime.postgres import create_pool
+from service_runtime.redis import create_redis
+from service_runtime.settings import load
+
+NAME = "portal-query"
+
+
+@asynccontextmanager
+async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
+    """Open the pool and the cache, and close them in reverse."""
+    clock = SystemClock()
+    log = AccessLog(
+        clock,
+        service=NAME,
+        as_json=settings.log_format == "json",
+        enabled=settings.log_level in {"debug", "info"},
+    )
+    pool = await create_pool(
+        settings.query_database_url.get_secret_value(),
+        name=NAME,
+        size=settings.query_pool_size,
+    )
+    redis = create_redis(settings.redis_url.get_secret_value())
+    try:
+        cache = DocumentCache(redis)
+        documents = Documents(cache, pool)
+        verifier = TokenVerifier(settings.identity_keys_query.get_secret_value(), QUERY)
+        yield Parts(
+            documents=documents,
+            revisions=Revisions(cache, documents),
+            pool=pool,
+            visitors=Visitors(verifier, clock),
+            clock=clock,
+            zone=time_zone(settings.portal_time_zone),
+            log=log,
+            max_streams=settings.query_max_streams,
+        )
+        await documents.close()
+    finally:
+        log.close()
+        await redis.aclose()
+        await pool.close()
+
+
+async def serve(settings: Settings, stop: asyncio.Event) -> None:
+    """Serve until `stop` is set."""
+    health = Health()
+    listener = listen(settings.query_host, settings.query_port or 0, settings.listen_fd)
+    async with open_parts(settings) as parts:
+        # Redis is not asked: without it the process still answers, only more slowly.
+        health.register("postgres", lambda: _is_up(parts))
+        async with (
+            OpsServer(health, settings.ops_host, settings.ops_port),
+            background(parts.revisions.listen(), parts.revisions.ask()),
+        ):
+            await serve_http(
+                create_app(parts),
+                listener,
+                stop=stop,
+                health=health,
+                before_stop=parts.revisions.close,
+            )
+
+
+async def _is_up(parts: Parts) -> None:
+    """Read the table that all answers come from: there, and as this process expects it."""
+    await parts.documents.version(0)
+
+
+def main() -> None:
+    """Run the process."""
+    settings = load(Settings)
+    logs.configure(level=settings.log_level, log_format=settings.log_format, service=NAME)
+    run(lambda stop: serve(settings, stop))
+
+
+if __name__ == "__main__":
+    main()

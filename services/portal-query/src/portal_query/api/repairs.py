@@ -1,0 +1,221 @@
+"""Single repairs for their customer: the list, one repair with its history, and the profile.
+
+What a customer may see is written out field by field; anything else stays inside.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import asyncpg
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from portal_access.token import Identity
+from portal_query.api.answers import (
+    MIN_REVISION_HEADER,
+    REFOLD_HEADER,
+    is_known,
+    not_reached,
+    state_headers,
+    wanted_of,
+)
+from portal_query.api.asking import Asked, Cursor, asked_of, encode_cursor
+from portal_query.api.live import Revisions
+from portal_query.document import State, dumps
+from portal_query.read_model import repairs as store
+from portal_query.read_model.counts import Connection
+from portal_query.read_model.documents import ReadModelAwayError, in_time
+from service_runtime.clock import Clock, rfc3339
+from service_runtime.errors import Problem, unavailable
+
+#: Lists may not take all connections from the counts.
+_AT_ONCE: Final = 4
+
+Show = Callable[[Connection, State], Awaitable[object]]
+
+
+class RepairPages:
+    """Answers from the tables, each answer from one snapshot."""
+
+    def __init__(
+        self,
+        pool: "asyncpg.Pool[Any]",
+        *,
+        revisions: Revisions,
+        clock: Clock,
+        zone: ZoneInfo,
+    ) -> None:
+        self._pool = pool
+        self._revisions = revisions
+        self._clock = clock
+        self._zone = zone
+        self._room = asyncio.Semaphore(_AT_ONCE)
+
+    async def list(self, request: Request) -> Response:
+        """Answer a page of the list. Raises Problem (400) for what cannot be asked."""
+        customer_id = _identity(request).customer_id
+        asked = asked_of(request.query_params.multi_items(), customer_id, self._zone)
+
+        async def show(connection: Connection, state: State) -> object:
+            page = asked.page
+            one_more = store.PageWanted(page.which, page.sort, page.after, page.limit + 1)
+            rows = await store.load_page(connection, customer_id, one_more)
+            return _page(rows, asked, state, customer_id)
+
+        return await self._answer(request, show)
+
+    async def one(self, request: Request) -> Response:
+        """Answer one repair with its history. Raises Problem (404) for one that is not theirs."""
+        customer_id = _identity(request).customer_id
+        repair_id = _repair_id(request.path_params["repair_id"])
+
+        async def show(connection: Connection, _: State) -> object:
+            row = await store.load_repair(connection, customer_id, repair_id)
+            if row is None:
+                raise _no_such_repair()
+            history = await store.load_history(connection, customer_id, repair_id)
+            return {**_repair(row), "history": [_line(line) for line in history]}
+
+        return await self._answer(request, show)
+
+    async def profile(self, request: Request) -> Response:
+        """Answer the customer's own data. Raises Problem (404) before its first event."""
+        customer_id = _identity(request).customer_id
+
+        async def show(connection: Connection, _: State) -> object:
+            profile = await store.load_profile(connection, customer_id)
+            if profile is None:
+                raise Problem(404, "customer-unknown", "Nothing is known of this customer yet")
+            return profile
+
+        return await self._answer(request, show)
+
+    async def name(self, customer_id: int) -> str | None:
+        """Return the customer's name, None when it is not known or not to be had now."""
+
+        async def load() -> Mapping[str, Any] | None:
+            async with self._room, self._pool.acquire() as connection:
+                return await store.load_profile(connection, customer_id)
+
+        try:
+            profile = await in_time(load())
+        except ReadModelAwayError:
+            return None
+        return str(profile["name"]) if profile and profile["name"] else None
+
+    async def _answer(self, request: Request, show: Show) -> Response:
+        wanted = wanted_of(*_seen(request))
+        customer_id = _identity(request).customer_id
+        known = request.headers.get("If-None-Match", "").encode("latin-1")
+        try:
+            if wanted is not None and not await self._revisions.reached(customer_id, wanted):
+                raise not_reached(wanted)
+            state, value = await in_time(self._load(customer_id, known, show))
+        except ReadModelAwayError as error:
+            raise unavailable("The list of repairs") from error
+        headers = {
+            name.decode(): text.decode() for name, text in state_headers(state, self._clock.now())
+        }
+        if value is None:
+            return Response(status_code=304, headers=headers)
+        return Response(dumps(value), headers=headers, media_type="application/json")
+
+    async def _load(self, customer_id: int, known: bytes, show: Show) -> tuple[State, object]:
+        async with self._room, store.snapshot(self._pool) as connection:
+            state = await store.load_state(connection, customer_id)
+            if known and is_known(known, state.tag):
+                return state, None
+            return state, await show(connection, state)
+
+
+def repair_routes(pages: RepairPages) -> APIRouter:
+    """Return the routes of single repairs."""
+    routes = APIRouter()
+    for path, endpoint in (
+        ("/customer/api/repairs/", pages.list),
+        ("/customer/api/repairs/{repair_id}/", pages.one),
+        ("/customer/api/profile/", pages.profile),
+    ):
+        routes.add_api_route(path, endpoint, methods=["GET", "HEAD"], response_model=None)
+    return routes
+
+
+def _identity(request: Request) -> Identity:
+    identity: Identity = request.state.identity
+    return identity
+
+
+def _seen(request: Request) -> tuple[bytes | None, bytes | None]:
+    given = dict(request.headers.raw)
+    return given.get(MIN_REVISION_HEADER), given.get(REFOLD_HEADER)
+
+
+def _repair_id(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError as error:
+        raise _no_such_repair() from error
+
+
+def _no_such_repair() -> Problem:
+    return Problem(404, "repair-unknown", "There is no such repair")
+
+
+def _page(
+    rows: list[asyncpg.Record], asked: Asked, state: State, customer_id: int
+) -> dict[str, object]:
+    shown = rows[: asked.page.limit]
+    cursor = None
+    if len(rows) > len(shown):
+        last = shown[-1]
+        place = store.Place(last[store.SORTS[asked.page.sort.by]], last["repair_id"])
+        begun = asked.seen or state.version
+        cursor = encode_cursor(Cursor(place, begun), customer_id, asked.page)
+    return {
+        "repairs": [_repair(row) for row in shown],
+        "next": cursor,
+        "refold": state.version.refold,
+        "revision": state.version.revision,
+        "changed_since": asked.seen is not None and asked.seen != state.version,
+    }
+
+
+def _repair(row: asyncpg.Record) -> dict[str, object]:
+    batch = row["batch_id"]
+    return {
+        "repair_id": str(row["repair_id"]),
+        "unit_number": row["unit_number"],
+        "repair_date": _moment(row["repair_date"]),
+        "month": row["month"],
+        "status": row["status"],
+        "description": row["description"],
+        "damage_type": row["damage_type"],
+        "cost": str(row["cost"]),
+        "customer_notes": row["customer_notes"],
+        "requested_by": "customer" if row["requested_by"] == "customer" else "company",
+        "batch_id": None if batch is None else str(batch),
+        "recorded_at": _moment(row["recorded_at"]),
+        "changed_at": _moment(row["changed_at"]),
+        "revision": row["revision"],
+        "etag": f'"{row["event_id"]}"',
+    }
+
+
+def _line(line: store.History) -> dict[str, object]:
+    return {
+        "revision": line.revision,
+        "what": line.fact,
+        "when": _moment(line.occurred_at),
+        "accepted_at": _moment(line.accepted_at),
+        "by": line.by,
+        "status": line.status,
+        "reason": line.reason,
+    }
+
+
+def _moment(moment: datetime) -> str:
+    return rfc3339(moment)

@@ -1,0 +1,32 @@
+"""What the query api is told by its environment."""
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from repair_events.month import time_zone
+from service_runtime.settings import ServiceSettings
+
+
+class Settings(ServiceSettings):
+    """`query_port` or an inherited `listen_fd` says where it listens."""
+
+    query_database_url: SecretStr
+    redis_url: SecretStr
+    identity_keys_query: SecretStr
+    portal_time_zone: str
+    query_host: str = "127.0.0.1"
+    query_port: int | None = Field(default=None, ge=0, le=65_535)
+    listen_fd: int | None = Field(default=None, ge=0)
+    query_pool_size: int = Field(default=8, ge=4, le=100)
+    query_max_streams: int = Field(default=1_000, ge=1, le=100_000)
+
+    @field_validator("portal_time_zone")
+    @classmethod
+    def _is_a_time_zone(cls, name: str) -> str:
+        time_zone(name)
+        return name
+
+    @model_validator(mode="after")
+    def _listens_somewhere(self) -> "Settings":
+        if self.query_port is None and self.listen_fd is None:
+            raise ValueError("set QUERY_PORT or LISTEN_FD")
+        return self

@@ -1,0 +1,79 @@
+"""The portal's scripts and styles, read once at start and served under a name of their content.
+
+They hold nothing of any customer, so they are the one thing here that needs no identity, and a
+browser may keep them for ever: other content has another name.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+PREFIX: Final = "/static/portal/"
+FOLDER: Final = Path(__file__).parent.parent / "web" / "static"
+
+_TYPES: Final = {
+    ".js": b"text/javascript; charset=utf-8",
+    ".css": b"text/css; charset=utf-8",
+    ".svg": b"image/svg+xml",
+}
+_FOR_EVER: Final = b"public, max-age=31536000, immutable"
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    etag: bytes
+    media_type: bytes
+    body: bytes
+
+
+class StaticFiles:
+    """Serves the files of a folder; every other request goes to the app behind it."""
+
+    def __init__(self, app: ASGIApp, folder: Path = FOLDER) -> None:
+        self._app = app
+        self._files: dict[str, _File] = {}
+        self._addresses: dict[str, str] = {}
+        for path in sorted(folder.iterdir()):
+            if path.suffix not in _TYPES:
+                continue
+            body = path.read_bytes()
+            digest = hashlib.sha256(body).hexdigest()[:16]
+            address = f"{PREFIX}{path.stem}.{digest}{path.suffix}"
+            self._addresses[path.name] = address
+            self._files[address] = _File(b'"%b"' % digest.encode(), _TYPES[path.suffix], body)
+
+    def address(self, name: str) -> str:
+        """Return the path of a file, with its content in the name. Raises KeyError."""
+        return self._addresses[name]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http" or not scope["path"].startswith(PREFIX):
+            await self._app(scope, receive, send)
+            return
+        scope["route_name"] = f"{PREFIX}{{file}}"
+        status, headers, body = self._answer(scope)
+        headers.append((b"content-length", b"%d" % len(body)))
+        if scope["method"] == "HEAD" or status == 304:  # noqa: PLR2004
+            body = b""
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    def _answer(self, scope: Scope) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+        if scope["method"] not in {"GET", "HEAD"}:
+            return 405, [(b"allow", b"GET, HEAD")], b""
+        file = self._files.get(scope["path"])
+        if file is None:
+            return (
+                404,
+                [(b"content-type", b"text/plain"), (b"cache-control", b"no-store")],
+                b"not found\n",
+            )
+        headers = [(b"etag", file.etag), (b"cache-control", _FOR_EVER)]
+        if (b"if-none-match", file.etag) in scope["headers"]:
+            return 304, headers, b""
+        headers += [(b"content-type", file.media_type), (b"x-content-type-options", b"nosniff")]
+        return 200, headers, file.body

@@ -1,0 +1,194 @@
+"""The SQL of single repairs: pages of a list by keyset, one repair with its history, the profile.
+
+Every statement names the customer first, and there is none that does without. A page, the
+customer's revision and the time until which it is complete come from one snapshot.
+"""
+
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+from uuid import UUID
+
+import asyncpg
+
+from portal_query.document import State, Version, tag_of
+from portal_query.read_model.counts import Connection, load_as_of
+from repair_events import topic
+
+#: What a list can be sorted by, and the column that does it.
+SORTS: Final = {
+    "repair_date": "repair_date",
+    "cost": "cost",
+    "unit_number": "unit_number",
+    "changed_at": "changed_at",
+}
+
+SortKey = datetime | Decimal | str
+
+_COLUMNS: Final = """
+repair_id, unit_number, repair_date, month, status, description, damage_type, cost,
+customer_notes, requested_by, batch_id, revision, event_id, recorded_at, changed_at
+"""
+_STATE: Final = """
+SELECT refold, revision, event_id, as_of, parked_at IS NOT NULL OR as_of IS NOT NULL AS frozen
+FROM portal.customer WHERE customer_id = $1
+"""
+_REPAIR: Final = f"""
+SELECT {_COLUMNS} FROM portal.repair WHERE customer_id = $1 AND repair_id = $2 AND NOT removed
+"""  # noqa: S608 - constants alone
+_HISTORY: Final = """
+SELECT revision, fact, occurred_at, accepted_at, by, status, reason
+FROM portal.repair_history WHERE customer_id = $1 AND repair_id = $2
+ORDER BY revision LIMIT 1000
+"""
+_PROFILE: Final = """
+SELECT customer_id, name, email, phone, address, city, state, postal_code
+FROM portal.customer WHERE customer_id = $1
+"""
+_TEXT_COLUMNS: Final = ("unit_number", "description", "damage_type", "customer_notes")
+
+
+@dataclass(frozen=True, slots=True)
+class RepairFilter:
+    """Which repairs: all conditions together; an empty one asks nothing. `until` is excluded."""
+
+    statuses: tuple[str, ...] = ()
+    unit: str | None = None
+    month: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    text: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sort:
+    """In which order: a name of SORTS, then the repair's id the same way."""
+
+    by: str = "repair_date"
+    descending: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Behind which repair a page begins: the value that it is sorted by, and its id."""
+
+    key: SortKey
+    repair_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class PageWanted:
+    """One page of a list: at most `limit` repairs from `after` on."""
+
+    which: RepairFilter = RepairFilter()
+    sort: Sort = Sort()
+    after: Place | None = None
+    limit: int = 50
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """One line of a repair's history."""
+
+    revision: int
+    fact: str
+    occurred_at: datetime
+    accepted_at: datetime
+    by: str
+    status: str
+    reason: str | None
+
+
+@asynccontextmanager
+async def snapshot(pool: "asyncpg.Pool[Any]") -> AsyncIterator[Connection]:
+    """Hold a connection on which all statements see the same moment."""
+    async with (
+        pool.acquire() as connection,
+        connection.transaction(isolation="repeatable_read", readonly=True),
+    ):
+        yield connection
+
+
+async def load_state(connection: Connection, customer_id: int) -> State:
+    """Return where a customer stands; one without events stands at 0."""
+    times = await load_as_of(connection)
+    row = await connection.fetchrow(_STATE, customer_id)
+    as_of = times.get(topic.partition(customer_id))
+    if row is None:
+        return State(Version(0, 0), tag_of(customer_id, 0, 0, None), as_of, frozen=False)
+    event_id = None if row["event_id"] is None else str(row["event_id"])
+    tag = tag_of(customer_id, row["refold"], row["revision"], event_id)
+    frozen = row["frozen"]
+    version = Version(row["refold"], row["revision"])
+    return State(version, tag, row["as_of"] if frozen else as_of, frozen)
+
+
+async def load_page(
+    connection: Connection, customer_id: int, wanted: PageWanted
+) -> list[asyncpg.Record]:
+    """Return the repairs of a page, in its order."""
+    sql, arguments = page_statement(customer_id, wanted)
+    return await connection.fetch(sql, *arguments)
+
+
+async def load_repair(
+    connection: Connection, customer_id: int, repair_id: UUID
+) -> asyncpg.Record | None:
+    """Return a repair of this customer that has not been removed, or None."""
+    return await connection.fetchrow(_REPAIR, customer_id, repair_id)
+
+
+async def load_history(connection: Connection, customer_id: int, repair_id: UUID) -> list[History]:
+    """Return what happened to a repair while it was this customer's, oldest first."""
+    rows = await connection.fetch(_HISTORY, customer_id, repair_id)
+    return [History(**dict(row)) for row in rows]
+
+
+async def load_profile(connection: Connection, customer_id: int) -> dict[str, Any] | None:
+    """Return a customer's own data, or None before its first event."""
+    row = await connection.fetchrow(_PROFILE, customer_id)
+    return None if row is None else dict(row)
+
+
+def page_statement(customer_id: int, wanted: PageWanted) -> tuple[str, Sequence[object]]:
+    """Return the statement of a page and its arguments; nothing of the caller's is in the text."""
+    arguments: list[object] = [customer_id]
+
+    def place(value: object) -> str:
+        arguments.append(value)
+        return f"${len(arguments)}"
+
+    conditions = ["customer_id = $1", "NOT removed", *_conditions(wanted.which, place)]
+    column = SORTS[wanted.sort.by]
+    direction, beyond = ("DESC", "<") if wanted.sort.descending else ("ASC", ">")
+    if wanted.after is not None:
+        key, repair_id = place(wanted.after.key), place(wanted.after.repair_id)
+        conditions.append(f"({column}, repair_id) {beyond} ({key}, {repair_id})")
+    sql = (
+        f"SELECT {_COLUMNS} FROM portal.repair WHERE {' AND '.join(conditions)} "  # noqa: S608
+        f"ORDER BY {column} {direction}, repair_id {direction} LIMIT {place(wanted.limit)}"
+    )
+    return sql, arguments
+
+
+def _conditions(which: RepairFilter, place: Callable[[object], str]) -> Iterator[str]:
+    if which.statuses:
+        yield f"status = ANY({place(list(which.statuses))}::text[])"
+    if which.unit is not None:
+        yield f"unit_number = {place(which.unit)}"
+    if which.month is not None:
+        yield f"month = {place(which.month)}"
+    if which.since is not None:
+        yield f"repair_date >= {place(which.since)}"
+    if which.until is not None:
+        yield f"repair_date < {place(which.until)}"
+    if which.text is not None:
+        pattern = place(f"%{_escape_like(which.text)}%")
+        yield f"({' OR '.join(f'{column} ILIKE {pattern}' for column in _TEXT_COLUMNS)})"
+
+
+def _escape_like(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
