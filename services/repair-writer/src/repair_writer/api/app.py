@@ -1,0 +1,47 @@
+"""The application: routes, problems, the log around them; everything it needs is handed in."""
+
+import json
+from collections.abc import Awaitable, Callable
+
+from fastapi import FastAPI, Request
+from fastapi.responses import Response
+
+from repair_writer.api.customers import customer_routes
+from repair_writer.api.documentation import install_document
+from repair_writer.api.importing import import_routes
+from repair_writer.api.lists import list_routes
+from repair_writer.api.portal import portal_routes
+from repair_writer.api.problems import install_writer_handlers, problem_of
+from repair_writer.api.reading import Dependencies
+from repair_writer.api.repairs import repair_routes
+from service_runtime.http import RequestLog, install_problem_handlers
+
+
+def create_app(dependencies: Dependencies) -> FastAPI:
+    """Return the writer's API. It opens nothing: whoever calls this closes what it handed in."""
+    app = FastAPI(
+        title="repair-writer",
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    # The import first: its path would be a repair's id otherwise.
+    for routes in (import_routes, repair_routes, customer_routes, list_routes, portal_routes):
+        app.include_router(routes(dependencies))
+    install_writer_handlers(app)
+    install_problem_handlers(app)
+    install_document(app)
+    app.add_api_route("/openapi.json", _document(app, dependencies), include_in_schema=False)
+    app.add_middleware(RequestLog)
+    return app
+
+
+def _document(app: FastAPI, dependencies: Dependencies) -> Callable[[Request], Awaitable[Response]]:
+    async def document(request: Request) -> Response:
+        kind, _, key = request.headers.get("authorization", "").partition(" ")
+        if kind.lower() != "bearer" or await dependencies.keys.caller_of(key.strip()) is None:
+            raise problem_of("unauthorized", "Send an API key: Authorization: Bearer rsw_live_...")
+        return Response(json.dumps(app.openapi()), media_type="application/json")
+
+    return document

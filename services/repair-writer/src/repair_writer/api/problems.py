@@ -1,0 +1,139 @@
+"""Every code of a refusal, once: its HTTP status and its title; and errors turned into problems."""
+
+from typing import Final
+
+from fastapi import FastAPI, Request
+from fastapi.responses import Response
+from starlette.requests import ClientDisconnect
+
+from repair_writer.bodies import BadBodyError
+from repair_writer.commands import RefusedError
+from repair_writer.store.transaction import STORE_ERRORS
+from service_runtime.errors import Problem, unavailable
+from service_runtime.http import problem_response
+from service_runtime.logs import get
+from service_runtime.postgres import is_infrastructure
+
+#: code -> (status, title, what a caller is told by example). Final unless said otherwise.
+PROBLEMS: Final[dict[str, tuple[int, str, str]]] = {
+    "malformed": (400, "The request cannot be read", "This is not JSON: EOF at line 1 column 9."),
+    "unauthorized": (
+        401,
+        "No valid credential",
+        "Send an API key: Authorization: Bearer rsw_live_...",
+    ),
+    "scope": (403, "This key may not do that", "The scope repairs:write is needed."),
+    "not-found": (404, "There is nothing here", ""),
+    "repair-unknown": (404, "No such repair", "There is no repair with this id."),
+    "customer-unknown": (
+        404,
+        "No such customer",
+        "There is no customer 1042; make the profile first: PUT /v1/customers/1042.",
+    ),
+    "illegal-move": (
+        409,
+        "The status cannot change that way",
+        "A repair that is COMPLETED cannot become PENDING.",
+    ),
+    "already-recorded": (
+        409,
+        "Recorded already",
+        "A repair with this source and source_ref is there already; correct it by its id.",
+    ),
+    "removed": (
+        409,
+        "Removed",
+        "This repair has been removed; only a restore brings it back.",
+    ),
+    "key-running": (
+        409,
+        "The same request is running",
+        "A request with this Idempotency-Key is still running; ask again shortly.",
+    ),
+    "precondition-failed": (
+        412,
+        "Changed meanwhile",
+        "It has changed since it was read (If-Match); read it again.",
+    ),
+    "too-large": (413, "The request is too large", "A body has at most 262144 bytes."),
+    "media-type": (415, "Not the right kind of body", "Send application/json."),
+    "invalid": (
+        422,
+        "Some fields cannot be accepted",
+        "Every bad field is named in errors; nothing was changed.",
+    ),
+    "key-reused": (
+        422,
+        "The key belongs to another request",
+        "This Idempotency-Key was used for another request; take a new one.",
+    ),
+    "precondition-required": (
+        428,
+        "If-Match is required",
+        "Say which state of the repair is decided: If-Match with its ETag.",
+    ),
+    "busy": (429, "Too many imports at once", "Two imports are running; send it again later."),
+    "unavailable": (
+        503,
+        "Temporarily unavailable",
+        "Postgres cannot be reached just now. Nothing was changed; please try again.",
+    ),
+}
+
+#: How long a caller who may try again should wait, in seconds.
+_RETRY_AFTER: Final = {"key-running": "1", "busy": "5"}
+
+
+def problem_of(code: str, detail: str = "", **more: object) -> Problem:
+    """Return the problem of a code; `errors` and `extra` are passed on."""
+    status, title, _ = PROBLEMS[code]
+    headers = {"Retry-After": _RETRY_AFTER[code]} if code in _RETRY_AFTER else {}
+    if code == "unauthorized":
+        headers["WWW-Authenticate"] = "Bearer"
+    return Problem(status, code, title, detail, headers=headers, **more)  # type: ignore[arg-type]
+
+
+def bad_query(name: str, detail: str) -> Problem:
+    """Return the 422 for a query parameter that cannot be accepted."""
+    return problem_of(
+        "invalid",
+        "A parameter of the query cannot be accepted.",
+        errors=[{"parameter": name, "detail": detail}],
+    )
+
+
+def install_writer_handlers(app: FastAPI) -> None:
+    """Turn refusals, bad bodies and a store that is away into problems."""
+
+    def answer(request: Request, problem: Problem) -> Response:
+        return problem_response(problem, request.scope.get("state", {}).get("request_id"))
+
+    async def on_refused(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RefusedError)  # noqa: S101 - registered for it below
+        refusal = error.refusal
+        extra: dict[str, object] = {}
+        if refusal.allowed is not None:
+            extra["allowed"] = list(refusal.allowed)
+        if refusal.repair_id is not None:
+            extra["repair_id"] = refusal.repair_id
+        return answer(request, problem_of(refusal.code, refusal.detail, extra=extra))
+
+    async def on_bad_body(request: Request, error: Exception) -> Response:
+        assert isinstance(error, BadBodyError)  # noqa: S101
+        code = "invalid" if error.errors else "malformed"
+        return answer(request, problem_of(code, error.detail, errors=error.errors))
+
+    async def on_store(request: Request, error: Exception) -> Response:
+        if not is_infrastructure(error):
+            raise error
+        get().warning("store_away", error=repr(error)[:500])
+        return answer(request, unavailable("Postgres"))
+
+    async def on_gone(request: Request, _error: Exception) -> Response:
+        return answer(request, problem_of("malformed", "The body ended before it was whole."))
+
+    app.add_exception_handler(RefusedError, on_refused)
+    app.add_exception_handler(BadBodyError, on_bad_body)
+    app.add_exception_handler(ClientDisconnect, on_gone)
+    for kind in STORE_ERRORS:
+        app.add_exception_handler(kind, on_store)

@@ -1,0 +1,193 @@
+"""Reading a request: its caller, its body, and the headers that change what a command means."""
+
+import re
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from fastapi import Request
+
+from portal_access.token import HEADER, BadTokenError, TokenVerifier
+from repair_writer.api.problems import bad_query, problem_of
+from repair_writer.bodies import Body, parse
+from repair_writer.callers import Caller, KeyRing
+from repair_writer.commands import Ask
+from repair_writer.fields import MAX_BIGINT, bounds_at
+from repair_writer.history import Author
+from repair_writer.idempotency import IdempotencyKey, scoped_key
+from repair_writer.store.transaction import Pool
+from service_runtime.clock import Clock
+from service_runtime.logs import get
+
+#: Room for the longest texts of every field, each character escaped.
+MAX_BODY_BYTES: Final = 262_144
+
+_UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_TAG: Final = re.compile(r'\s*(?:W/)?"([\x21\x23-\x7e]*)"\s*')
+_KEY: Final = re.compile(r'"?([\x21\x23-\x7e]{1,255})"?')
+_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_MAX_TAGS: Final = 20
+_MAX_DIGITS: Final = 19
+
+BodyT = TypeVar("BodyT", bound=Body)
+
+
+@dataclass(frozen=True, slots=True)
+class Dependencies:
+    """What the API works with; `imports_at_once` and `import_max_bytes` bound imports."""
+
+    pool: Pool
+    keys: KeyRing
+    tokens: TokenVerifier
+    clock: Clock
+    imports_at_once: int = 2
+    import_max_bytes: int = 4 * 1024**3
+
+
+async def internal_caller(d: Dependencies, request: Request, scope: str) -> Caller:
+    """Return the internal system that calls, if its key is good and has the scope.
+
+    Raises the problems 401 and 403.
+    """
+    kind, _, key = request.headers.get("authorization", "").partition(" ")
+    caller = await d.keys.caller_of(key.strip()) if kind.lower() == "bearer" else None
+    if caller is None:
+        raise problem_of("unauthorized", "Send an API key: Authorization: Bearer rsw_live_...")
+    if scope not in caller.scopes:
+        raise problem_of("scope", f"The scope {scope} is needed.")
+    return caller
+
+
+def customer_caller(d: Dependencies, request: Request) -> Caller:
+    """Return the customer whom the gateway vouches for; raises the problem 401."""
+    try:
+        identity = d.tokens.verify(request.headers.get(HEADER, ""), d.clock.now())
+    except BadTokenError as error:
+        get().info("token_refused", reason=str(error))
+        raise problem_of("unauthorized", "This is reached through the portal only.") from error
+    return Caller(
+        actor=f"customer:{identity.username}", source="portal", customer_id=identity.customer_id
+    )
+
+
+async def read_bytes(request: Request) -> bytes:
+    """Return the body, at most 256 KiB; raises the problem 413."""
+    declared = request.headers.get("content-length", "0")
+    if declared.isdecimal() and int(declared) > MAX_BODY_BYTES:
+        raise _too_large()
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > MAX_BODY_BYTES:
+            raise _too_large()
+    return bytes(body)
+
+
+def _too_large() -> Exception:
+    return problem_of("too-large", f"A body has at most {MAX_BODY_BYTES} bytes.")
+
+
+def check_media_type(request: Request, *, accepted: tuple[str, ...]) -> None:
+    """Raise the problem 415 when the body says that it is something else."""
+    given = request.headers.get("content-type", accepted[0]).partition(";")[0].strip().lower()
+    if given not in accepted:
+        raise problem_of("media-type", f"Send {accepted[0]}.")
+
+
+def parse_body(d: Dependencies, request: Request, model: type[BodyT], body: bytes) -> BodyT:
+    """Return the JSON body; raises the problem 415 and BadBodyError."""
+    check_media_type(request, accepted=("application/json",))
+    return parse(model, body, bounds_at(d.clock.now()))
+
+
+def ask_of(request: Request, caller: Caller, body: bytes, *, occurred_at: str | None = None) -> Ask:
+    """Return how this change is asked; raises the problem 400 for headers that say nothing."""
+    return Ask(
+        author=author_of(request, caller),
+        occurred_at=occurred_at,
+        only_of=caller.customer_id,
+        expected=_if_match(request),
+        key=_idempotency_key(request, caller, body),
+    )
+
+
+def author_of(request: Request, caller: Caller) -> Author:
+    """Return who will stand in the event."""
+    trace = request.headers.get("traceparent")
+    valid = trace is not None and _TRACEPARENT.fullmatch(trace)
+    return Author(actor=caller.actor, source=caller.source, traceparent=trace if valid else None)
+
+
+def _if_match(request: Request) -> tuple[str, ...] | None:
+    """Return the tags of If-Match; `*` stands for any.
+
+    A weak tag counts as well: proxies that compress weaken ours, and an event id names one state.
+    """
+    header = request.headers.get("if-match")
+    if header is None:
+        return None
+    if header.strip() == "*":
+        return ("*",)
+    tags = [_TAG.fullmatch(part) for part in header.split(",", _MAX_TAGS)]
+    if not all(tags):
+        raise problem_of("malformed", 'If-Match must hold tags in quotes, such as "0197...".')
+    return tuple(tag[1] for tag in tags if tag)
+
+
+def _idempotency_key(request: Request, caller: Caller, body: bytes) -> IdempotencyKey | None:
+    header = request.headers.get("idempotency-key")
+    if header is None:
+        return None
+    match = _KEY.fullmatch(header)
+    if match is None:
+        raise problem_of(
+            "malformed", "An Idempotency-Key has 1 to 255 visible ASCII characters, no quotes."
+        )
+    return scoped_key(
+        actor=caller.actor
+        if caller.customer_id is None
+        else f"{caller.actor}@{caller.customer_id}",
+        method=request.method,
+        path=request.url.path,
+        key=match[1],
+        query=request.scope["query_string"],
+        body=body,
+    )
+
+
+def repair_id_of(request: Request) -> str:
+    """Return the repair id of the path, in lower case; what is no id names no repair: 404."""
+    text: str = request.path_params["repair_id"]
+    if not _UUID.fullmatch(text):
+        raise problem_of("repair-unknown", "There is no repair with this id.")
+    return text.lower()
+
+
+def customer_id_of(request: Request) -> int:
+    """Return the customer id of the path; raises the problem 422."""
+    customer_id = _whole_number(request.path_params["customer_id"])
+    if customer_id is None or not 1 <= customer_id <= MAX_BIGINT:
+        raise bad_query("customer_id", f"must be a whole number from 1 to {MAX_BIGINT}")
+    return customer_id
+
+
+def query_number(request: Request, name: str, *, default: int, low: int, high: int) -> int:
+    """Return a whole number of the query; raises the problem 422."""
+    text = request.query_params.get(name)
+    number = default if text is None else _whole_number(text)
+    if number is None or not low <= number <= high:
+        raise bad_query(name, f"must be a whole number from {low} to {high}")
+    return number
+
+
+def check_query(request: Request, *known: str) -> None:
+    """Raise the problem 400 for a parameter that is not known here, or given twice."""
+    names = [name for name, _ in request.query_params.multi_items()]
+    unknown = sorted(set(names) - set(known))
+    if unknown:
+        raise problem_of("malformed", f"The parameter {unknown[0][:100]!r} is not known here.")
+    if len(names) != len(set(names)):
+        raise problem_of("malformed", "A parameter is given twice.")
+
+
+def _whole_number(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= _MAX_DIGITS else None

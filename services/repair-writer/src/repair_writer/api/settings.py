@@ -1,0 +1,39 @@
+"""What the writer's API is told by its environment."""
+
+from typing import Self
+
+from pydantic import Field, field_validator, model_validator
+
+from portal_access.token import WRITER, TokenVerifier
+from service_runtime.settings import AdminSettings, ServiceSettings
+
+
+class Settings(ServiceSettings):
+    """`writer_port` or an inherited `listen_fd` says where it listens."""
+
+    writer_database_url: str = Field(min_length=1)
+    writer_host: str = "127.0.0.1"
+    writer_port: int | None = Field(default=None, ge=0, le=65_535)
+    listen_fd: int | None = Field(default=None, ge=0)
+    identity_keys_writer: str
+    writer_pool_size: int = Field(default=12, ge=2, le=100)
+    writer_imports_at_once: int = Field(default=2, ge=1, le=20)
+    writer_import_max_bytes: int = Field(default=4 * 1024**3, ge=1)
+
+    @field_validator("identity_keys_writer")
+    @classmethod
+    def _keys_can_be_read(cls, text: str) -> str:
+        TokenVerifier(text, WRITER)
+        return text
+
+    @model_validator(mode="after")
+    def _listens_somewhere(self) -> Self:
+        if self.writer_port is None and self.listen_fd is None:
+            raise ValueError("give WRITER_PORT, or LISTEN_FD for an inherited socket")
+        return self
+
+
+class AdminCommandSettings(AdminSettings):
+    """What the writer's command line is told."""
+
+    writer_database_url: str = Field(min_length=1)

@@ -1,0 +1,260 @@
+"""What callers may send, request by request: unknown fields are refused, types are not guessed."""
+
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+import msgspec
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from repair_events.repair import Customer, Repair
+from repair_writer.fields import (
+    Address,
+    Bounds,
+    Cost,
+    CustomerId,
+    Decided,
+    Email,
+    LongText,
+    Name,
+    OccurredAt,
+    Postal,
+    Reason,
+    RepairDate,
+    RequestedBy,
+    ShortText,
+    Source,
+    SourceRef,
+    Status,
+    UnitNumber,
+    Uuid,
+)
+from repair_writer.repair import ChangeStatus, Command, Correct, Remove, Restore
+
+#: What a correction may say of a repair; its status has a command of its own.
+CORRECTABLE: Final = frozenset(
+    {
+        "customer_id", "unit_number", "repair_date", "description", "damage_type", "cost",
+        "technician", "customer_notes", "technician_notes", "batch_id",
+    }
+)  # fmt: skip
+
+
+class Body(BaseModel):
+    """Strict: no unknown field, no text for a number."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class NewRepair(Body):
+    """A repair as an internal system records it."""
+
+    customer_id: CustomerId
+    unit_number: UnitNumber
+    repair_date: RepairDate
+    status: Status = "REQUESTED"
+    description: LongText = ""
+    damage_type: ShortText = ""
+    cost: Cost = "0.00"
+    technician: ShortText = ""
+    customer_notes: LongText = ""
+    technician_notes: LongText = ""
+    requested_by: RequestedBy = "internal"
+    batch_id: Uuid | None = None
+    source: Source | None = None
+    source_ref: SourceRef | None = None
+    occurred_at: OccurredAt | None = None
+
+    def to_repair(self, repair_id: str, source: str) -> Repair:
+        """Return the repair with its new id; `source` is who publishes, unless the body says."""
+        return Repair(
+            repair_id=repair_id,
+            customer_id=self.customer_id,
+            unit_number=self.unit_number,
+            repair_date=self.repair_date,
+            status=self.status,
+            description=self.description,
+            damage_type=self.damage_type,
+            cost=self.cost,
+            technician=self.technician,
+            customer_notes=self.customer_notes,
+            technician_notes=self.technician_notes,
+            requested_by=self.requested_by,
+            batch_id=self.batch_id,
+            source=self.source or source,
+            source_ref=self.source_ref,
+        )
+
+
+class ImportedRepair(NewRepair):
+    """One line of an import: the reference is what makes it repeatable.
+
+    A field that is left out keeps what is there, or its default when the repair is new.
+    """
+
+    source_ref: SourceRef
+
+    def given(self) -> dict[str, Any]:
+        """Return the fields that the line states, as `Restate` takes them."""
+        stated = self.model_fields_set & _RESTATABLE
+        return {name: getattr(self, name) for name in stated}
+
+
+_RESTATABLE: Final = CORRECTABLE | {"status", "requested_by"}
+
+
+class ChangeBody(Body):
+    """A change of a repair that is there."""
+
+    occurred_at: OccurredAt | None = None
+
+    def command(self) -> Command:
+        """Return what is asked, for `decide`."""
+        raise NotImplementedError
+
+
+class NewStatus(ChangeBody):
+    """Another status of a repair."""
+
+    status: Status
+    reason: Reason | None = None
+
+    def command(self) -> Command:
+        """Return the change of status."""
+        return ChangeStatus(status=self.status, reason=self.reason)
+
+
+class Correction(ChangeBody):
+    """What a repair should say instead; only the fields that are given change."""
+
+    customer_id: CustomerId = 1
+    unit_number: UnitNumber = "-"
+    repair_date: RepairDate = ""
+    description: LongText = ""
+    damage_type: ShortText = ""
+    cost: Cost = "0.00"
+    technician: ShortText = ""
+    customer_notes: LongText = ""
+    technician_notes: LongText = ""
+    batch_id: Uuid | None = None
+    reason: Reason | None = None
+
+    def command(self) -> Command:
+        """Return the correction of the fields that are given."""
+        given = {name: getattr(self, name) for name in self.model_fields_set & CORRECTABLE}
+        return Correct(given=given, reason=self.reason)
+
+
+class Removal(ChangeBody):
+    """Why a repair shall not count any more."""
+
+    reason: Reason
+
+    def command(self) -> Command:
+        """Return the removal."""
+        return Remove(reason=self.reason)
+
+
+class Restoration(ChangeBody):
+    """Why a removed repair shall count again."""
+
+    reason: Reason | None = None
+
+    def command(self) -> Command:
+        """Return the restoration."""
+        return Restore(reason=self.reason)
+
+
+class Profile(Body):
+    """A customer's profile, whole."""
+
+    name: Name
+    email: Email = ""
+    phone: ShortText = ""
+    address: Address = ""
+    city: ShortText = ""
+    state: ShortText = ""
+    postal_code: Postal = ""
+
+    def to_customer(self, customer_id: int) -> Customer:
+        """Return the profile of this customer."""
+        return Customer(customer_id=customer_id, **self.model_dump())
+
+
+class AskedRepair(Body):
+    """What a customer says when asking for a repair."""
+
+    unit_number: UnitNumber
+    repair_date: RepairDate | None = None
+    description: LongText = ""
+    damage_type: ShortText = ""
+    customer_notes: LongText = ""
+
+
+class CustomersDecision(Body):
+    """What a customer decides of a repair that waits for it."""
+
+    status: Decided
+    reason: Reason | None = None
+
+
+class ProfilePatch(Body):
+    """What a customer may change of the own profile: how to be reached, never the name."""
+
+    email: Email = ""
+    phone: ShortText = ""
+    address: Address = ""
+    city: ShortText = ""
+    state: ShortText = ""
+    postal_code: Postal = ""
+
+    def changes(self) -> Callable[[Customer], Customer]:
+        """Return the function that makes the changed profile of the one that is there."""
+        given = self.model_dump(include=self.model_fields_set)
+        return lambda customer: msgspec.structs.replace(customer, **given)
+
+
+BodyT = TypeVar("BodyT", bound=Body)
+
+
+class BadBodyError(Exception):
+    """The bytes are no such body. `errors` names every bad field; none: they are no JSON."""
+
+    def __init__(self, detail: str, errors: list[dict[str, str]]) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.errors = errors
+
+
+#: So that a body made of nothing but unknown fields gets no answer larger than itself.
+_MAX_ERRORS: Final = 100
+
+_SAY: Final = {
+    "extra_forbidden": "This field is not known here.",
+    "missing": "This field is required.",
+    "model_type": "The body must be a JSON object.",
+}
+
+
+def parse(model: type[BodyT], data: bytes, bounds: Bounds) -> BodyT:
+    """Return the body that these bytes are; raises BadBodyError."""
+    try:
+        return model.model_validate_json(data, context=bounds)
+    except ValidationError as error:
+        faults = error.errors(include_url=False, include_input=False)
+    if faults[0]["type"] == "json_invalid":
+        where = faults[0].get("ctx", {}).get("error", "it is no JSON")
+        raise BadBodyError(f"This is not JSON: {where}.", [])
+    raise BadBodyError(
+        "Every bad field is named in errors; nothing was changed.",
+        [
+            {
+                "pointer": "".join(f"/{_escaped(str(part))}" for part in fault["loc"])[:200],
+                "detail": _SAY.get(fault["type"], fault["msg"].removeprefix("Value error, ")),
+            }
+            for fault in faults[:_MAX_ERRORS]
+        ],
+    )
+
+
+def _escaped(part: str) -> str:
+    return part.replace("~", "~0").replace("/", "~1")

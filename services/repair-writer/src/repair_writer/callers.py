@@ -1,0 +1,190 @@
+"""Who calls: an internal system by its API key, or a customer by the gateway's word.
+
+A key is looked up for each request, together with those that arrive while the last look-up is
+under way: truth costs one query for many, and nothing can revive a revoked key.
+"""
+
+import asyncio
+import hashlib
+import hmac
+import re
+import secrets
+import string
+from typing import Final
+
+import msgspec
+
+from repair_writer.store.keys import (
+    KeyRow,
+    NewKey,
+    count_live_keys,
+    find_key,
+    find_keys,
+    insert_key,
+    lock_client,
+    note_use,
+    renew_key,
+)
+from repair_writer.store.transaction import Connection, Pool, transaction
+
+KEY_PREFIX: Final = "rsw_live_"
+_KEY: Final = re.compile(r"rsw_live_([a-z0-9]{8})_([A-Za-z0-9_-]{43})")
+_ALPHABET: Final = string.ascii_lowercase + string.digits
+_NOBODYS_SHA256: Final = hashlib.sha256(b"nobody's key").digest()
+
+#: One in use and its successor: enough to rotate without a pause.
+MAX_LIVE_KEYS: Final = 2
+
+CLIENT_PATTERN: Final = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,48}[a-z0-9])?")
+
+
+class Caller(msgspec.Struct, frozen=True, kw_only=True):
+    """Who asks. `customer_id` is set for customers, who see and change nobody else's repairs."""
+
+    actor: str
+    source: str
+    scopes: frozenset[str] = frozenset()
+    customer_id: int | None = None
+
+
+class ApiKey(msgspec.Struct, frozen=True):
+    """A key in its two halves: the public id and the secret."""
+
+    key_id: str
+    secret: str
+
+    @property
+    def text(self) -> str:
+        """The key as its owner sends it."""
+        return f"{KEY_PREFIX}{self.key_id}_{self.secret}"
+
+    @property
+    def secret_sha256(self) -> bytes:
+        """What is stored of the secret."""
+        return hashlib.sha256(self.secret.encode()).digest()
+
+
+def new_key() -> ApiKey:
+    """Return a fresh key: 32 random bytes behind an id of eight letters and digits."""
+    key_id = "".join(secrets.choice(_ALPHABET) for _ in range(8))
+    return ApiKey(key_id, secrets.token_urlsafe(32))
+
+
+def parse_key(text: str) -> ApiKey | None:
+    """Return the key that this text is, or None."""
+    match = _KEY.fullmatch(text)
+    return None if match is None else ApiKey(match[1], match[2])
+
+
+class KeyRefusedError(Exception):
+    """This key cannot be made or taken over; the message says why and what to do."""
+
+
+async def create_key(
+    pool: Pool, key: ApiKey, client: str, scopes: frozenset[str], days: int
+) -> None:
+    """Store a new key; raises KeyRefusedError when the client has two live ones already."""
+    async with transaction(pool) as connection:
+        await lock_client(connection, client)
+        await _check_room(connection, client)
+        await insert_key(connection, _row(key, client, scopes), days)
+
+
+async def adopt_key(
+    pool: Pool, key: ApiKey, client: str, scopes: frozenset[str], days: int
+) -> None:
+    """Store a key that was made elsewhere, or let it live on when it is there.
+
+    Raises KeyRefusedError for a revoked one, another's id, and a third live key of the client.
+    """
+    row = _row(key, client, scopes)
+    async with transaction(pool) as connection:
+        await lock_client(connection, client)
+        found = await find_key(connection, key.key_id)
+        if found is None:
+            await _check_room(connection, client)
+            await insert_key(connection, row, days)
+        elif found.revoked_at is not None:
+            raise KeyRefusedError(f"{key.key_id} has been revoked; make another key.")
+        elif (found.secret_sha256, found.client) != (row.secret_sha256, client):
+            raise KeyRefusedError(f"The id {key.key_id} is another key's; make another key.")
+        else:
+            await renew_key(connection, row, days)
+
+
+async def _check_room(connection: Connection, client: str) -> None:
+    if await count_live_keys(connection, client) >= MAX_LIVE_KEYS:
+        raise KeyRefusedError(
+            f"{client} has {MAX_LIVE_KEYS} live keys; revoke one first: repair-writer keys list"
+        )
+
+
+def _row(key: ApiKey, client: str, scopes: frozenset[str]) -> NewKey:
+    return NewKey(
+        key_id=key.key_id, secret_sha256=key.secret_sha256, client=client, scopes=sorted(scopes)
+    )
+
+
+class KeyRing:
+    """Finds callers by their API keys; look-ups that arrive together are asked together."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._waiting: dict[str, list[asyncio.Future[KeyRow | None]]] = {}
+        self._asking: asyncio.Task[None] | None = None
+        self._used: set[str] = set()
+
+    async def caller_of(self, text: str) -> Caller | None:
+        """Return who owns this key at this moment; None: nobody, or it has ended.
+
+        Raises what the store raises while Postgres is away.
+        """
+        key = parse_key(text)
+        row = None if key is None else await self._find(key.key_id)
+        # Compared whether or not there is such a key: the time taken tells nothing.
+        given = _NOBODYS_SHA256 if key is None else key.secret_sha256
+        expected = hashlib.sha256(b"").digest() if row is None else row.secret_sha256
+        if not hmac.compare_digest(given, expected) or row is None or not row.live:
+            return None
+        self._used.add(row.key_id)
+        return Caller(actor=f"internal:{row.client}", source=row.client, scopes=row.scopes)
+
+    async def _find(self, key_id: str) -> KeyRow | None:
+        future: asyncio.Future[KeyRow | None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(key_id, []).append(future)
+        if self._asking is None:
+            self._asking = asyncio.create_task(self._ask())
+        return await future
+
+    async def _ask(self) -> None:
+        """Ask for all that wait, again and again until nobody does."""
+        try:
+            while self._waiting:
+                asked, self._waiting = self._waiting, {}
+                try:
+                    found = await find_keys(self._pool, asked)
+                except Exception as error:  # noqa: BLE001 - each who asked gets to know
+                    _answer_all(asked, error)
+                else:
+                    _answer_all(asked, found)
+        finally:
+            self._asking = None
+
+    async def note_uses(self) -> None:
+        """Note in the store which keys were used since the last call."""
+        if self._used:
+            used, self._used = self._used, set()
+            await note_use(self._pool, used)
+
+
+def _answer_all(
+    asked: dict[str, list[asyncio.Future[KeyRow | None]]], found: dict[str, KeyRow] | Exception
+) -> None:
+    for key_id, futures in asked.items():
+        for future in futures:
+            if future.done():  # who asked has gone away
+                continue
+            if isinstance(found, Exception):
+                future.set_exception(found)
+            else:
+                future.set_result(found.get(key_id))

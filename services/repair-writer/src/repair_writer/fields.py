@@ -1,0 +1,174 @@
+"""What each field may hold, once: bounds, the one text of a value, and the sentence of a no.
+
+Together the bounds keep the largest event below 64 KiB: 13 550 characters of text at four bytes
+each, and the envelope. Nothing here knows which request a field belongs to.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Annotated, Final, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, WithJsonSchema
+
+from repair_events.unit import MAX_UNIT_LENGTH, normalise_unit
+
+MAX_BIGINT: Final = 2**63 - 1
+EARLIEST: Final = datetime(1990, 1, 1, tzinfo=UTC)
+MAX_COST: Final = Decimal("9999999999.99")
+
+_ONE_LINE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_LINES: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+_UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_COST: Final = re.compile(r"[0-9]{1,10}(?:\.[0-9]{1,2})?")
+_MOMENT: Final = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?"
+    r"(?:Z|[+-][0-9]{2}:[0-9]{2})"
+)
+_EMAIL: Final = re.compile(r"[^@\s]+@[^@\s]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Until when a date may lie, as of one moment: the context of every validation."""
+
+    latest_date: datetime
+    latest_occurrence: datetime
+
+
+def bounds_at(now: datetime) -> Bounds:
+    """Return the bounds that hold at `now`: a year ahead for repairs, a day for what occurred."""
+    return Bounds(now + timedelta(days=366), now + timedelta(days=1))
+
+
+def _one_line(text: str) -> str:
+    if _ONE_LINE.search(text):
+        raise ValueError("must be one line without control characters")
+    return text
+
+
+def _lines(text: str) -> str:
+    if _LINES.search(text):
+        raise ValueError("must not hold control characters other than line breaks and tabs")
+    return text
+
+
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise ValueError("must have at least one character that is not a space")
+    return text
+
+
+def cost_text(value: object) -> str:
+    """Return the one text of a cost, with two places; takes a JSON string or number."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ValueError(  # noqa: TRY004 - pydantic collects these only
+            "must be a decimal, written as a string or as a number"
+        )
+    text = value if isinstance(value, str) else repr(value)
+    if not _COST.fullmatch(text):
+        raise ValueError(f"must lie between 0 and {MAX_COST} and have at most two decimal places")
+    whole, _, part = text.partition(".")
+    return f"{whole.lstrip('0') or '0'}.{part:0<2}"
+
+
+def moment_of(text: str) -> datetime:
+    """Return the moment of RFC 3339 text, in UTC; raises ValueError with what is wrong."""
+    if not _MOMENT.fullmatch(text):
+        raise ValueError("must be an RFC 3339 date and time with an offset: 2026-03-01T14:30:00Z")
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise ValueError("must be a date and time that exists") from error
+
+
+def _text_between(moment: datetime, latest: datetime) -> str:
+    if not EARLIEST <= moment <= latest:
+        raise ValueError(f"must lie between 1990-01-01 and {latest:%Y-%m-%d}")
+    return moment.isoformat().replace("+00:00", "Z")
+
+
+def _repair_date(text: str, info: ValidationInfo) -> str:
+    return _text_between(moment_of(text), _bounds(info).latest_date)
+
+
+def _occurred_at(text: str, info: ValidationInfo) -> str:
+    return _text_between(moment_of(text), _bounds(info).latest_occurrence)
+
+
+def _bounds(info: ValidationInfo) -> Bounds:
+    assert isinstance(info.context, Bounds)  # noqa: S101 - every validation is given them
+    return info.context
+
+
+def _uuid(text: str) -> str:
+    if not _UUID.fullmatch(text):
+        raise ValueError("must be a UUID such as 01970f4e-7a3c-7cc0-8000-2f4d7a6c1b9e")
+    return text.lower()
+
+
+def _email(text: str) -> str:
+    if text and not _EMAIL.fullmatch(text):
+        raise ValueError("must be an e-mail address, or empty")
+    return text
+
+
+CustomerId = Annotated[int, Field(ge=1, le=MAX_BIGINT, examples=[1042])]
+UnitNumber = Annotated[
+    str,
+    Field(min_length=1, max_length=4 * MAX_UNIT_LENGTH, examples=["A123"]),
+    AfterValidator(normalise_unit),
+]
+Status = Literal["REQUESTED", "PENDING", "APPROVED", "IN_PROGRESS", "COMPLETED", "DENIED"]
+Decided = Literal["APPROVED", "DENIED"]
+RequestedBy = Literal["customer", "internal"]
+RepairDate = Annotated[
+    str,
+    AfterValidator(_repair_date),
+    Field(
+        max_length=40, examples=["2026-03-01T14:30:00Z"], json_schema_extra={"format": "date-time"}
+    ),
+]
+OccurredAt = Annotated[
+    str,
+    AfterValidator(_occurred_at),
+    Field(
+        max_length=40, examples=["2026-03-01T14:31:07Z"], json_schema_extra={"format": "date-time"}
+    ),
+]
+Cost = Annotated[
+    str,
+    BeforeValidator(cost_text),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": r"^[0-9]{1,10}(\.[0-9]{1,2})?$"},
+                {"type": "number", "minimum": 0, "maximum": 9999999999.99, "multipleOf": 0.01},
+            ],
+            "examples": ["240.00"],
+        }
+    ),
+]
+Uuid = Annotated[
+    str,
+    AfterValidator(_uuid),
+    Field(min_length=36, max_length=36, json_schema_extra={"format": "uuid"}),
+]
+LongText = Annotated[str, Field(max_length=4_000), AfterValidator(_lines)]
+ShortText = Annotated[str, Field(max_length=100), AfterValidator(_one_line)]
+Name = Annotated[
+    str, Field(min_length=1, max_length=200), AfterValidator(_one_line), AfterValidator(_not_blank)
+]
+Address = Annotated[str, Field(max_length=500), AfterValidator(_lines)]
+Postal = Annotated[str, Field(max_length=20), AfterValidator(_one_line)]
+Email = Annotated[str, Field(max_length=254), AfterValidator(_one_line), AfterValidator(_email)]
+Source = Annotated[
+    str, Field(min_length=1, max_length=100), AfterValidator(_one_line), AfterValidator(_not_blank)
+]
+SourceRef = Annotated[
+    str, Field(min_length=1, max_length=200), AfterValidator(_one_line), AfterValidator(_not_blank)
+]
+Reason = Annotated[
+    str, Field(min_length=1, max_length=1_000), AfterValidator(_lines), AfterValidator(_not_blank)
+]

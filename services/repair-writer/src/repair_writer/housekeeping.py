@@ -1,0 +1,27 @@
+"""What the writer does beside its requests: forget old outcomes, note which keys are in use."""
+
+import asyncio
+from typing import Final
+
+from repair_writer.callers import KeyRing
+from repair_writer.store.answers import purge_outcomes
+from repair_writer.store.transaction import Pool
+from service_runtime.logs import get
+from service_runtime.postgres import is_infrastructure
+
+_EVERY_SECONDS: Final = 20.0
+#: More than 800 commands a second leave behind between two rounds, in one short transaction.
+_BATCH: Final = 20_000
+
+
+async def keep_house(pool: Pool, keys: KeyRing) -> None:
+    """Do it every twenty seconds, for ever; a Postgres that is away is tried again the next time."""
+    while True:
+        await asyncio.sleep(_EVERY_SECONDS)
+        try:
+            await keys.note_uses()
+            await purge_outcomes(pool, _BATCH)
+        except Exception as error:
+            if not is_infrastructure(error):
+                raise
+            get().warning("housekeeping_put_off", error=repr(error)[:500])

@@ -1,0 +1,252 @@
+"""Import: lines in, one result a line out, some 500 lines a transaction.
+
+A line is recorded or makes what is there say the same (upsert by source and source_ref), so a
+broken upload is simply sent again. A bad line is refused by itself. Memory holds two chunks:
+one being saved while the next is read and checked.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from repair_events.event import RECORDED
+from repair_events.ids import new_id
+from repair_events.repair import Repair
+from repair_writer.bodies import BadBodyError, ImportedRepair, parse
+from repair_writer.commands import append_change, customer_unknown
+from repair_writer.fields import Bounds
+from repair_writer.history import Author, History
+from repair_writer.repair import Change, Refusal, Restate, Unchanged, decide
+from repair_writer.store.customers import lock_customers
+from repair_writer.store.repairs import Reference, load_many, read_moment
+from repair_writer.store.rows import Head, HeldRepair
+from repair_writer.store.transaction import Connection, Pool, is_lost_race, transaction
+
+CHUNK_LINES: Final = 500
+CHUNK_BYTES: Final = 4 * 1024 * 1024
+#: Room for the longest texts, each character escaped.
+MAX_LINE_BYTES: Final = 262_144
+_ATTEMPTS: Final = 6
+
+
+class Line(msgspec.Struct, frozen=True, kw_only=True):
+    """One line that can be read: its number, what it says, and when that occurred."""
+
+    number: int
+    restate: Restate
+    occurred_at: str | None
+
+    @property
+    def reference(self) -> Reference:
+        """The publishing system's own id."""
+        return self.restate.repair.source, str(self.restate.repair.source_ref)
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What became of a line: `outcome` is recorded, corrected, moved, unchanged or refused."""
+
+    line: int
+    outcome: str
+    repair_id: str | None = None
+    customer_id: int | None = None
+    revision: int | None = None
+    code: str | None = None
+    detail: str | None = None
+    errors: list[dict[str, str]] | None = None
+
+
+class ImportAsk(msgspec.Struct, frozen=True, kw_only=True):
+    """How an import was asked: who, until when dates may lie, and whether only to try."""
+
+    author: Author
+    bounds: Bounds
+    dry_run: bool = False
+
+
+async def import_repairs(
+    pool: Pool, ask: ImportAsk, pieces: AsyncIterator[bytes]
+) -> AsyncIterator[list[Result]]:
+    """Yield the results of the lines that these pieces of a body make up, chunk by chunk.
+
+    While one chunk is being saved the next is read and checked. Raises what the store raises
+    when Postgres stays away; the chunks before that have been saved.
+    """
+    saving: asyncio.Task[list[Result]] | None = None
+    try:
+        async for chunk in _chunks(pieces):
+            lines, refused = _read(ask, chunk)
+            if saving is not None:
+                yield await saving
+            saving = asyncio.create_task(_save_chunk(pool, ask, lines, refused))
+        if saving is not None:
+            yield await saving
+    finally:
+        if saving is not None and not saving.done():
+            saving.cancel()
+
+
+async def _chunks(pieces: AsyncIterator[bytes]) -> AsyncIterator[list[tuple[int, bytes | None]]]:
+    """Yield numbered lines in chunks; None stands for a line that is too long to be kept."""
+    chunk: list[tuple[int, bytes | None]] = []
+    size = 0
+    async for numbered in _lines(pieces):
+        chunk.append(numbered)
+        size += len(numbered[1] or b"")
+        if len(chunk) >= CHUNK_LINES or size >= CHUNK_BYTES:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
+
+
+async def _lines(pieces: AsyncIterator[bytes]) -> AsyncIterator[tuple[int, bytes | None]]:
+    """Yield (number, line) of each line that is not blank, whatever the pieces' borders."""
+    number = 0
+    rest = b""
+    too_long = False
+    async for piece in pieces:
+        *whole, rest = (rest + piece).split(b"\n")
+        for line in whole:
+            number += 1
+            if too_long or len(line) > MAX_LINE_BYTES:
+                too_long = False
+                yield number, None
+            elif line.strip():
+                yield number, line
+        if len(rest) > MAX_LINE_BYTES:
+            rest, too_long = b"", True
+    if too_long or len(rest) > MAX_LINE_BYTES:
+        yield number + 1, None
+    elif rest.strip():
+        yield number + 1, rest
+
+
+def _read(
+    ask: ImportAsk, chunk: Sequence[tuple[int, bytes | None]]
+) -> tuple[list[Line], list[Result]]:
+    lines: list[Line] = []
+    refused: list[Result] = []
+    for number, text in chunk:
+        if text is None:
+            detail = f"A line has at most {MAX_LINE_BYTES} bytes."
+            refused.append(_refused(number, "line-too-long", detail))
+            continue
+        try:
+            body = parse(ImportedRepair, text, ask.bounds)
+        except BadBodyError as error:
+            code = "invalid" if error.errors else "malformed"
+            refused.append(_refused(number, code, error.detail, errors=error.errors or None))
+            continue
+        repair = body.to_repair(new_id(), ask.author.source)
+        restate = Restate(repair=repair, given=body.given())
+        lines.append(Line(number=number, restate=restate, occurred_at=body.occurred_at))
+    return lines, refused
+
+
+def _refused(number: int, code: str, detail: str, **more: Any) -> Result:
+    return Result(line=number, outcome="refused", code=code, detail=detail, **more)
+
+
+async def _save_chunk(
+    pool: Pool, ask: ImportAsk, lines: Sequence[Line], refused: Sequence[Result]
+) -> list[Result]:
+    """Save the lines in one transaction, again from its beginning when it lost a race."""
+    results = await _until_won(pool, ask, lines) if lines else []
+    return sorted([*results, *refused], key=lambda result: result.line)
+
+
+async def _until_won(pool: Pool, ask: ImportAsk, lines: Sequence[Line]) -> list[Result]:
+    also: set[int] = set()
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            async with transaction(pool) as connection:
+                return await _save_once(connection, ask, lines, also)
+        except _OwnedElsewhereError as error:
+            also |= error.customer_ids
+        except Exception as error:
+            if not is_lost_race(error) or attempt == _ATTEMPTS:
+                raise
+        await asyncio.sleep(random.uniform(0, 0.02 * attempt))  # noqa: S311 - no secret
+    raise TimeoutError("repairs of this chunk kept moving between customers")
+
+
+class _OwnedElsewhereError(Exception):
+    """Some of the repairs belong to customers that were not locked."""
+
+    def __init__(self, customer_ids: set[int]) -> None:
+        super().__init__()
+        self.customer_ids = customer_ids
+
+
+async def _save_once(
+    connection: Connection, ask: ImportAsk, lines: Sequence[Line], also: Iterable[int]
+) -> list[Result]:
+    customers = {line.restate.repair.customer_id for line in lines}
+    heads = await lock_customers(connection, sorted(customers.union(also)))
+    assert heads is not None  # noqa: S101 - an import has no idempotency key to wait for
+    held = await load_many(connection, list({line.reference for line in lines}))
+    elsewhere = {one.repair.customer_id for one in held.values()} - heads.keys()
+    if elsewhere:
+        raise _OwnedElsewhereError(elsewhere)
+    history = History(heads.values(), await read_moment(connection))
+    results = _decide_all(ask, lines, history, held)
+    if not ask.dry_run:
+        await history.save(connection)
+    return results
+
+
+def _decide_all(
+    ask: ImportAsk,
+    lines: Iterable[Line],
+    history: History,
+    held: dict[Reference, HeldRepair],
+) -> list[Result]:
+    """Decide line after line; a later line of the same reference sees what an earlier one did."""
+    now: dict[Reference, tuple[Repair, int]] = {
+        reference: (one.repair, one.revision) for reference, one in held.items()
+    }
+    results = []
+    for line in lines:
+        before = now.get(line.reference)
+        result, after = _decide_line(ask, line, history, before)
+        results.append(result)
+        if after is not None:
+            now[line.reference] = after
+    return results
+
+
+def _decide_line(
+    ask: ImportAsk, line: Line, history: History, before: tuple[Repair, int] | None
+) -> tuple[Result, tuple[Repair, int] | None]:
+    wanted = line.restate.repair.customer_id
+    decision: Change | Unchanged | Refusal
+    if history.head(wanted) is None:
+        decision = customer_unknown(wanted)
+    else:
+        decision = decide(before and before[0], line.restate)
+    if isinstance(decision, Refusal):
+        return _refused(line.number, decision.code, decision.detail), None
+    if isinstance(decision, Unchanged):
+        revision = before[1] if before else 0
+        return _result(ask, line, "unchanged", decision.repair, revision), None
+    head: Head = append_change(history, ask.author, decision, line.occurred_at)
+    word = "moved" if decision.left is not None else decision.fact
+    shown = _result(ask, line, word, decision.repair, head.revision, new=decision.fact == RECORDED)
+    return shown, (decision.repair, head.revision)
+
+
+def _result(
+    ask: ImportAsk, line: Line, outcome: str, repair: Repair, revision: int, *, new: bool = False
+) -> Result:
+    """Return what became of a line; a trial names no ids or revisions that it did not give."""
+    given = not ask.dry_run or outcome == "unchanged"
+    return Result(
+        line=line.number,
+        outcome=outcome,
+        repair_id=repair.repair_id if given or not new else None,
+        customer_id=repair.customer_id,
+        revision=revision if given else None,
+    )

@@ -1,0 +1,1 @@
+"""The writer's tables, one numbered step after another (Alembic)."""

@@ -1,0 +1,23 @@
+"""Whether the database has the tables that this code was written for."""
+
+from pathlib import Path
+from typing import Final
+
+from repair_writer.store.transaction import Pool, migrated_to
+
+MIGRATIONS: Final = Path(__file__).parent / "migrations"
+
+
+def newest_migration() -> str:
+    """Return the number of the last step, from the file names: `0001_tables.py`."""
+    return max(path.name.partition("_")[0] for path in MIGRATIONS.glob("versions/[0-9]*_*.py"))
+
+
+async def check_migrated(pool: Pool) -> None:
+    """Raise RuntimeError, with what to do, unless the database is there and has our tables."""
+    version = await migrated_to(pool)
+    if version is None or version < newest_migration():
+        raise RuntimeError(
+            f"the tables are at {version or 'nothing'}, not at {newest_migration()}: "
+            "run `repair-writer migrate`"
+        )

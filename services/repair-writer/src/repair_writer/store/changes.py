@@ -1,0 +1,128 @@
+"""Saving: everything that one transaction changed, in one statement."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+
+from repair_events.repair import Repair
+from repair_writer.store.rows import EventRow, Head
+from repair_writer.store.transaction import Connection
+
+# Texts become dates, numbers and ids in Postgres, which is quicker at it. The outbox row comes
+# after the lock and in the order of the list: ids of one customer rise with its revisions.
+_SAVE = """
+WITH numbered AS (
+    UPDATE writer.customer AS c
+    SET revision = h.revision, event_id = h.event_id, changed_at = $1
+    FROM unnest($2::bigint[], $3::bigint[], $4::uuid[]) AS h(customer_id, revision, event_id)
+    WHERE c.customer_id = h.customer_id
+), listed AS (
+    INSERT INTO writer.event
+        (customer_id, revision, event_id, repair_id, type, accepted_at, payload)
+    SELECT customer_id, revision, event_id, repair_id, type, $1, payload
+    FROM unnest($5::bigint[], $6::bigint[], $7::uuid[], $8::uuid[], $9::text[], $10::bytea[])
+        AS e(customer_id, revision, event_id, repair_id, type, payload)
+), stated AS (
+    INSERT INTO writer.repair
+        (repair_id, customer_id, unit_number, repair_date, status, description, damage_type,
+         cost, technician, customer_notes, technician_notes, requested_by, batch_id, source,
+         source_ref, removed, revision, event_id, created_at, changed_at)
+    SELECT repair_id, customer_id, unit_number, repair_date::timestamptz, status, description,
+         damage_type, cost::numeric, technician, customer_notes, technician_notes, requested_by,
+         batch_id, source, source_ref, removed, revision, event_id, $1, $1
+    FROM unnest($11::uuid[], $12::bigint[], $13::text[], $14::text[], $15::text[], $16::text[],
+                $17::text[], $18::text[], $19::text[], $20::text[], $21::text[], $22::text[],
+                $23::uuid[], $24::text[], $25::text[], $26::boolean[], $27::bigint[],
+                $28::uuid[])
+        AS r(repair_id, customer_id, unit_number, repair_date, status, description, damage_type,
+             cost, technician, customer_notes, technician_notes, requested_by, batch_id, source,
+             source_ref, removed, revision, event_id)
+    ON CONFLICT (repair_id) DO UPDATE SET
+        customer_id = excluded.customer_id, unit_number = excluded.unit_number,
+        repair_date = excluded.repair_date, status = excluded.status,
+        description = excluded.description, damage_type = excluded.damage_type,
+        cost = excluded.cost, technician = excluded.technician,
+        customer_notes = excluded.customer_notes, technician_notes = excluded.technician_notes,
+        requested_by = excluded.requested_by, batch_id = excluded.batch_id,
+        removed = excluded.removed, revision = excluded.revision,
+        event_id = excluded.event_id, changed_at = excluded.changed_at
+), answered AS (
+    INSERT INTO writer.idempotency_key (key_digest, request_digest, outcome, created_at)
+    SELECT $29, $30, $31, $1 WHERE $29::bytea IS NOT NULL
+)
+INSERT INTO writer.outbox (customer_id, event_id, payload, accepted_at)
+SELECT customer_id, event_id, payload, $1
+FROM unnest($5::bigint[], $7::uuid[], $10::bytea[]) WITH ORDINALITY
+    AS e(customer_id, event_id, payload, place)
+ORDER BY place
+"""
+
+
+class Stated(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A repair as it stands after its last event of this transaction."""
+
+    repair: Repair
+    revision: int
+    event_id: str
+
+
+class Kept(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The outcome of a command under its idempotency key."""
+
+    key_digest: bytes
+    request_digest: bytes
+    outcome: bytes
+
+
+async def save_changes(
+    connection: Connection,
+    accepted_at: datetime,
+    *,
+    heads: Sequence[Head],
+    events: Sequence[EventRow],
+    repairs: Sequence[Stated],
+    kept: Kept | None = None,
+) -> None:
+    """Write new heads, events in their order, repairs (each once), outbox rows and the answer."""
+    await connection.execute(
+        _SAVE,
+        accepted_at,
+        [head.customer_id for head in heads],
+        [head.revision for head in heads],
+        [head.event_id for head in heads],
+        [event.customer_id for event in events],
+        [event.revision for event in events],
+        [event.event_id for event in events],
+        [event.repair_id for event in events],
+        [event.type for event in events],
+        [event.payload for event in events],
+        *_repair_columns(repairs),
+        kept and kept.key_digest,
+        kept and kept.request_digest,
+        kept and kept.outcome,
+    )
+
+
+def _repair_columns(stated: Sequence[Stated]) -> list[list[object]]:
+    rows = [one.repair for one in stated]
+    return [
+        [row.repair_id for row in rows],
+        [row.customer_id for row in rows],
+        [row.unit_number for row in rows],
+        [row.repair_date for row in rows],
+        [row.status for row in rows],
+        [row.description for row in rows],
+        [row.damage_type for row in rows],
+        [row.cost for row in rows],
+        [row.technician for row in rows],
+        [row.customer_notes for row in rows],
+        [row.technician_notes for row in rows],
+        [row.requested_by for row in rows],
+        [row.batch_id for row in rows],
+        [row.source for row in rows],
+        [row.source_ref for row in rows],
+        [row.removed for row in rows],
+        [one.revision for one in stated],
+        [one.event_id for one in stated],
+    ]

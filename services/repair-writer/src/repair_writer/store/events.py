@@ -1,0 +1,43 @@
+"""The list itself, and how far it has been sent."""
+
+from datetime import datetime
+
+from repair_writer.store.transaction import Connection
+
+#: Counting a long outbox each second would cost more than it tells.
+MAX_COUNTED_OUTBOX = 100_000
+
+
+async def read_events(
+    connection: Connection, customer_id: int, after: int, limit: int
+) -> list[tuple[int, bytes]]:
+    """Return (revision, payload) of at most `limit` events above `after`, ascending."""
+    rows = await connection.fetch(
+        "SELECT revision, payload FROM writer.event WHERE customer_id = $1 AND revision > $2"
+        " ORDER BY revision LIMIT $3",
+        customer_id,
+        after,
+        limit,
+    )
+    return [(row["revision"], row["payload"]) for row in rows]
+
+
+async def read_oldest_transaction(connection: Connection) -> datetime | None:
+    """Return the start of the oldest transaction that the writer's role has open elsewhere."""
+    moment: datetime | None = await connection.fetchval(
+        "SELECT min(xact_start) FROM pg_stat_activity"
+        " WHERE usename = current_user AND datname = current_database()"
+        " AND pid <> pg_backend_pid()"
+    )
+    return moment
+
+
+async def read_outbox(connection: Connection) -> tuple[datetime | None, int]:
+    """Return when the oldest unsent event was accepted, and how many wait (100 000 at most)."""
+    row = await connection.fetchrow(
+        "SELECT (SELECT min(accepted_at) FROM writer.outbox) AS oldest,"
+        " (SELECT count(*) FROM (SELECT FROM writer.outbox LIMIT $1) AS counted) AS waiting",
+        MAX_COUNTED_OUTBOX,
+    )
+    assert row is not None  # noqa: S101 - a select without FROM always answers one row
+    return row["oldest"], row["waiting"]

@@ -1,0 +1,121 @@
+"""API keys: only the SHA-256 of a secret is ever stored."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+import asyncpg
+import msgspec
+
+from repair_writer.store.transaction import Connection, Pool, reading
+
+
+class KeyRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One API key; times are aware, `live` is judged by the database's clock."""
+
+    key_id: str
+    secret_sha256: bytes
+    client: str
+    scopes: frozenset[str]
+    created_at: datetime
+    expires_at: datetime
+    revoked_at: datetime | None
+    last_used_at: datetime | None
+    live: bool
+
+
+class NewKey(msgspec.Struct, frozen=True, kw_only=True):
+    """A key to be written."""
+
+    key_id: str
+    secret_sha256: bytes
+    client: str
+    scopes: list[str]
+
+
+_SELECT = (
+    "SELECT *, revoked_at IS NULL AND expires_at > clock_timestamp() AS live FROM writer.api_key"
+)
+
+
+def _key(row: asyncpg.Record) -> KeyRow:
+    return KeyRow(**{**row, "scopes": frozenset(row["scopes"])})
+
+
+async def find_keys(pool: Pool, key_ids: Iterable[str]) -> dict[str, KeyRow]:
+    """Return the keys that exist of these ids."""
+    async with reading(pool) as connection:
+        rows = await connection.fetch(f"{_SELECT} WHERE key_id = ANY($1::text[])", list(key_ids))
+    return {row["key_id"]: _key(row) for row in rows}
+
+
+async def list_keys(connection: Connection) -> list[KeyRow]:
+    """Return every key, oldest first."""
+    rows = await connection.fetch(f"{_SELECT} ORDER BY created_at, key_id")
+    return [_key(row) for row in rows]
+
+
+async def lock_client(connection: Connection, client: str) -> None:
+    """Let no other transaction count or add this client's keys until this one ends."""
+    await connection.execute(
+        "SELECT pg_advisory_xact_lock(hashtext('api key'), hashtext($1))", client
+    )
+
+
+async def count_live_keys(connection: Connection, client: str) -> int:
+    """Return how many keys of a client work at this moment."""
+    count: int = await connection.fetchval(
+        "SELECT count(*) FROM writer.api_key"
+        " WHERE client = $1 AND revoked_at IS NULL AND expires_at > clock_timestamp()",
+        client,
+    )
+    return count
+
+
+async def find_key(connection: Connection, key_id: str) -> KeyRow | None:
+    """Return one key by its id."""
+    row = await connection.fetchrow(f"{_SELECT} WHERE key_id = $1", key_id)
+    return None if row is None else _key(row)
+
+
+async def insert_key(connection: Connection, key: NewKey, days: int) -> None:
+    """Write a new key that lives for `days`."""
+    await connection.execute(
+        "INSERT INTO writer.api_key (key_id, secret_sha256, client, scopes, expires_at)"
+        " VALUES ($1, $2, $3, $4, clock_timestamp() + make_interval(days => $5))",
+        key.key_id,
+        key.secret_sha256,
+        key.client,
+        key.scopes,
+        days,
+    )
+
+
+async def renew_key(connection: Connection, key: NewKey, days: int) -> None:
+    """Let a key live for `days` from now, with these scopes."""
+    await connection.execute(
+        "UPDATE writer.api_key SET scopes = $2,"
+        " expires_at = clock_timestamp() + make_interval(days => $3) WHERE key_id = $1",
+        key.key_id,
+        key.scopes,
+        days,
+    )
+
+
+async def revoke_key(connection: Connection, key_id: str) -> bool:
+    """Revoke a key; say whether there was a live one."""
+    status = await connection.execute(
+        "UPDATE writer.api_key SET revoked_at = clock_timestamp()"
+        " WHERE key_id = $1 AND revoked_at IS NULL",
+        key_id,
+    )
+    return status == "UPDATE 1"
+
+
+async def note_use(pool: Pool, key_ids: Iterable[str]) -> None:
+    """Note that keys are in use: whoever rotates them wants to know."""
+    async with reading(pool) as connection:
+        await connection.execute(
+            "UPDATE writer.api_key SET last_used_at = clock_timestamp()"
+            " WHERE key_id = ANY($1::text[])",
+            list(key_ids),
+        )

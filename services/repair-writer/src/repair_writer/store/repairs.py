@@ -1,0 +1,99 @@
+"""Repairs: read by id or by the publishing system's own reference."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import asyncpg
+import msgspec
+
+from repair_writer.store.rows import REPAIR_COLUMNS, HeldRepair, held_repair
+from repair_writer.store.transaction import Connection
+
+# The moment is read by a statement that begins when the lock is held: time never runs back
+# within a customer's list, and never lies before the start of its transaction.
+_LOAD = f"""
+SELECT clock_timestamp() AS now, k.request_digest, k.outcome, {REPAIR_COLUMNS}
+FROM (SELECT) AS one
+LEFT JOIN writer.idempotency_key k ON k.key_digest = $1::bytea
+LEFT JOIN writer.repair r ON
+"""  # noqa: S608 - constants only
+_LOAD_BY_ID = _LOAD + "r.repair_id = $2::uuid"
+_LOAD_BY_REFERENCE = _LOAD + "r.source = $2 AND r.source_ref = $3"
+
+_LOAD_MANY = f"""
+SELECT {REPAIR_COLUMNS}
+FROM unnest($1::text[], $2::text[]) AS wanted(source, source_ref)
+JOIN writer.repair r USING (source, source_ref)
+"""  # noqa: S608 - constants only
+
+Reference = tuple[str, str]
+
+
+class Loaded(msgspec.Struct, frozen=True, kw_only=True):
+    """What a command needs to know, read under its customer's lock."""
+
+    now: datetime
+    request_digest: bytes | None
+    outcome: bytes | None
+    held: HeldRepair | None
+
+
+async def load_by_id(
+    connection: Connection, key_digest: bytes | None, repair_id: str | None
+) -> Loaded:
+    """Return the moment, the kept outcome of the key, and the repair of this id."""
+    return _loaded(await connection.fetchrow(_LOAD_BY_ID, key_digest, repair_id))
+
+
+async def load_by_reference(
+    connection: Connection, key_digest: bytes | None, source: str, source_ref: str | None
+) -> Loaded:
+    """Return the moment, the kept outcome of the key, and the repair of this reference."""
+    row = await connection.fetchrow(_LOAD_BY_REFERENCE, key_digest, source, source_ref)
+    return _loaded(row)
+
+
+def _loaded(row: asyncpg.Record | None) -> Loaded:
+    assert row is not None  # noqa: S101 - the statement always answers one row
+    return Loaded(
+        now=row["now"],
+        request_digest=row["request_digest"],
+        outcome=row["outcome"],
+        held=None if row["repair_id"] is None else held_repair(row),
+    )
+
+
+async def load_many(
+    connection: Connection, references: Sequence[Reference]
+) -> dict[Reference, HeldRepair]:
+    """Return the repairs that exist of these (source, source_ref) pairs."""
+    rows = await connection.fetch(
+        _LOAD_MANY, [source for source, _ in references], [ref for _, ref in references]
+    )
+    return {(row["source"], row["source_ref"]): held_repair(row) for row in rows}
+
+
+async def read_moment(connection: Connection) -> datetime:
+    """Return the database's clock at this statement."""
+    moment: datetime = await connection.fetchval("SELECT clock_timestamp()")
+    return moment
+
+
+async def read_repair(connection: Connection, repair_id: str) -> HeldRepair | None:
+    """Return one repair by its id."""
+    row = await connection.fetchrow(
+        f"SELECT {REPAIR_COLUMNS} FROM writer.repair r WHERE r.repair_id = $1",  # noqa: S608
+        repair_id,
+    )
+    return None if row is None else held_repair(row)
+
+
+async def find_repair(connection: Connection, source: str, source_ref: str) -> HeldRepair | None:
+    """Return one repair by the publishing system's reference."""
+    row = await connection.fetchrow(
+        f"SELECT {REPAIR_COLUMNS} FROM writer.repair r"  # noqa: S608
+        " WHERE r.source = $1 AND r.source_ref = $2",
+        source,
+        source_ref,
+    )
+    return None if row is None else held_repair(row)

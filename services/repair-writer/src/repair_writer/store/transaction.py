@@ -1,0 +1,62 @@
+"""A transaction on a pooled connection, with a bounded wait for the connection."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+from asyncpg.pool import PoolConnectionProxy
+
+if TYPE_CHECKING:
+    Pool = asyncpg.Pool[asyncpg.Record]
+    Connection = PoolConnectionProxy[asyncpg.Record]
+else:
+    Pool = asyncpg.Pool
+    Connection = PoolConnectionProxy
+
+#: A busy pool is told to the caller as 503 rather than waited for (faults, row 39).
+ACQUIRE_SECONDS = 1.0
+
+#: Another transaction won: deadlock, serialization failure, or the same id or reference first.
+_LOST_RACES = (
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+    asyncpg.UniqueViolationError,
+)
+
+#: Whatever this door raises by itself; `service_runtime.postgres.is_infrastructure` sorts them.
+STORE_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
+
+
+@asynccontextmanager
+async def transaction(pool: Pool) -> AsyncIterator[Connection]:
+    """Yield a connection in a transaction; an exception rolls it back.
+
+    Raises TimeoutError when no connection is free within a second.
+    """
+    async with pool.acquire(timeout=ACQUIRE_SECONDS) as connection, connection.transaction():
+        yield connection
+
+
+@asynccontextmanager
+async def reading(pool: Pool) -> AsyncIterator[Connection]:
+    """Yield a connection outside any transaction: each statement sees what is committed."""
+    async with pool.acquire(timeout=ACQUIRE_SECONDS) as connection:
+        yield connection
+
+
+def is_lost_race(error: BaseException) -> bool:
+    """Say whether the transaction may be done again at once, from its beginning."""
+    return isinstance(error, _LOST_RACES)
+
+
+async def migrated_to(pool: Pool) -> str | None:
+    """Return the number of the last migration that has been applied, None when none has."""
+    async with reading(pool) as connection:
+        found: Any = await connection.fetchval("SELECT to_regclass('writer.alembic_version')::text")
+        if found is None:
+            return None
+        version: str | None = await connection.fetchval(
+            "SELECT version_num FROM writer.alembic_version"
+        )
+        return version
