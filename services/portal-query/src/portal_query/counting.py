@@ -1,0 +1,109 @@
+"""What a repair counts for: the one definition of every number that a customer sees.
+
+Pure. A repair that has not been removed counts once for its unit, once for its month and once for
+its status, so the three counts of a customer always sum to the same number. `buckets` says in
+which; `Tally` adds up a list. Nothing else in the system decides what is counted.
+"""
+
+from collections.abc import Iterable
+from enum import IntEnum
+from typing import NamedTuple
+
+from repair_events.month import Months
+from repair_events.repair import Repair
+from repair_events.status import is_status
+
+
+class Dimension(IntEnum):
+    """What is counted by; the numbers are those of the table."""
+
+    UNIT = 0
+    MONTH = 1
+    STATUS = 2
+
+
+class Buckets(NamedTuple):
+    """Where a repair counts; the fields stand in the order of `Dimension`."""
+
+    unit: str
+    month: str
+    status: str
+
+
+class UncountableError(ValueError):
+    """The repair cannot be counted; the message says why, in one line."""
+
+
+def place(repair: Repair, months: Months) -> Buckets:
+    """Return where the repair stands, whether or not it has been removed.
+
+    Raises UncountableError for a status outside the six and for a date that is no moment.
+    """
+    if not is_status(repair.status):
+        raise UncountableError(f"status {repair.status[:40]!r} is none of the six")
+    try:
+        return Buckets(repair.unit_number, months.month_of(repair.repair_date), repair.status)
+    except (ValueError, OverflowError) as error:
+        raise UncountableError(f"repair_date {repair.repair_date[:40]!r} is no moment") from error
+
+
+def buckets(repair: Repair, months: Months) -> Buckets | None:
+    """Return where the repair counts, None when it has been removed and counts nowhere.
+
+    Raises UncountableError as `place` does.
+    """
+    placed = place(repair, months)
+    return None if repair.removed else placed
+
+
+class Tally:
+    """The counts of one customer, one repair's state after the other.
+
+    It remembers of each repair only where it counts, and repairs of one place share that memory,
+    so a list of a million repairs fits.
+    """
+
+    def __init__(self, months: Months) -> None:
+        self._months = months
+        self._where: dict[str, Buckets | None] = {}
+        self._places: dict[Buckets, Buckets] = {}
+        self._counts: dict[tuple[Dimension, str], int] = {}
+
+    def add(self, repair: Repair) -> Buckets:
+        """Take the newest state of a repair: it leaves its old buckets as it enters the new.
+
+        Returns where it stands now (`place`). Raises UncountableError, and is unchanged then.
+        """
+        placed = place(repair, self._months)
+        placed = self._places.setdefault(placed, placed)
+        now = None if repair.removed else placed
+        before = self._where.get(repair.repair_id)
+        self._where[repair.repair_id] = now
+        if now != before:
+            self._move(before, -1)
+            self._move(now, 1)
+        return placed
+
+    def counts(self) -> dict[tuple[Dimension, str], int]:
+        """Return what there is of each bucket; a bucket that is empty is not listed."""
+        return {key: n for key, n in self._counts.items() if n}
+
+    def _move(self, place: Buckets | None, step: int) -> None:
+        if place is None:
+            return
+        for key in zip(Dimension, place, strict=True):
+            n = self._counts.get(key, 0) + step
+            if n < 0:
+                raise UncountableError(f"the count of {key[1]!r} falls below zero")
+            self._counts[key] = n
+
+
+def fold(repairs: Iterable[Repair], months: Months) -> dict[tuple[Dimension, str], int]:
+    """Return the counts after these states of one customer's repairs, oldest first.
+
+    Raises UncountableError when one of them cannot be counted.
+    """
+    tally = Tally(months)
+    for repair in repairs:
+        tally.add(repair)
+    return tally.counts()

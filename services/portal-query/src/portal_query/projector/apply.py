@@ -1,0 +1,217 @@
+"""One batch, one transaction: what follows is applied, what does not is left to the refold.
+
+A batch is tried until Postgres takes it. Only what the values themselves make impossible takes a
+customer out of it: then the others are applied without that customer.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from portal_query.projector import metrics
+from portal_query.projector.arrived import Arrived, BadRecord
+from portal_query.projector.batch import (
+    Batch,
+    Part,
+    letter_of,
+    pack_parts,
+    profile_of,
+    without,
+)
+from portal_query.projector.chain import Trouble, judge
+from portal_query.projector.patience import Patience
+from portal_query.read_model import folding, letters, standing
+from portal_query.read_model.postgres import (
+    Connection,
+    Line,
+    is_data_error,
+    is_infrastructure,
+    is_too_slow,
+)
+
+_KNOWN_CUSTOMERS: Final = 200_000
+_BELOW_ZERO: Final = "a count fell below zero"
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of a batch.
+
+    `touched` are the customers whose documents may be out of date, redelivered ones among them;
+    `troubles` are to be compared with the writer's list, with the events that were not applied.
+    """
+
+    touched: set[int] = field(default_factory=set)
+    troubles: dict[int, Trouble] = field(default_factory=dict)
+    suspects: dict[int, Sequence[Arrived]] = field(default_factory=dict)
+    applied: int = 0
+    old: int = 0
+
+    def add(self, other: "Outcome") -> None:
+        """Take in what became of another share of the same batch."""
+        self.touched |= other.touched
+        self.troubles |= other.troubles
+        self.suspects |= other.suspects
+        self.applied += other.applied
+        self.old += other.old
+
+
+class _BelowZeroError(Exception):
+    def __init__(self, customers: Iterable[int]) -> None:
+        super().__init__("a count would fall below zero")
+        self.customers = tuple(customers)
+
+
+class Applier:
+    """Applies batches over one connection; not for two tasks at a time."""
+
+    def __init__(self, line: Line, fold_version: str) -> None:
+        self._line = line
+        self._fold_version = fold_version
+        self._patience = Patience("apply")
+        self._known: set[int] = set()
+
+    async def apply(self, batch: Batch) -> Outcome:
+        """Apply a batch and return what became of it; waits as long as Postgres is away."""
+        outcome = await self._share(batch.parts, batch.packed, batch.bad, {})
+        for record in batch.bad:
+            outcome.touched.update(record.customers)
+            for customer in record.customers:
+                outcome.troubles.setdefault(customer, Trouble.BAD_RECORD)
+        _count(batch, outcome)
+        return outcome
+
+    async def _share(
+        self,
+        parts: Mapping[int, Part],
+        packed: str | None,
+        bad: Sequence[BadRecord],
+        excluded: Mapping[int, Trouble],
+    ) -> Outcome:
+        """Apply some of the parts, without the excluded customers; halve them to find a bad value."""
+        while True:
+            try:
+                outcome = await self._transaction(parts, packed, bad, excluded)
+            except _BelowZeroError as error:
+                excluded = {**excluded, **dict.fromkeys(error.customers, Trouble.BELOW_ZERO)}
+                continue
+            except Exception as error:
+                if is_data_error(error) or (is_too_slow(error) and len(parts) > 1):
+                    return await self._halves(parts, bad, excluded)
+                if not is_infrastructure(error):
+                    raise
+                await self._patience.failed(error)
+                continue
+            self._patience.worked()
+            return outcome
+
+    async def _halves(
+        self, parts: Mapping[int, Part], bad: Sequence[BadRecord], excluded: Mapping[int, Trouble]
+    ) -> Outcome:
+        candidates = [customer for customer in parts if customer not in excluded]
+        if len(candidates) <= 1:
+            marked = {**excluded, **dict.fromkeys(candidates, Trouble.BAD_VALUE)}
+            return await self._share(parts, None, bad, marked)
+        half = set(candidates[: len(candidates) // 2])
+        first = {customer: part for customer, part in parts.items() if customer in half}
+        second = {customer: part for customer, part in parts.items() if customer not in half}
+        outcome = await self._share(first, None, bad, excluded)
+        outcome.add(await self._share(second, None, (), excluded))
+        return outcome
+
+    async def _transaction(
+        self,
+        parts: Mapping[int, Part],
+        packed: str | None,
+        bad: Sequence[BadRecord],
+        excluded: Mapping[int, Trouble],
+    ) -> Outcome:
+        async with self._line.transaction() as connection:
+            held = await self._lock(connection, list(parts))
+            ready, outcome = self._judge(parts, held, excluded)
+            if ready:
+                whole = len(ready) == len(parts) and not outcome.old
+                text = packed if packed is not None and whole else pack_parts(ready)
+                await _write(connection, ready, text)
+            await _set_aside(connection, outcome.troubles, bad)
+        return outcome
+
+    async def _lock(
+        self, connection: Connection, customers: Sequence[int]
+    ) -> dict[int, folding.Held]:
+        """Lock the customers, those without a row included; most have been seen before."""
+        new = [customer for customer in customers if customer not in self._known]
+        if new:
+            await folding.insert_new(connection, new, self._fold_version)
+        held = await folding.lock(connection, customers)
+        if len(held) < len(customers):
+            # Somebody has emptied the table under us. Nobody reads a gap as an empty history.
+            self._known.clear()
+            missing = [customer for customer in customers if customer not in held]
+            await folding.insert_new(connection, missing, self._fold_version)
+            held |= await folding.lock(connection, missing)
+        if len(self._known) > _KNOWN_CUSTOMERS:
+            self._known.clear()
+        self._known.update(new)
+        return held
+
+    def _judge(
+        self,
+        parts: Mapping[int, Part],
+        held: Mapping[int, folding.Held],
+        excluded: Mapping[int, Trouble],
+    ) -> tuple[list[Part], Outcome]:
+        outcome = Outcome(touched=set(parts))
+        ready: list[Part] = []
+        for customer, part in parts.items():
+            verdict = judge(held[customer], part.arrived, self._fold_version)
+            trouble = excluded.get(customer) or verdict.trouble
+            if trouble is None and part.uncountable_at > held[customer].revision:
+                trouble = Trouble.UNCOUNTABLE
+            if held[customer].parked:
+                trouble = None
+            if trouble is not None:
+                outcome.troubles[customer] = trouble
+                outcome.suspects[customer] = part.arrived[verdict.skip :]
+                continue
+            outcome.old += verdict.skip
+            left = len(part.arrived) - verdict.skip
+            if left:
+                outcome.applied += left
+                ready.append(without(part, verdict.skip) if verdict.skip else part)
+        return ready, outcome
+
+
+async def _write(connection: Connection, ready: Sequence[Part], packed: str) -> None:
+    if any(part.rows for part in ready):
+        below_zero = await folding.apply(connection, packed)
+        if below_zero:
+            raise _BelowZeroError(below_zero)
+    await folding.advance(connection, [part.step for part in ready])
+    await folding.put_profiles(
+        connection, [profile_of(part.profile) for part in ready if part.profile is not None]
+    )
+
+
+async def _set_aside(
+    connection: Connection, troubles: Mapping[int, Trouble], bad: Sequence[BadRecord]
+) -> None:
+    """Let customers in trouble stand still, in the transaction that leaves their events out."""
+    frozen = set(troubles)
+    for record in bad:
+        frozen.update(record.customers)
+    if frozen:
+        await standing.freeze(connection, sorted(frozen))
+    for customer, trouble in troubles.items():
+        if trouble is Trouble.BELOW_ZERO:
+            await standing.park(connection, customer, _BELOW_ZERO)
+    if bad:
+        await letters.put(connection, [letter_of(record) for record in bad])
+
+
+def _count(batch: Batch, outcome: Outcome) -> None:
+    metrics.EVENTS.labels("applied").inc(outcome.applied)
+    metrics.EVENTS.labels("duplicate").inc(outcome.old)
+    metrics.EVENTS.labels("set-aside").inc(sum(map(len, outcome.suspects.values())))
+    metrics.EVENTS.labels("bad").inc(len(batch.bad))
+    metrics.DEAD_LETTERS.inc(len(batch.bad))

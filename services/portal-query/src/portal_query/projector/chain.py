@@ -1,0 +1,65 @@
+"""What follows what: which of a customer's events may be applied to where it stands. Pure.
+
+The only judge of duplicates, gaps and forks on the topic. It compares numbers and ids, and
+nothing else: no offset, no clock.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from portal_query.projector.arrived import Arrived
+from portal_query.read_model.folding import Held
+from repair_events.event import MAJOR
+
+
+class Trouble(StrEnum):
+    """Why a customer has to be compared with the writer's list."""
+
+    GAP = "gap"
+    FORK = "fork"
+    UNKNOWN_MAJOR = "unknown-major"
+    UNCOUNTABLE = "uncountable"
+    OTHER_RULE = "other-rule"
+    BELOW_ZERO = "below-zero"
+    BAD_RECORD = "bad-record"
+    BAD_VALUE = "bad-value"
+    HEADS = "heads"
+    STANDING_STILL = "standing-still"
+    ASKED = "asked"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The first `skip` events are old, the rest may be applied, unless there is trouble."""
+
+    skip: int
+    trouble: Trouble | None = None
+
+
+def judge(held: Held, arrived: Sequence[Arrived], fold_version: str) -> Verdict:  # noqa: PLR0911 - a list of cases
+    """Say what of these events, ascending by revision, may be applied to what is held.
+
+    A customer that is parked gets nothing: its figures stand still, and everything is old.
+    """
+    if held.parked:
+        return Verdict(len(arrived))
+    if held.fold_version != fold_version:
+        return Verdict(0, Trouble.OTHER_RULE)
+    revision, last = held.revision, held.event_id
+    skip = 0
+    for one in arrived:
+        data = one.event.data
+        if data.revision <= revision:
+            if data.revision == revision and one.event.id != last:
+                return Verdict(skip, Trouble.FORK)
+            skip += 1
+            continue
+        if one.major != MAJOR:
+            return Verdict(skip, Trouble.UNKNOWN_MAJOR)
+        if data.revision != revision + 1:
+            return Verdict(skip, Trouble.GAP)
+        if data.previous != last:
+            return Verdict(skip, Trouble.FORK)
+        revision, last = data.revision, one.event.id
+    return Verdict(skip)

@@ -1,0 +1,112 @@
+"""Until when each partition has been published: a time that is never later than the truth.
+
+Each second: the time before which everything accepted is on Kafka, and only then the end offsets.
+When what has been published has passed those, everything accepted before that time is visible.
+After a discontinuity nothing moves until the heads have been compared.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final, NamedTuple
+
+from portal_query.projector.positions import Positions
+
+_MARKS: Final = 600
+
+
+class _Sent(NamedTuple):
+    until: datetime
+    end: int
+
+
+@dataclass(slots=True)
+class _Watch:
+    """One partition. `breaks` counts the discontinuities since we have watched it."""
+
+    breaks: int = 0
+    compared: bool = False
+    applied_until: datetime | None = None
+    published_until: datetime | None = None
+    to_apply: deque[_Sent] = field(default_factory=deque)
+    to_publish: deque[_Sent] = field(default_factory=deque)
+
+
+class Freshness:
+    """What we know of each of our partitions; values only, no clock, no I/O."""
+
+    def __init__(self, positions: Positions) -> None:
+        self._positions = positions
+        self._watches: dict[int, _Watch] = {}
+        self.discontinuity = asyncio.Event()
+
+    def assigned(self, partitions: Collection[int]) -> None:
+        """Begin to watch these partitions, and no others."""
+        self._watches = {p: _Watch() for p in partitions}
+        self.discontinuity.set()
+
+    def broken(self, partition: int) -> None:
+        """Let a partition stand still until its heads have been compared."""
+        watch = self._watches.get(partition)
+        if watch is not None:
+            self._watches[partition] = _Watch(breaks=watch.breaks + 1)
+            self.discontinuity.set()
+
+    def sent(self, until: datetime, ends: dict[int, int]) -> None:
+        """Note end offsets that were read after everything accepted before `until` was there."""
+        for partition, end in ends.items():
+            watch = self._watches.get(partition)
+            if watch is None:
+                continue
+            for waiting in (watch.to_apply, watch.to_publish):
+                if len(waiting) >= _MARKS:
+                    waiting.pop()
+                waiting.append(_Sent(until, end))
+
+    def advance(self) -> None:
+        """Note what has been passed."""
+        for partition, watch in self._watches.items():
+            passed = _passed(watch.to_apply, self._positions.applied_to(partition))
+            watch.applied_until = passed or watch.applied_until
+            passed = _passed(watch.to_publish, self._positions.published_to(partition))
+            watch.published_until = passed or watch.published_until
+
+    def as_of(self) -> dict[int, datetime]:
+        """Return until when each partition has been published, as far as it may be said."""
+        return {
+            p: watch.published_until
+            for p, watch in self._watches.items()
+            if watch.compared and watch.published_until is not None
+        }
+
+    def applied_until(self) -> dict[int, datetime]:
+        """Return until when each partition is in Postgres, as far as Kafka's offsets say it."""
+        return {
+            p: watch.applied_until
+            for p, watch in self._watches.items()
+            if watch.applied_until is not None
+        }
+
+    def uncompared(self) -> dict[int, int]:
+        """Return the partitions that stand still, with the number that `compared` wants back."""
+        return {p: watch.breaks for p, watch in self._watches.items() if not watch.compared}
+
+    def compared(self, breaks: dict[int, int]) -> None:
+        """Let partitions move whose heads have all been compared, unless they broke meanwhile."""
+        for partition, number in breaks.items():
+            watch = self._watches.get(partition)
+            if watch is not None and watch.breaks == number:
+                watch.compared = True
+
+    def ready(self) -> bool:
+        """Say whether the heads of all our partitions have been compared."""
+        return all(watch.compared for watch in self._watches.values())
+
+
+def _passed(waiting: deque[_Sent], position: int | None) -> datetime | None:
+    until = None
+    while waiting and position is not None and position >= waiting[0].end:
+        until = waiting.popleft().until
+    return until

@@ -1,0 +1,189 @@
+"""Compares where our customers stand with the ends of the writer's lists: proof that nothing is missing.
+
+All of them after a discontinuity, those changed lately each minute, and all again slowly for ever.
+A difference counts only for what was accepted before a time that Kafka's offsets have passed: what
+is still on its way is no difference.
+"""
+
+import asyncio
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+
+from portal_query.projector import metrics
+from portal_query.projector.chain import Trouble
+from portal_query.projector.freshness import Freshness
+from portal_query.projector.lists import Head, WriterAwayError, WriterLists
+from portal_query.projector.patience import Patience
+from portal_query.projector.refolds import Refolds
+from portal_query.read_model import folding, standing
+from portal_query.read_model.postgres import Line, is_infrastructure
+from portal_query.read_model.standing import Standing
+from repair_events import topic
+from service_runtime.clock import Clock
+from service_runtime.logs import get
+
+#: Overlap of one look with the one before it.
+_MARGIN: Final = timedelta(seconds=10)
+_TICK_SECONDS: Final = 0.25
+
+Until = dict[int, datetime]
+
+
+@dataclass(slots=True)
+class Differences:
+    """Customers to look after: `behind` lack something or hold something else, `ahead` hold more.
+
+    Those ahead may only have moved on since their heads were read: they are compared, but do not
+    stand still for it.
+    """
+
+    behind: list[int] = field(default_factory=list)
+    ahead: list[int] = field(default_factory=list)
+
+
+class Heads:
+    """Compares the heads of our partitions."""
+
+    def __init__(
+        self,
+        *,
+        lists: WriterLists,
+        line: Line,
+        freshness: Freshness,
+        refolds: Refolds,
+        publish: Callable[[Collection[int]], None],
+        clock: Clock,
+        fold_version: str,
+        lately_seconds: float = 60.0,
+        page_seconds: float = 10.0,
+    ) -> None:
+        self._lists = lists
+        self._line = line
+        self._freshness = freshness
+        self._refolds = refolds
+        self._publish = publish
+        self._clock = clock
+        self._fold_version = fold_version
+        self._lately_seconds = lately_seconds
+        self._page_seconds = page_seconds
+        self._since: datetime | None = None
+        self._sweep_after = 0
+
+    async def run(self) -> None:
+        """Compare for ever; waits while the writer or Postgres is away."""
+        patience = Patience("compare heads")
+        lately = sweep = self._clock.monotonic()
+        while True:
+            await asyncio.sleep(_TICK_SECONDS)
+            try:
+                await self._after_discontinuity()
+                now = self._clock.monotonic()
+                if now - lately >= self._lately_seconds:
+                    await self.lately()
+                    lately = now
+                if now - sweep >= self._page_seconds:
+                    await self._sweep_page()
+                    sweep = now
+            except Exception as error:
+                if not (isinstance(error, WriterAwayError) or is_infrastructure(error)):
+                    raise
+                await patience.failed(error)
+            else:
+                patience.worked()
+
+    async def all(self, until: Until) -> None:
+        """Compare the heads of all customers of these partitions."""
+        after: int | None = 0
+        while after is not None:
+            after = await self._page(after, until)
+
+    async def lately(self) -> None:
+        """Compare the heads that have changed since the last look."""
+        until = self._freshness.applied_until()
+        if not until:
+            return
+        since = (self._since or min(until.values())) - _MARGIN
+        after: int | None = 0
+        while after is not None:
+            page = await self._lists.heads(after=after, changed_since=since)
+            heads = _due(page.heads, until)
+            async with self._line.connection() as connection:
+                held = await standing.standing(connection, [head.customer_id for head in heads])
+            await self._act(compare(heads, held, self._fold_version))
+            after = page.next_after
+        self._since = min(until.values())
+
+    async def _after_discontinuity(self) -> None:
+        breaks = self._freshness.uncompared()
+        until = {p: t for p, t in self._freshness.applied_until().items() if p in breaks}
+        if not until or len(until) < len(breaks):
+            return  # wait until Kafka's offsets have been passed once in each of them
+        await self.all(until)
+        self._freshness.compared(breaks)
+        get().info("heads_compared", partitions=sorted(until))
+
+    async def _sweep_page(self) -> None:
+        until = self._freshness.applied_until()
+        if until:
+            self._sweep_after = await self._page(self._sweep_after, until) or 0
+
+    async def _page(self, after: int, until: Until) -> int | None:
+        """Compare one page, and what we hold in its range; return where the next one begins."""
+        page = await self._lists.heads(after=after)
+        last = None if page.next_after is None else page.heads[-1].customer_id
+        async with self._line.connection() as connection:
+            held = await standing.standing_between(connection, after, last)
+        differences = compare(_due(page.heads, until), held, self._fold_version)
+        listed = {head.customer_id for head in page.heads}
+        differences.ahead += [
+            one.customer_id
+            for one in held.values()
+            if one.customer_id not in listed
+            and one.revision > 0
+            and topic.partition(one.customer_id) in until
+        ]
+        await self._act(differences)
+        return page.next_after
+
+    async def _act(self, differences: Differences) -> None:
+        behind = [one for one in differences.behind if not self._refolds.waits(one)]
+        if behind:
+            async with self._line.transaction() as connection:
+                await folding.insert_new(connection, behind, self._fold_version)
+                await standing.freeze(connection, behind)
+            self._publish(behind)
+            metrics.HEADS_DIFFERENT.inc(len(behind))
+            get().warning("heads_differ", customers=len(behind), first=behind[0])
+        for customer in (*behind, *differences.ahead):
+            self._refolds.ask(customer, Trouble.HEADS)
+
+
+def compare(heads: Iterable[Head], held: dict[int, Standing], our_fold_version: str) -> Differences:
+    """Return which customers differ from their heads. Parked ones have their own retries."""
+    differences = Differences()
+    for head in heads:
+        metrics.HEADS_COMPARED.inc()
+        one = held.get(head.customer_id)
+        if one is None:
+            differences.behind.append(head.customer_id)
+        elif one.parked:
+            continue
+        elif one.fold_version != our_fold_version or one.revision < head.revision:
+            differences.behind.append(head.customer_id)
+        elif one.revision > head.revision:
+            differences.ahead.append(head.customer_id)
+        elif one.event_id != head.event_id:
+            differences.behind.append(head.customer_id)
+    return differences
+
+
+def _due(heads: Iterable[Head], until: Until) -> list[Head]:
+    """Return the heads of our partitions that should have arrived."""
+    due = []
+    for head in heads:
+        passed = until.get(topic.partition(head.customer_id))
+        if passed is not None and head.changed_at < passed:
+            due.append(head)
+    return due

@@ -1,0 +1,280 @@
+"""Reads records from Kafka and decodes them while the transaction before is under way.
+
+The driver delivers records before it has told us of an assignment, swallows what listeners raise,
+and tells nobody when it stops. None of this can do harm, because what is applied is decided by
+revisions; listeners here only set values and do no I/O but a commit with a limit.
+"""
+
+import asyncio
+from collections.abc import Callable, Collection
+from typing import Final
+
+from portal_query.projector import metrics
+from portal_query.projector.arrived import read
+from portal_query.projector.buffer import Buffer
+from portal_query.projector.freshness import Freshness
+from portal_query.projector.patience import Patience
+from portal_query.projector.positions import Positions
+from repair_events.topic import partition
+from service_runtime.kafka import (
+    CommitFailedError,
+    Consumer,
+    ConsumerRecord,
+    KafkaError,
+    RebalanceListener,
+    TopicPartition,
+    Topics,
+    is_infrastructure,
+    is_waiting_to_rejoin,
+)
+from service_runtime.logs import get
+from service_runtime.ops import Health
+
+_AT_ONCE: Final = 2_000
+_POLL_MS: Final = 250
+_FULL: Final = 20_000
+_FULL_SECONDS: Final = 5.0
+_COMMIT_SECONDS: Final = 1.0
+_LAST_COMMIT_SECONDS: Final = 2.0
+_END_OFFSETS_SECONDS: Final = 5.0
+_POSITION_SECONDS: Final = 0.5
+#: Twice the group's rebalance timeout: after that the driver will never join again.
+_STUCK_SECONDS: Final = 60.0
+
+
+class StuckError(RuntimeError):
+    """The consumer has not come back into its group; only a new process helps."""
+
+
+class Intake(RebalanceListener):
+    """Our consumer, the buffer that it fills, and the positions that it keeps."""
+
+    def __init__(
+        self,
+        make: Callable[[], Consumer],
+        make_topics: Callable[[], Topics],
+        topic: str,
+        group: str,
+        *,
+        buffer: Buffer,
+        positions: Positions,
+        freshness: Freshness,
+    ) -> None:
+        self.topic = topic
+        self.joined = False
+        self._make = make
+        self._make_topics = make_topics
+        self._group = group
+        self._buffer = buffer
+        self._positions = positions
+        self._freshness = freshness
+        self._consumer: Consumer | None = None
+        self._committed: dict[int, int] = {}
+        self._topic_id: str | None = None
+        self._consumed = metrics.CONSUMED.labels(topic, group)
+
+    async def start(self) -> None:
+        """Join the group; waits as long as Kafka is away."""
+        patience = Patience("join the group")
+        while self._consumer is None:
+            consumer = self._make()
+            try:
+                await consumer.start()
+            except Exception as error:
+                await consumer.stop()
+                if not is_infrastructure(error):
+                    raise
+                await patience.failed(error)
+                continue
+            consumer.subscribe([self.topic], listener=self)
+            self._consumer = consumer
+        patience.worked()
+
+    async def stop(self) -> None:
+        """Commit what has been published and leave the group."""
+        if self._consumer is not None:
+            await self._commit_bounded()
+            await self._consumer.stop()
+
+    async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
+        """Forget what has not been taken yet: whoever gets the partitions reads it again."""
+        self._buffer.clear()
+        if revoked:
+            await self._commit_bounded()
+        self._positions.forget()
+        self._committed = {}
+        self._freshness.assigned(())
+
+    async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
+        """Begin with these partitions; some of their records may have come already."""
+        partitions = [one.partition for one in assigned]
+        self._positions.keep(partitions)
+        self._freshness.assigned(partitions)
+        self.joined = True
+        metrics.REBALANCES.inc()
+        metrics.ASSIGNED.set(len(partitions))
+        get().info("assigned", partitions=sorted(partitions))
+
+    async def run(self, health: Health) -> None:
+        """Read for ever. Raises StuckError when the group is lost for good."""
+        patience = Patience("read")
+        full_since: float | None = None
+        loop = asyncio.get_running_loop()
+        while True:
+            health.beat("intake")
+            if self._buffer.size < _FULL:
+                full_since = None
+                self._go_on()
+            else:
+                full_since = full_since or loop.time()
+                if loop.time() - full_since < _FULL_SECONDS:
+                    await self._buffer.change(1.0)
+                    continue
+                self._hold()
+            try:
+                await self._read()
+            except KafkaError as error:
+                await patience.failed(error)
+            else:
+                patience.worked()
+
+    async def commit_each_second(self) -> None:
+        """Tell the group how far we have come, behind what has been published."""
+        stuck_since: float | None = None
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(_COMMIT_SECONDS)
+            await self._commit_bounded()
+            if not is_waiting_to_rejoin(self._running):
+                stuck_since = None
+                continue
+            stuck_since = stuck_since or loop.time()
+            if loop.time() - stuck_since > _STUCK_SECONDS:
+                raise StuckError("the consumer does not come back into its group")
+
+    async def ends(self) -> dict[int, int]:
+        """Return the end offsets of our partitions; one that has become shorter begins anew."""
+        ours = self._tps()
+        if not ours:
+            return {}
+        try:
+            async with asyncio.timeout(_END_OFFSETS_SECONDS):
+                found = await self._running.end_offsets(ours)
+        except ValueError as error:  # the driver's word for a partition that is not there
+            raise TimeoutError(f"no end offsets: {error}") from error
+        ends: dict[int, int] = {}
+        for tp, end in found.items():
+            read_to = self._positions.read_to(tp.partition)
+            if read_to is not None and end < read_to:
+                self._broken(tp.partition, "the topic has become shorter")
+            else:
+                ends[tp.partition] = end
+        return ends
+
+    async def settle_idle(self) -> None:
+        """Note where the consumer stands in partitions of which nothing is on its way."""
+        for tp in self._tps():
+            try:
+                async with asyncio.timeout(_POSITION_SECONDS):
+                    at = await self._running.position(tp)
+            except (KafkaError, TimeoutError):
+                continue
+            # Nothing may be awaited between here and the line above: `at` must still hold.
+            if not self._positions.stands(tp.partition, at):
+                self._freshness.broken(tp.partition)
+
+    async def look_for_new_topic(self) -> None:
+        """Read a topic that was deleted and made again from its beginning."""
+        async with self._make_topics() as topics:
+            facts = await topics.facts(self.topic)
+        if facts is None:
+            return
+        before, self._topic_id = self._topic_id, facts.id
+        if before is None or before == facts.id:
+            return
+        for tp in self._tps():
+            self._broken(tp.partition, "the topic was made anew")
+            self._running.seek(tp, 0)
+
+    def owns(self, customer_id: int) -> bool:
+        """Say whether the customer's partition is ours."""
+        return self._positions.has(partition(customer_id))
+
+    def behind(self) -> int:
+        """Return how many records wait, in the buffer and at Kafka, as far as we know."""
+        waiting = self._buffer.size
+        for tp in self._tps():
+            end = self._running.highwater(tp)
+            read_to = self._positions.read_to(tp.partition)
+            if end is not None and read_to is not None:
+                waiting += max(0, end - read_to)
+        return waiting
+
+    def measure_lag(self) -> None:
+        """Say how many records of each partition have not been published."""
+        for tp in self._tps():
+            end = self._running.highwater(tp)
+            at = self._positions.published_to(tp.partition)
+            if end is not None and at is not None:
+                metrics.LAG_RECORDS.labels(self.topic, str(tp.partition)).set(max(0, end - at))
+
+    @property
+    def _running(self) -> Consumer:
+        if self._consumer is None:
+            raise RuntimeError("start the intake first")
+        return self._consumer
+
+    def _tps(self) -> list[TopicPartition]:
+        ours = set(self._positions.partitions())
+        return [tp for tp in self._running.assignment() if tp.partition in ours]
+
+    async def _read(self) -> None:
+        fetched = await self._running.getmany(timeout_ms=_POLL_MS, max_records=_AT_ONCE)
+        for tp, records in fetched.items():
+            if records:
+                self._take(tp.partition, records)
+        # With much waiting the driver answers at once, and nobody else would get a turn.
+        await asyncio.sleep(0)
+
+    def _take(self, number: int, records: list[ConsumerRecord]) -> None:
+        mark, follows = self._positions.read(number, records[0].offset, records[-1].offset + 1)
+        if not follows:
+            self._freshness.broken(number)
+            get().warning("offsets_jumped", partition=number, to=records[0].offset)
+        self._buffer.add(number, [read(record) for record in records], mark)
+        self._consumed.inc(len(records))
+
+    def _broken(self, number: int, why: str) -> None:
+        self._positions.begin_anew(number)
+        self._freshness.broken(number)
+        get().warning("discontinuity", partition=number, why=why)
+
+    def _hold(self) -> None:
+        """Stop delivery; polling goes on, or the group takes our partitions away."""
+        metrics.PAUSED.set(1)
+        self._running.pause(*(self._running.assignment() - self._running.paused()))
+
+    def _go_on(self) -> None:
+        paused = self._running.paused()
+        if paused:
+            self._running.resume(*paused)
+        metrics.PAUSED.set(0)
+
+    async def _commit_bounded(self) -> None:
+        offsets = {
+            tp: offset
+            for tp in self._tps()
+            if (offset := self._positions.published_to(tp.partition)) is not None
+            and offset != self._committed.get(tp.partition)
+        }
+        if not offsets:
+            return
+        try:
+            async with asyncio.timeout(_LAST_COMMIT_SECONDS):
+                await self._running.commit(offsets)
+        except CommitFailedError:
+            return  # the group has moved on; the new owner reads a little again
+        except (KafkaError, TimeoutError, OSError) as error:
+            get().debug("commit_failed", error=str(error))
+            return
+        self._committed |= {tp.partition: offset for tp, offset in offsets.items()}

@@ -1,0 +1,130 @@
+"""The writer, as the projector asks it: its progress, its heads, and the list of a customer.
+
+Nothing is decided here. Whatever keeps the writer from answering is `WriterAwayError`: the caller
+tries again.
+"""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Final, Self
+
+import aiohttp
+import msgspec
+
+from repair_events.topic import MAX_EVENT_BYTES
+from service_runtime.clock import rfc3339
+
+_CONNECT_SECONDS: Final = 1.0
+_READ_SECONDS: Final = 10.0
+_PAGE: Final = 1_000
+_CHUNK: Final = 256 * 1024
+#: Any 404 might come from a wrong address; only this word of the writer means an empty list.
+_UNKNOWN: Final = b"customer-unknown"
+
+
+class WriterAwayError(Exception):
+    """The writer did not answer, or not as agreed."""
+
+
+class UnknownCustomerError(Exception):
+    """The writer has no list of this customer."""
+
+
+class Head(msgspec.Struct, frozen=True, gc=False):
+    """The end of a customer's list."""
+
+    customer_id: int
+    revision: int
+    event_id: str
+    changed_at: datetime
+
+
+class HeadPage(msgspec.Struct, frozen=True):
+    """Heads by customer id; `next_after` is where the next page begins, None at the end."""
+
+    heads: list[Head]
+    next_after: int | None
+
+
+class _Progress(msgspec.Struct):
+    sent_until: datetime
+
+
+_progress = msgspec.json.Decoder(_Progress)
+_heads = msgspec.json.Decoder(HeadPage)
+
+
+class WriterLists:
+    """One session with the writer; `async with` opens and closes it."""
+
+    def __init__(self, url: str, key: str) -> None:
+        self._url = url.rstrip("/")
+        self._headers = {"Authorization": f"Bearer {key}"}
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(
+            headers=self._headers,
+            timeout=aiohttp.ClientTimeout(
+                total=None, sock_connect=_CONNECT_SECONDS, sock_read=_READ_SECONDS
+            ),
+            connector=aiohttp.TCPConnector(limit=16),
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def sent_until(self) -> datetime:
+        """Return the time before which every accepted change is on Kafka."""
+        async with self._get("/v1/progress", {}) as response:
+            try:
+                return _progress.decode(await response.read()).sent_until
+            except msgspec.DecodeError as error:
+                raise WriterAwayError(f"/v1/progress is not as agreed: {error}") from error
+
+    async def heads(self, *, after: int = 0, changed_since: datetime | None = None) -> HeadPage:
+        """Return a page of heads, of all customers or of those changed since a time."""
+        asked = {"after": str(after), "limit": str(_PAGE)}
+        if changed_since is not None:
+            asked["changed_since"] = rfc3339(changed_since)
+        async with self._get("/v1/heads", asked) as response:
+            try:
+                return _heads.decode(await response.read())
+            except msgspec.DecodeError as error:
+                raise WriterAwayError(f"/v1/heads is not as agreed: {error}") from error
+
+    async def events(self, customer_id: int, *, after: int = 0) -> AsyncGenerator[list[bytes]]:
+        """Yield the events of a customer above revision `after`, some at a time, in order.
+
+        Raises UnknownCustomerError when there is no such list.
+        """
+        path = f"/v1/customers/{customer_id}/events"
+        async with self._get(path, {"after": str(after)}) as response:
+            rest = b""
+            async for chunk in response.content.iter_chunked(_CHUNK):
+                *lines, rest = (rest + chunk).split(b"\n")
+                if len(rest) > 2 * MAX_EVENT_BYTES:
+                    raise WriterAwayError(f"{path} has a line without end")
+                if lines:
+                    yield [line for line in lines if line]
+            if rest:
+                yield [rest]
+
+    @asynccontextmanager
+    async def _get(self, path: str, query: dict[str, str]) -> AsyncIterator[aiohttp.ClientResponse]:
+        if self._session is None:
+            raise RuntimeError("use `async with`")
+        try:
+            async with self._session.get(
+                self._url + path, params=query, allow_redirects=False
+            ) as response:
+                if response.status == 404 and _UNKNOWN in await response.read():  # noqa: PLR2004
+                    raise UnknownCustomerError(path)
+                if response.status != 200:  # noqa: PLR2004
+                    raise WriterAwayError(f"{path} answers {response.status}")
+                yield response
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise WriterAwayError(f"{path}: {type(error).__name__} {error}") from error

@@ -1,0 +1,30 @@
+"""How many records one transaction takes: few while live, many while catching up. Pure."""
+
+from typing import Final
+
+CATCHING_UP: Final = 10_000
+_LIVE_SECONDS: Final = 0.015
+_LEAST: Final = 100
+_MOST_LIVE: Final = 2_000
+#: So far behind, throughput is worth more than the delay of one batch.
+_BEHIND: Final = 5_000
+_FIRST_GUESS: Final = 40e-6
+_WEIGHT: Final = 0.2
+
+
+class Pace:
+    """Learns what a record costs, from transactions large enough to tell."""
+
+    def __init__(self) -> None:
+        self._cost = _FIRST_GUESS
+
+    def limit(self, behind: int) -> int:
+        """Return the most records for a transaction, when so many records are waiting."""
+        if behind >= _BEHIND:
+            return CATCHING_UP
+        return max(_LEAST, min(_MOST_LIVE, int(_LIVE_SECONDS / self._cost)))
+
+    def observe(self, records: int, seconds: float) -> None:
+        """Learn from a transaction of so many records."""
+        if records >= _LEAST:
+            self._cost += _WEIGHT * (seconds / records - self._cost)

@@ -1,0 +1,103 @@
+"""Tells Redis about the customers that have changed, beside the loop that changes them.
+
+The set of changed customers grows while Redis is slow and shrinks when it is quick; it never
+makes the applier wait. What failed stays in the set.
+"""
+
+import asyncio
+from collections.abc import Collection, Iterator, Mapping
+from typing import Final
+
+from portal_query.document import render
+from portal_query.projector import metrics
+from portal_query.projector.patience import Patience
+from portal_query.projector.positions import Mark, Positions
+from portal_query.read_model.counts import load_counts
+from portal_query.read_model.postgres import Line, is_infrastructure
+from portal_query.read_model.redis import CacheAwayError, DocumentCache
+from service_runtime.ops import Health
+
+_CHUNK: Final = 100
+#: A round that took longer than this is followed by a rest, so that publishing never takes more
+#: than a fifth of the time while many customers change at once.
+_SHORT_SECONDS: Final = 0.02
+_REST: Final = 4
+_LONGEST_REST_SECONDS: Final = 1.0
+_IDLE_SECONDS: Final = 5.0
+
+
+class Publisher:
+    """Collects changed customers and publishes them in rounds."""
+
+    def __init__(self, line: Line, cache: DocumentCache, positions: Positions) -> None:
+        self._line = line
+        self._cache = cache
+        self._positions = positions
+        self._changed: set[int] = set()
+        self._marks: dict[int, Mark] = {}
+        self._wake = asyncio.Event()
+        self._patience = Patience("publish", longest=2.0)
+
+    def changed(self, customers: Collection[int]) -> None:
+        """Have these customers published."""
+        self._changed.update(customers)
+        self._wake.set()
+
+    def applied(self, customers: Collection[int], marks: Mapping[int, Mark]) -> None:
+        """Have these customers published; then everything up to these marks has been."""
+        self._marks.update(marks)
+        self.changed(customers)
+
+    async def run(self, health: Health) -> None:
+        """Publish for ever; a failure is waited out."""
+        loop = asyncio.get_running_loop()
+        while True:
+            health.beat("publish")
+            await self._woken()
+            begun = loop.time()
+            await self.round()
+            took = loop.time() - begun
+            if took > _SHORT_SECONDS:
+                await asyncio.sleep(min(_LONGEST_REST_SECONDS, _REST * took))
+
+    async def round(self) -> bool:
+        """Publish what has changed so far; False when something failed and is still in the set."""
+        self._wake.clear()
+        waiting, self._changed = self._changed, set()
+        marks = dict(self._marks)
+        metrics.UNPUBLISHED.set(len(waiting))
+        try:
+            for chunk in _chunks(sorted(waiting)):
+                await self._publish(chunk)
+                waiting.difference_update(chunk)
+        except Exception as error:
+            self._changed |= waiting
+            metrics.UNPUBLISHED.set(len(self._changed))
+            if not (isinstance(error, CacheAwayError) or is_infrastructure(error)):
+                raise
+            metrics.PUBLISH_FAILURES.inc()
+            self._wake.set()
+            await self._patience.failed(error)
+            return False
+        self._patience.worked()
+        metrics.UNPUBLISHED.set(len(self._changed))
+        self._positions.published(marks)
+        return True
+
+    async def _publish(self, customers: list[int]) -> None:
+        async with self._line.connection() as connection:
+            counts = await load_counts(connection, customers)
+        await self._cache.put_many([render(one) for one in counts])
+        metrics.PUBLISHED.inc(len(counts))
+
+    async def _woken(self) -> None:
+        try:
+            async with asyncio.timeout(_IDLE_SECONDS):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+
+
+def _chunks(customers: list[int]) -> Iterator[list[int]]:
+    for start in range(0, len(customers), _CHUNK):
+        yield customers[start : start + _CHUNK]

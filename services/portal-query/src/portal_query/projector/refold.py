@@ -1,0 +1,198 @@
+"""Sets right one customer from the writer's list: the one repair for everything.
+
+Compare first: a customer that agrees with its list needs nothing. Otherwise the list is read and
+staged outside of any transaction, and one transaction replaces all rows of the customer, if nobody
+has written about the customer since the list was begun to be read; else the rest of the list is
+read and it is tried again. Readers see the customer before or after, never between.
+"""
+
+from collections.abc import Sequence
+from contextlib import aclosing
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from portal_query.counting import Tally
+from portal_query.projector.arrived import Arrived
+from portal_query.projector.batch import dead_letter, profile_of
+from portal_query.projector.listed import Listed, UnfoldableError
+from portal_query.projector.lists import UnknownCustomerError, WriterAwayError, WriterLists
+from portal_query.read_model import folding, letters, replacing, standing
+from portal_query.read_model.postgres import Connection, Line, is_data_error
+from portal_query.read_model.rows import EventRow, pack
+from portal_query.read_model.standing import Standing
+from repair_events.month import Months, fold_version
+from repair_events.repair import Customer
+
+_NOT_LISTED: Final = "the writer's list does not hold this event"
+
+
+class Outcome(StrEnum):
+    """What came of looking after a customer."""
+
+    AGREES = "agrees"
+    REFOLDED = "refolded"
+    PARKED = "parked"
+    UNKNOWN = "unknown"
+    BUSY = "busy"
+
+
+class _Numbered(msgspec.Struct):
+    id: str
+
+
+_numbered = msgspec.json.Decoder(_Numbered)
+
+
+class Refolder:
+    """Looks after one customer at a time, over one connection."""
+
+    def __init__(self, line: Line, lists: WriterLists, time_zone: str) -> None:
+        self._line = line
+        self._lists = lists
+        self._months = Months(time_zone)
+        self._fold_version = fold_version(time_zone)
+
+    async def look_after(
+        self, customer_id: int, *, suspects: Sequence[Arrived] = (), force: bool = False
+    ) -> Outcome:
+        """Make the customer what its list says, and set aside suspects that are not in the list.
+
+        `force` recounts a customer that agrees with its list. Raises WriterAwayError, or what
+        Postgres raises, when it has to be tried again; nothing is half done then. BUSY: another
+        process is at it, or was quicker.
+        """
+        async with self._line.connection() as connection:
+            if not await replacing.claim(connection, customer_id):
+                return Outcome.BUSY
+            try:
+                return await self._look_after(connection, customer_id, suspects, force=force)
+            finally:
+                if not connection.is_closed():
+                    await replacing.release(connection, customer_id)
+
+    async def _look_after(
+        self, connection: Connection, customer_id: int, suspects: Sequence[Arrived], *, force: bool
+    ) -> Outcome:
+        held = await self._held(connection, customer_id)
+        if not force and await self._agrees(held):
+            if held.still and not await standing.thaw(connection, customer_id, held.version):
+                return Outcome.BUSY
+            await _keep(connection, suspects)
+            return Outcome.AGREES
+        listed = Listed(
+            customer_id, Tally(self._months), {one.event.data.revision for one in suspects}
+        )
+        await replacing.clear_stage(connection)
+        await self._read_on(connection, listed)
+        if listed.revision == 0 and listed.trouble is None and held.revision == 0:
+            await standing.forget(connection, customer_id, held.version)
+            await _keep(connection, suspects)
+            return Outcome.UNKNOWN
+        outcome = await self._replace(connection, listed, held)
+        await _keep(connection, [one for one in suspects if listed.has(one) is False])
+        return outcome
+
+    async def _held(self, connection: Connection, customer_id: int) -> Standing:
+        """Return where the customer stands; one without a row gets one that stands still."""
+        held = (await standing.standing(connection, [customer_id])).get(customer_id)
+        if held is not None:
+            return held
+        await folding.insert_new(connection, [customer_id], self._fold_version)
+        await standing.freeze(connection, [customer_id])
+        return (await standing.standing(connection, [customer_id]))[customer_id]
+
+    async def _agrees(self, held: Standing) -> bool:
+        """Say whether the list ends with the very event that is held, folded by our rule."""
+        if held.parked or held.revision == 0 or held.fold_version != self._fold_version:
+            return False
+        last: list[bytes] = []
+        try:
+            events = self._lists.events(held.customer_id, after=held.revision - 1)
+            async with aclosing(events):
+                async for lines in events:
+                    last += lines
+                    if len(last) > 1:
+                        return False
+        except UnknownCustomerError:
+            return False
+        try:
+            return len(last) == 1 and _numbered.decode(last[0]).id == held.event_id
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return False
+
+    async def _read_on(self, connection: Connection, listed: Listed) -> None:
+        """Read and stage what the list holds beyond what has been read."""
+        if listed.trouble is not None:
+            return
+        try:
+            events = self._lists.events(listed.customer_id, after=listed.revision)
+            async with aclosing(events):
+                async for lines in events:
+                    rows, whole = _take(listed, lines)
+                    if rows:
+                        await replacing.stage(connection, pack(rows))
+                    if not whole:
+                        return
+        except UnknownCustomerError as error:
+            if listed.revision:
+                raise WriterAwayError("the list vanished while it was read") from error
+        except Exception as error:
+            if not is_data_error(error):
+                raise
+            # Which row it was is not known, so nothing of this list can be told from the rest.
+            listed.trouble = f"near revision {listed.revision}: Postgres cannot hold it: {error}"
+            listed.revision = 0
+
+    async def _replace(self, connection: Connection, listed: Listed, held: Standing) -> Outcome:
+        """Put the list in the place of what is held, once nobody has come between."""
+        while True:
+            async with connection.transaction():
+                now = await standing.lock_standing(connection, listed.customer_id)
+                if now is None:
+                    return Outcome.BUSY
+                if now.version == held.version:
+                    return await self._write(connection, listed, now)
+            held = now
+            await self._read_on(connection, listed)
+
+    async def _write(self, connection: Connection, listed: Listed, held: Standing) -> Outcome:
+        # Of a list that cannot be folded to its end, the good beginning is better than less.
+        if listed.trouble is None or listed.revision > held.revision:
+            await replacing.replace_rows(connection, listed.customer_id, listed.tally.counts())
+            await replacing.put_customer(
+                connection,
+                profile_of(listed.profile or Customer(customer_id=listed.customer_id, name="")),
+                revision=listed.revision,
+                event_id=listed.event_id,
+                fold_version=self._fold_version,
+                accepted_at=listed.accepted_at,
+            )
+        if listed.trouble is None:
+            return Outcome.REFOLDED
+        await standing.park(connection, listed.customer_id, listed.trouble[:500])
+        return Outcome.PARKED
+
+
+def _take(listed: Listed, lines: Sequence[bytes]) -> tuple[list[EventRow], bool]:
+    """Return the rows of these lines, and False when one of them cannot be folded."""
+    rows: list[EventRow] = []
+    for line in lines:
+        try:
+            row = listed.take(line)
+        except UnfoldableError as error:
+            listed.trouble = str(error)
+            return rows, False
+        if row is not None:
+            rows.append(row)
+    return rows, True
+
+
+async def _keep(connection: Connection, strangers: Sequence[Arrived]) -> None:
+    """Set aside events of the topic that are in nobody's list."""
+    if strangers:
+        await letters.put(
+            connection,
+            [dead_letter(one.record, _NOT_LISTED, one.event.data.customer_id) for one in strangers],
+        )

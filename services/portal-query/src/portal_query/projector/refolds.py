@@ -1,0 +1,151 @@
+"""The customers that wait to be looked after, and the few workers that do it.
+
+A customer waits once, however often it is asked for. A parked customer is tried again later and
+later; everything else until it works.
+"""
+
+import asyncio
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from portal_query.projector import metrics
+from portal_query.projector.arrived import Arrived
+from portal_query.projector.chain import Trouble
+from portal_query.projector.lists import WriterAwayError
+from portal_query.projector.patience import Patience
+from portal_query.projector.refold import Outcome, Refolder
+from portal_query.read_model import standing
+from portal_query.read_model.postgres import Line, is_infrastructure
+from service_runtime.clock import Clock
+from service_runtime.logs import get
+
+_SUSPECTS: Final = 100
+_BUSY_SECONDS: Final = 0.5
+_FIRST_RETRY_SECONDS: Final = 60.0
+_LAST_RETRY_SECONDS: Final = 3_600.0
+_STILL_SECONDS: Final = 15.0
+_STILL_AT_ONCE: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    trouble: Trouble
+    suspects: Sequence[Arrived] = ()
+
+
+@dataclass(slots=True)
+class _Retry:
+    due: float
+    wait: float
+
+
+class Refolds:
+    """Who waits. `published` is called with customers whose documents must be published."""
+
+    def __init__(
+        self,
+        published: Callable[[Collection[int]], None],
+        ours: Callable[[int], bool],
+        clock: Clock,
+    ) -> None:
+        self._published = published
+        self._ours = ours
+        self._clock = clock
+        self._waiting: dict[int, _Request] = {}
+        self._active: set[int] = set()
+        self._retries: dict[int, _Retry] = {}
+        self._asked = asyncio.Event()
+        self._patience = Patience("refold")
+
+    def ask(self, customer: int, trouble: Trouble, suspects: Sequence[Arrived] = ()) -> None:
+        """Have a customer looked after; `suspects` are events of it that were not applied."""
+        before = self._waiting.get(customer)
+        gathered = (*(before.suspects if before else ()), *suspects)[:_SUSPECTS]
+        self._waiting[customer] = _Request(before.trouble if before else trouble, gathered)
+        metrics.REFOLDS_WAITING.set(len(self._waiting))
+        self._asked.set()
+
+    def waits(self, customer: int) -> bool:
+        """Say whether the customer waits or is being looked after."""
+        return customer in self._waiting or customer in self._active
+
+    async def work(self, refolder: Refolder) -> None:
+        """Look after one customer after the other, for ever."""
+        while True:
+            customer, request = await self._next()
+            self._active.add(customer)
+            begun = self._clock.monotonic()
+            try:
+                outcome = await refolder.look_after(customer, suspects=request.suspects)
+            except Exception as error:
+                self.ask(customer, request.trouble, request.suspects)
+                if not (isinstance(error, WriterAwayError) or is_infrastructure(error)):
+                    raise
+                await self._patience.failed(error)
+                continue
+            finally:
+                self._active.discard(customer)
+                self._asked.set()
+            self._patience.worked()
+            metrics.REFOLD_SECONDS.observe(self._clock.monotonic() - begun)
+            await self._settled(customer, request, outcome)
+
+    async def watch_standing_still(self, line: Line) -> None:
+        """Ask again for those of our customers that stand still; parked ones with patience."""
+        patience = Patience("standing still")
+        while True:
+            try:
+                async with line.connection() as connection:
+                    still = await standing.standing_still(connection, _STILL_AT_ONCE)
+            except Exception as error:
+                if not is_infrastructure(error):
+                    raise
+                await patience.failed(error)
+                continue
+            patience.worked()
+            ours = [one for one in still if self._ours(one.customer_id)]
+            metrics.PARKED.set(sum(one.parked for one in ours))
+            for one in ours:
+                if not self.waits(one.customer_id) and self._due(one):
+                    self.ask(one.customer_id, Trouble.STANDING_STILL)
+            await asyncio.sleep(_STILL_SECONDS)
+
+    async def _next(self) -> tuple[int, _Request]:
+        while True:
+            self._asked.clear()
+            for customer in self._waiting:
+                if customer not in self._active:
+                    request = self._waiting.pop(customer)
+                    metrics.REFOLDS_WAITING.set(len(self._waiting))
+                    return customer, request
+            await self._asked.wait()
+
+    async def _settled(self, customer: int, request: _Request, outcome: Outcome) -> None:
+        metrics.REFOLDS.labels(request.trouble.value, outcome.value).inc()
+        if outcome is Outcome.BUSY:
+            await asyncio.sleep(_BUSY_SECONDS)
+            self.ask(customer, request.trouble, request.suspects)
+            return
+        if outcome is Outcome.PARKED:
+            self._put_off(customer)
+            get().error("customer_parked", customer_id=customer, asked_by=request.trouble.value)
+        else:
+            self._retries.pop(customer, None)
+            if outcome is not Outcome.AGREES:
+                get().info(
+                    "customer_refolded",
+                    customer_id=customer,
+                    outcome=outcome.value,
+                    asked_by=request.trouble.value,
+                )
+        self._published([customer])
+
+    def _due(self, one: standing.Standing) -> bool:
+        retry = self._retries.get(one.customer_id)
+        return not one.parked or retry is None or retry.due <= self._clock.monotonic()
+
+    def _put_off(self, customer: int) -> None:
+        before = self._retries.get(customer)
+        wait = min(_LAST_RETRY_SECONDS, before.wait * 2) if before else _FIRST_RETRY_SECONDS
+        self._retries[customer] = _Retry(self._clock.monotonic() + wait, wait)

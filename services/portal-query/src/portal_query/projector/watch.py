@@ -1,0 +1,97 @@
+"""The loop of freshness: asks the writer and Kafka each second, and writes down what follows."""
+
+import asyncio
+from datetime import datetime
+from typing import Final
+
+from portal_query.projector import metrics
+from portal_query.projector.freshness import Freshness
+from portal_query.projector.intake import Intake
+from portal_query.projector.lists import WriterAwayError, WriterLists
+from portal_query.projector.patience import Patience
+from portal_query.read_model.postgres import Line, is_infrastructure
+from portal_query.read_model.progress import put_as_of
+from portal_query.read_model.redis import CacheAwayError, DocumentCache
+from service_runtime.clock import Clock
+from service_runtime.kafka import is_infrastructure as kafka_is_away
+from service_runtime.logs import get
+
+_PERIOD_SECONDS: Final = 1.0
+#: What was sent a moment ago is usually published this much later.
+_SETTLE_SECONDS: Final = 0.15
+_NEW_TOPIC_PERIODS: Final = 30
+
+
+class FreshnessLoop:
+    """Moves the time of each partition forward, as far as is true."""
+
+    def __init__(
+        self,
+        *,
+        freshness: Freshness,
+        intake: Intake,
+        lists: WriterLists,
+        line: Line,
+        cache: DocumentCache,
+        clock: Clock,
+    ) -> None:
+        self._freshness = freshness
+        self._intake = intake
+        self._lists = lists
+        self._line = line
+        self._cache = cache
+        self._clock = clock
+        self._writer = Patience("freshness")
+        self._redis_away = False
+
+    async def run(self) -> None:
+        """Go on for ever; while something is away, time stands still."""
+        periods = 0
+        while True:
+            try:
+                if periods % _NEW_TOPIC_PERIODS == 0:
+                    await self._intake.look_for_new_topic()
+                await self.period()
+            except Exception as error:
+                if not (
+                    isinstance(error, WriterAwayError)
+                    or is_infrastructure(error)
+                    or kafka_is_away(error)
+                ):
+                    raise
+                self._measure()
+                await self._writer.failed(error)
+                continue
+            periods += 1
+            self._writer.worked()
+            await asyncio.sleep(_PERIOD_SECONDS - _SETTLE_SECONDS)
+
+    async def period(self) -> None:
+        """Ask, let what is under way arrive, and write down what is known then."""
+        until = await self._lists.sent_until()
+        self._freshness.sent(until, await self._intake.ends())
+        await asyncio.sleep(_SETTLE_SECONDS)
+        await self._intake.settle_idle()
+        self._freshness.advance()
+        self._measure()
+        times = self._freshness.as_of()
+        if times:
+            await self._tell_redis(times)
+            async with self._line.connection() as connection:
+                await put_as_of(connection, self._intake.topic, times)
+
+    async def _tell_redis(self, times: dict[int, datetime]) -> None:
+        try:
+            await self._cache.put_as_of(times)
+        except CacheAwayError as error:
+            if not self._redis_away:
+                get().warning("as_of_not_in_redis", error=str(error))
+            self._redis_away = True
+        else:
+            self._redis_away = False
+
+    def _measure(self) -> None:
+        times = self._freshness.as_of().values()
+        if times:
+            metrics.AS_OF_SECONDS.set((self._clock.now() - min(times)).total_seconds())
+        self._intake.measure_lag()

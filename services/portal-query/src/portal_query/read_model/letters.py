@@ -1,0 +1,78 @@
+"""The SQL of dead letters: records that are no part of any list, kept with their bytes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from portal_query.read_model.postgres import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A record that was set aside, why, and the customer that it names, if it names one."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    reason: str
+    customer_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class KeptLetter:
+    """A dead letter as the table has it."""
+
+    id: int
+    letter: Letter
+    seen_at: datetime
+
+
+_PUT: Final = """
+INSERT INTO portal.dead_letter
+  (topic, partition, record_offset, key, value, reason, customer_id)
+SELECT * FROM unnest($1::text[], $2::int[], $3::bigint[], $4::bytea[], $5::bytea[], $6::text[],
+  $7::bigint[])
+ON CONFLICT DO NOTHING
+"""
+
+_COLUMNS: Final = "id, topic, partition, record_offset, key, value, reason, customer_id, seen_at"
+
+
+async def put(connection: Connection, letters: Sequence[Letter]) -> None:
+    """Keep these records; one that is kept already is not kept twice."""
+    await connection.execute(
+        _PUT,
+        [one.topic for one in letters],
+        [one.partition for one in letters],
+        [one.offset for one in letters],
+        [one.key for one in letters],
+        [one.value for one in letters],
+        [one.reason for one in letters],
+        [one.customer_id for one in letters],
+    )
+
+
+async def newest(connection: Connection, limit: int) -> list[KeptLetter]:
+    """Return the newest dead letters, newest first."""
+    rows = await connection.fetch(
+        f"SELECT {_COLUMNS} FROM portal.dead_letter ORDER BY id DESC LIMIT $1",  # noqa: S608 - ours
+        limit,
+    )
+    return [KeptLetter(row[0], Letter(*row[1:8]), row[8]) for row in rows]
+
+
+async def one(connection: Connection, letter_id: int) -> KeptLetter | None:
+    """Return the dead letter of this id, None when there is none."""
+    row = await connection.fetchrow(
+        f"SELECT {_COLUMNS} FROM portal.dead_letter WHERE id = $1",  # noqa: S608 - ours
+        letter_id,
+    )
+    return None if row is None else KeptLetter(row[0], Letter(*row[1:8]), row[8])
+
+
+async def count(connection: Connection) -> int:
+    """Return how many dead letters there are."""
+    return int(await connection.fetchval("SELECT count(*) FROM portal.dead_letter") or 0)
