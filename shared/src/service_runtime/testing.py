@@ -1,6 +1,10 @@
 """Stand-ins for the world, shipped beside the real thing."""
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+
+from service_runtime.clock import SystemClock
 
 
 class ManualClock:
@@ -22,3 +26,14 @@ class ManualClock:
         """Let `seconds` pass on both clocks."""
         self._now += timedelta(seconds=seconds)
         self._elapsed += seconds
+
+
+async def eventually(
+    holds: Callable[[], Awaitable[object]], says: str, *, seconds: float = 60.0
+) -> None:
+    """Ask until the answer is true; AssertionError with the sentence at the deadline."""
+    clock = SystemClock()
+    deadline = clock.monotonic() + seconds
+    while not await holds():
+        assert clock.monotonic() < deadline, f"not within {seconds:g} s: {says}"  # noqa: S101
+        await asyncio.sleep(0.02)

@@ -74,7 +74,7 @@ def test_every_identity_survives(identity: Identity) -> None:
     assert verify(TokenSigner(NEW, QUERY).sign(identity, NOW)) == identity
 
 
-@pytest.mark.parametrize("letter", ["x", "é", "漢", "𝒜"])
+@pytest.mark.parametrize("letter", ["x", "é", "漢", "\U0001d49c"])
 def test_the_longest_username_is_not_too_long(letter: str) -> None:
     identity = Identity(2**63 - 1, letter * 150, 2**63 - 1, "f" * 32)
     assert verify(TokenSigner(NEW, QUERY).sign(identity, NOW)) == identity

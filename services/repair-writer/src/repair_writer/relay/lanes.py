@@ -11,6 +11,8 @@ from typing import Final, Protocol, TypeVar
 
 FIRST_BACKOFF_SECONDS: Final = 0.1
 MAX_BACKOFF_SECONDS: Final = 5.0
+#: More would only lead beyond all numbers.
+_MAX_DOUBLINGS: Final = 16
 
 
 class Row(Protocol):
@@ -62,7 +64,8 @@ class Lane:
 
     def fail(self, now: float) -> float:
         """Close the lane for longer and longer; return for how many seconds."""
-        pause = min(FIRST_BACKOFF_SECONDS * 2.0**self.failures, MAX_BACKOFF_SECONDS)
+        doublings = min(self.failures, _MAX_DOUBLINGS)
+        pause = min(FIRST_BACKOFF_SECONDS * 2.0**doublings, MAX_BACKOFF_SECONDS)
         self.failures += 1
         self.closed_until = now + pause
         return pause

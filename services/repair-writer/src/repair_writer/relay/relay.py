@@ -21,7 +21,7 @@ from service_runtime.logs import get
 from service_runtime.ops import Health
 
 _FIRST_BACKOFF_SECONDS: Final = 0.2
-_MAX_BACKOFF_SECONDS: Final = 5.0
+_MAX_BACKOFF_SECONDS: Final = 2.0
 _MEASURE_SECONDS: Final = 1.0
 #: Counting a huge outbox takes long: it may take one fiftieth of one connection's time.
 _MEASURE_PAUSE_FACTOR: Final = 50.0
