@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import uvloop
 from deploy.demo.fleets import MIDLAND
 
-from bench import commands, endpoints, growth, imports, latency, machine, memory
+from bench import catchup, commands, endpoints, growth, imports, latency, machine, memory
 from bench.running import STATE, System
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ def scenarios(system: System, sizes: Sizes) -> dict[str, Callable[[], Awaitable[
         "commands": lambda: commands.run(system, seconds=sizes.seconds),
         "imports": lambda: imports.run(system, lines=sizes.lines),
         "growth": lambda: growth.run(system, seconds=sizes.seconds, long=sizes.history),
+        "catchup": lambda: catchup.run(events=sizes.events),
     }
 
 

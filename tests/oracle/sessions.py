@@ -28,13 +28,15 @@ VALUES ($1, $2, now(), now() + interval '6 hours', now(), $3, '127.0.0.1', 'test
 async def open_sessions(gateway_database: str, customers: Sequence[int | None]) -> list[str]:
     """Make one user with one live session for each entry and return the session ids, in that order.
 
-    The n-th entry is always the same user, linked to that customer (None: to no customer).
+    A user is made for each customer and place in the list (None: a user without a customer).
     """
     ids = ["".join(secrets.choice(LETTERS) for _ in range(32)) for _ in customers]
     auth = hashlib.sha256(NO_PASSWORD.encode()).digest()
     async with connected(gateway_database) as connection, connection.transaction():
         for place, (customer_id, session_id) in enumerate(zip(customers, ids, strict=True)):
-            user_id = await connection.fetchval(_USER, f"made-{place:04d}", NO_PASSWORD)
+            user_id = await connection.fetchval(
+                _USER, f"visitor-{customer_id or 0}-{place:04d}", NO_PASSWORD
+            )
             if customer_id is not None:
                 await connection.execute(_LINK, user_id, customer_id)
             id_hash = hashlib.sha256(session_id.encode()).digest()
