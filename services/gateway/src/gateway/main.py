@@ -5,7 +5,7 @@ Run: python -m gateway.main
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -18,6 +18,7 @@ from gateway.audit import Audit
 from gateway.front import Front, Parts
 from gateway.hashing import HashPool
 from gateway.identity import IdentityTokens
+from gateway.keepalive import KeptUpstream
 from gateway.limits import (
     LoginGuard,
     LoginLimits,
@@ -82,7 +83,11 @@ async def build(
             settings, pool, audit, clock, stack=stack, failed_seconds=failed_seconds
         )
         streams = Streams(
-            _upstreams(settings, stack, connections=IN_ALL, idle_seconds=IDLE_SECONDS),
+            _upstreams(
+                settings,
+                stack,
+                lambda url: AiohttpUpstream(url, connections=IN_ALL, idle_seconds=IDLE_SECONDS),
+            ),
             visitors,
             recheck_seconds=recheck_seconds,
         )
@@ -101,13 +106,11 @@ async def build(
 
 
 def _upstreams(
-    settings: GatewaySettings, stack: AsyncExitStack, *, connections: int, idle_seconds: float
+    settings: GatewaySettings, stack: AsyncExitStack, make: Callable[[str], Upstream]
 ) -> dict[str, Upstream]:
-    upstreams: dict[str, Upstream] = {}
-    for name, url in (("query", settings.query_url), ("writer", settings.writer_url)):
-        upstream = AiohttpUpstream(url, connections=connections, idle_seconds=idle_seconds)
+    upstreams = {"query": make(settings.query_url), "writer": make(settings.writer_url)}
+    for upstream in upstreams.values():
         stack.push_async_callback(upstream.close)
-        upstreams[name] = upstream
     return upstreams
 
 
@@ -157,7 +160,7 @@ def _front(
         "query": IdentityTokens(TokenSigner(settings.identity_keys_query, QUERY), clock),
         "writer": IdentityTokens(TokenSigner(settings.identity_keys_writer, WRITER), clock),
     }
-    calls = _upstreams(settings, stack, connections=CONNECTIONS, idle_seconds=10.0)
+    calls = _upstreams(settings, stack, lambda url: KeptUpstream(url, connections=CONNECTIONS))
     parts = Parts(
         table=RouteTable(),
         hosts=Hosts(settings.allowed_hosts),
