@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
@@ -10,7 +10,7 @@ from asyncpg.pool import PoolConnectionProxy
 from portal_query.document import Counts, Version
 
 #: A pool hands out a proxy that does what a connection does.
-Connection = asyncpg.Connection[Any] | PoolConnectionProxy[Any]
+Connection: TypeAlias = "asyncpg.Connection[Any] | PoolConnectionProxy[Any]"
 
 # One statement is one snapshot: counts, revision and standstill of a customer belong together.
 _COUNTS: Final = """
