@@ -13,5 +13,6 @@ def migrate(url: str) -> None:
     """
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent))
+    config.set_main_option("path_separator", "os")
     config.attributes["url"] = url
     command.upgrade(config, "head")

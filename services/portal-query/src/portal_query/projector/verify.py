@@ -1,0 +1,78 @@
+"""Compares a customer's rows with a fold of its list, made anew: the same fold, nothing written."""
+
+from contextlib import aclosing
+
+from portal_query.counting import Tally
+from portal_query.projector.listed import Listed, UnfoldableError
+from portal_query.projector.lists import UnknownCustomerError, WriterLists
+from portal_query.read_model import replacing, standing
+from portal_query.read_model.postgres import Connection, Line
+from portal_query.read_model.rows import pack
+from portal_query.read_model.standing import Standing
+from repair_events.month import Months, fold_version
+
+_TRIES = 10
+
+
+class Verifier:
+    """Verifies one customer at a time, over one connection."""
+
+    def __init__(self, line: Line, lists: WriterLists, time_zone: str) -> None:
+        self._line = line
+        self._lists = lists
+        self._months = Months(time_zone)
+        self._fold_version = fold_version(time_zone)
+
+    async def differences(self, customer_id: int) -> list[str]:
+        """Return in words what differs between the customer's rows and its list at their revision.
+
+        Empty when nothing does. Raises WriterAwayError, or what Postgres raises.
+        """
+        async with self._line.connection() as connection:
+            for _ in range(_TRIES):
+                held = (await standing.standing(connection, [customer_id])).get(customer_id)
+                if held is None:
+                    return ["not in the read model"]
+                listed = await self._listed(connection, held)
+                found = await self._compare(connection, held, listed)
+                if found is not None:
+                    return found
+        return ["changes too quickly to be compared"]
+
+    async def _listed(self, connection: Connection, held: Standing) -> Listed:
+        """Read and stage the list as far as the customer has been folded."""
+        listed = Listed(held.customer_id, Tally(self._months))
+        await replacing.clear_stage(connection)
+        try:
+            events = self._lists.events(held.customer_id)
+            async with aclosing(events):
+                async for lines in events:
+                    wanted = lines[: held.revision - listed.revision]
+                    rows = [row for line in wanted if (row := listed.take(line)) is not None]
+                    if rows:
+                        await replacing.stage(connection, pack(rows))
+                    if listed.revision >= held.revision:
+                        break
+        except UnknownCustomerError:
+            listed.trouble = "the writer has no such list"
+        except UnfoldableError as error:
+            listed.trouble = str(error)
+        return listed
+
+    async def _compare(
+        self, connection: Connection, held: Standing, listed: Listed
+    ) -> list[str] | None:
+        """Return what differs; None when the customer has moved on meanwhile."""
+        found = [] if listed.trouble is None else [listed.trouble]
+        if held.parked:
+            found.append("parked")
+        if held.fold_version != self._fold_version:
+            found.append(f"folded by rule {held.fold_version}")
+        if (listed.revision, listed.event_id) != (held.revision, held.event_id):
+            found.append(f"the list ends at {listed.revision}, the rows say {held.revision}")
+        async with connection.transaction(isolation="repeatable_read", readonly=True):
+            now = (await standing.standing(connection, [held.customer_id])).get(held.customer_id)
+            if now is None or now.version != held.version:
+                return None
+            rows = await replacing.differences(connection, held.customer_id, listed.tally.counts())
+        return found + [f"{n} rows of {table}" for table, n in rows.items()]
