@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from deploy.local.say import Steps
     from deploy.local.system import System
 
-BACKEND_SECONDS = 60.0
-SERVICE_SECONDS = 60.0
+BACKEND_SECONDS = 120.0
+SERVICE_SECONDS = 120.0
 COUNT_SECONDS = 60.0
-STEPS = 10
+STEPS = 11
 MIGRATIONS = (
     "services/repair-writer/src/repair_writer/migrations",
     "services/portal-query/src/portal_query/migrations",
