@@ -29,11 +29,15 @@ class ManualClock:
 
 
 async def eventually(
-    holds: Callable[[], Awaitable[object]], says: str, *, seconds: float = 60.0
+    holds: Callable[[], Awaitable[object]],
+    says: str,
+    *,
+    seconds: float = 60.0,
+    every: float = 0.05,
 ) -> None:
     """Ask until the answer is true; AssertionError with the sentence at the deadline."""
     clock = SystemClock()
     deadline = clock.monotonic() + seconds
     while not await holds():
         assert clock.monotonic() < deadline, f"not within {seconds:g} s: {says}"  # noqa: S101
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(every)

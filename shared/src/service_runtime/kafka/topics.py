@@ -1,5 +1,6 @@
 """Topics: make one, or say what is wrong with the one that is there; know it again by its id."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Self, cast
@@ -13,6 +14,7 @@ from service_runtime.kafka.topic_metadata import TopicMetadataRequest, topic_met
 
 _DAY_MS: Final = 86_400_000
 _NO_ERROR: Final = 0
+_APPEARS_SECONDS: Final = 10.0
 
 
 class TopicMismatchError(Exception):
@@ -86,14 +88,14 @@ class Topics:
 
         Raises TopicMismatchError with everything that is wrong with it; changes nothing then.
         """
-        facts = await self.facts(wanted.name)
-        if facts is None and await self._create(wanted):
-            return True
-        facts = facts or await self.facts(wanted.name)
+        facts, made = await self.facts(wanted.name), False
+        if facts is None:
+            made = await self._create(wanted)
+            facts = await self._appeared(wanted.name)
         problems = _problems(facts, wanted)
         if problems:
             raise TopicMismatchError(wanted.name, problems)
-        return False
+        return made
 
     async def facts(self, name: str) -> TopicFacts | None:
         """Return what the brokers know of the topic, or None when there is none."""
@@ -129,6 +131,15 @@ class Topics:
         for _, code in response.topic_error_codes:
             _raise_for(code, f"delete {name}")
 
+    async def _appeared(self, name: str) -> TopicFacts | None:
+        """Return the facts of a topic that was just made, once the brokers have heard of it."""
+        deadline = asyncio.get_running_loop().time() + _APPEARS_SECONDS
+        while (facts := await self.facts(name)) is None:
+            if asyncio.get_running_loop().time() > deadline:
+                return None
+            await asyncio.sleep(0.05)
+        return facts
+
     async def _create(self, wanted: TopicSettings) -> bool:
         """Make the topic; False when somebody else has just made it."""
         topic = NewTopic(
@@ -153,7 +164,7 @@ class Topics:
 def _problems(facts: TopicFacts | None, wanted: TopicSettings) -> list[str]:
     """Return a sentence for each way in which the topic is not as wanted."""
     if facts is None:
-        return ["It could neither be made nor be found."]
+        return ["It has been made and cannot be found yet; try again."]
     problems = []
     if facts.partitions != wanted.partitions:
         problems.append(

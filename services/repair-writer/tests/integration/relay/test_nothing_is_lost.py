@@ -14,13 +14,16 @@ WRITERS = 8
 TRANSACTIONS = 150
 
 
-async def write(outbox: Any, seed: int) -> list[tuple[int, int, str]]:
+async def write(
+    outbox: Any, seed: int, enough: Callable[[int], bool] = lambda done: done >= TRANSACTIONS
+) -> list[tuple[int, int, str]]:
     """Live as one writer: some transactions are held open, some roll back.
 
     Returns (row id, customer, event id) of what was committed.
     """
-    rng, committed = random.Random(seed), []
-    for _ in range(TRANSACTIONS):
+    rng, committed, done = random.Random(seed), [], 0
+    while not enough(done):
+        done += 1
         customer = rng.choice(CUSTOMERS)
         async with outbox.pool.acquire() as connection:
             transaction = connection.transaction()
@@ -85,7 +88,7 @@ async def test_a_relay_killed_between_acknowledgement_and_delete_sends_again(
         async def has_sent() -> bool:
             return bool(await reader.count(new_topic) >= len(accepted))
 
-        await eventually(has_sent, "all rows are on Kafka")
+        await eventually(has_sent, "all rows are on Kafka", every=0.3)
         process.kill()
         await process.running.wait()
         # A statement that waits for a lock outlives its client; here it dies with it.
@@ -112,7 +115,10 @@ async def test_a_relay_killed_again_and_again_under_load_loses_nothing(
     new_topic: str,
     start_process: Callable[[], Awaitable[Any]],
 ) -> None:
-    writing = asyncio.gather(*(write(outbox, seed) for seed in range(100, 104)))
+    enough = asyncio.Event()
+    writing = asyncio.gather(
+        *(write(outbox, seed, lambda _: enough.is_set()) for seed in range(100, 104))
+    )
     for _ in range(3):
         process = await start_process()
 
@@ -123,6 +129,7 @@ async def test_a_relay_killed_again_and_again_under_load_loses_nothing(
         process.kill()
         await process.running.wait()
     await start_process()
+    enough.set()
     committed = [row for rows in await writing for row in rows]
     await eventually(outbox.is_empty, "the outbox is empty")
     assert in_order(await reader.records(new_topic)) == expected(committed)

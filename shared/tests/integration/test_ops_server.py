@@ -1,0 +1,118 @@
+"""The operators' port over a real socket: what it answers, and that nothing hurts it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from service_runtime.ops import HEART_STOPPED_AFTER_SECONDS, Health, OpsServer
+from service_runtime.testing import ManualClock
+
+
+class Port:
+    """A started server with the clock and health behind it."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        self.health = Health(self.clock)
+        self.server = OpsServer(self.health, "127.0.0.1", 0)
+
+    async def send(self, request: bytes) -> bytes:
+        """Return all that comes back for these bytes until the server closes."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.server.port)
+        writer.write(request)
+        try:
+            return await asyncio.wait_for(reader.read(), 10)
+        finally:
+            writer.close()
+
+    async def get(self, target: str, method: str = "GET") -> tuple[int, str]:
+        answer = await self.send(f"{method} {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        head, _, body = answer.partition(b"\r\n\r\n")
+        return int(head.split(b" ")[1]), body.decode()
+
+
+@pytest.fixture
+async def port() -> AsyncIterator[Port]:
+    found = Port()
+    async with found.server:
+        yield found
+
+
+async def away() -> None:
+    raise ConnectionError("Kafka is away")
+
+
+async def fine() -> None:
+    """Find nothing wrong."""
+
+
+async def test_a_process_is_alive_until_one_of_its_hearts_is_silent(port: Port) -> None:
+    assert await port.get("/livez") == (200, "ok\n")
+    port.health.beat("loop")
+    port.clock.advance(HEART_STOPPED_AFTER_SECONDS + 1)
+    assert await port.get("/livez") == (503, "loop: silent\n")
+
+
+async def test_readiness_names_what_is_wrong_and_on_request_every_part(port: Port) -> None:
+    port.health.register("postgres", fine)
+    assert await port.get("/readyz") == (200, "ok\n")
+    port.health.register("kafka", away)
+    assert await port.get("/readyz") == (503, "kafka: Kafka is away\n")
+    assert await port.get("/readyz?verbose") == (503, "postgres: ok\nkafka: Kafka is away\n")
+    port.health.stopping = True
+    assert "process: is stopping" in (await port.get("/readyz"))[1]
+
+
+async def test_a_check_that_never_answers_is_a_fault_and_not_a_wait(port: Port) -> None:
+    async def for_ever() -> None:
+        await asyncio.Event().wait()
+
+    port.health.register("redis", for_ever)
+    assert await port.get("/readyz") == (503, "redis: TimeoutError\n")
+
+
+async def test_metrics_are_prometheus_text(port: Port) -> None:
+    status, body = await port.get("/metrics")
+    assert status == 200
+    assert "process_resident_memory_bytes" in body
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "status"),
+    [
+        ("GET", "/", 404),
+        ("GET", "/metrics/x", 404),
+        ("POST", "/livez", 405),
+        ("HEAD", "/livez", 200),
+    ],
+)
+async def test_nothing_else_is_there(port: Port, method: str, target: str, status: int) -> None:
+    found, body = await port.get(target, method)
+    assert found == status
+    assert (body == "") == (method == "HEAD")
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [
+        b"\x16\x03\x01\x00\xa5",
+        b"GET\r\n\r\n",
+        b"\r\n\r\n",
+        b"\xff\xff \xff\r\n\r\n",
+        b"GET /livez HTTP/1.1\r\n" + b"X: y\r\n" * 5_000 + b"\r\n",
+        b"x" * 100_000,
+    ],
+)
+async def test_junk_is_dropped_and_the_next_question_is_answered(port: Port, junk: bytes) -> None:
+    asking = asyncio.create_task(_ignore_reset(port.send(junk)))
+    assert await port.get("/livez") == (200, "ok\n")
+    asking.cancel()
+    await asyncio.gather(asking, return_exceptions=True)
+
+
+async def _ignore_reset(sending: Coroutine[Any, Any, bytes]) -> None:
+    with suppress(ConnectionError):
+        await sending
