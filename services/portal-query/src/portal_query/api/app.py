@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from portal_query.api.access_log import AccessLog
-from portal_query.api.dashboard import Dashboard, dashboard_routes, page_templates
+from portal_query.api.dashboard import Dashboard, dashboard_routes
 from portal_query.api.documented import CountLists
 from portal_query.api.live import Revisions, Streams, live_routes
 from portal_query.api.repairs import RepairPages, repair_routes
@@ -43,8 +43,9 @@ def create_app(parts: Parts) -> ASGIApp:
     dashboard = Dashboard(
         parts.documents,
         pages,
-        templates=page_templates(static, parts.zone),
+        static=static,
         clock=parts.clock,
+        zone=parts.zone,
     )
     api.include_router(repair_routes(pages))
     api.include_router(dashboard_routes(dashboard))

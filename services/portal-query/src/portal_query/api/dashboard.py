@@ -3,12 +3,9 @@
 It is never kept by a browser: it names a person, and it holds the token of the form that signs out.
 """
 
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Request
@@ -17,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from portal_access.token import Identity
+from portal_query.api import wording
 from portal_query.api.answers import lag_seconds
 from portal_query.api.repairs import RepairPages
 from portal_query.api.static import StaticFiles
@@ -29,7 +27,6 @@ from portal_query.document import (
     escape_for_script,
 )
 from portal_query.read_model.documents import Answer, Documents, ReadModelAwayError
-from repair_events.status import STATUSES
 from service_runtime.clock import Clock, rfc3339
 
 #: Only what this page needs, and nothing inline: a name of a unit can never become a script.
@@ -46,38 +43,6 @@ _HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
 }
-#: What a customer reads for each of the six words.
-LABELS: Final[Mapping[str, str]] = {
-    "REQUESTED": "Requested",
-    "PENDING": "Waiting for you",
-    "APPROVED": "Approved",
-    "IN_PROGRESS": "In work",
-    "COMPLETED": "Completed",
-    "DENIED": "Denied",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """The three lists of one version, and what the page says at a glance about them."""
-
-    units: list[dict[str, Any]]
-    months: list[dict[str, Any]]
-    statuses: list[dict[str, Any]]
-
-    @property
-    def total(self) -> int:
-        """All repairs that have not been removed."""
-        return sum(row["count"] for row in self.statuses)
-
-    def count(self, *statuses: str) -> int:
-        """Return how many repairs are in these statuses."""
-        return sum(row["count"] for row in self.statuses if row["status"] in statuses)
-
-
-def figures_of(units: bytes, months: bytes, statuses: bytes) -> Figures:
-    """Return the figures of three bodies."""
-    return Figures(json.loads(units), json.loads(months), json.loads(statuses))
 
 
 def page_templates(static: StaticFiles, zone: ZoneInfo) -> Environment:
@@ -90,13 +55,12 @@ def page_templates(static: StaticFiles, zone: ZoneInfo) -> Environment:
         lstrip_blocks=True,
     )
     templates.globals["static"] = static.address
-    templates.globals["label"] = lambda status: LABELS[status]
-    templates.globals["time_zone"] = str(zone)
-    templates.filters["clock"] = lambda moment: f"{moment.astimezone(zone):%H:%M:%S}"
-    templates.filters["day"] = lambda moment: _day(moment.astimezone(zone))
-    templates.filters["month_name"] = _month_name
+    templates.globals["label"] = wording.LABELS.__getitem__
+    templates.filters["clock"] = lambda moment: wording.clock(moment.astimezone(zone))
+    templates.filters["day"] = lambda moment: wording.day(moment.astimezone(zone))
+    templates.filters["month_name"] = wording.month_name
     templates.filters["number"] = lambda number: f"{number:,}"
-    templates.filters["share"] = _share
+    templates.filters["share"] = wording.share
     templates.filters["json_script"] = _json_script
     return templates
 
@@ -109,12 +73,15 @@ class Dashboard:
         documents: Documents,
         pages: RepairPages,
         *,
-        templates: Environment,
+        static: StaticFiles,
         clock: Clock,
+        zone: ZoneInfo,
     ) -> None:
         self._documents = documents
         self._pages = pages
         self._clock = clock
+        self._zone = zone
+        templates = page_templates(static, zone)
         self._page = templates.get_template("dashboard.html")
         self._away = templates.get_template("away.html")
 
@@ -138,15 +105,26 @@ class Dashboard:
         return HTMLResponse(text, headers=_HEADERS)
 
     def _figures(self, units: Answer, months: Answer, statuses: Answer) -> dict[str, object]:
-        state = units.state
-        lag = None if state.as_of is None else lag_seconds(state.as_of, self._clock.now())
+        state, now = units.state, self._clock.now()
+        lag = None if state.as_of is None else lag_seconds(state.as_of, now)
+        figures = wording.figures_of(units.body, months.body, statuses.body)
         return {
-            "figures": figures_of(units.body, months.body, statuses.body),
+            "figures": figures,
+            "sentences": figures.sentences,
             "repair_status_counts": Markup(escape_for_script(statuses.body)),  # noqa: S704
             "state": state,
-            "portal_state": _portal_state(state),
-            "stale": state.frozen or (lag is not None and lag > _STALE_SECONDS),
-            "statuses": STATUSES,
+            "portal_state": self._portal_state(state, now),
+            "stale": lag is not None and lag > _STALE_SECONDS,
+        }
+
+    def _portal_state(self, state: State, now: datetime) -> dict[str, object]:
+        return {
+            "refold": state.version.refold,
+            "revision": state.version.revision,
+            "as_of": None if state.as_of is None else rfc3339(state.as_of),
+            "time_zone": str(self._zone),
+            "current_month": f"{now.astimezone(self._zone):%Y-%m}",
+            "labels": dict(wording.LABELS),
         }
 
 
@@ -159,26 +137,5 @@ def dashboard_routes(dashboard: Dashboard) -> APIRouter:
     return routes
 
 
-def _portal_state(state: State) -> dict[str, object]:
-    return {
-        "refold": state.version.refold,
-        "revision": state.version.revision,
-        "as_of": None if state.as_of is None else rfc3339(state.as_of),
-        "labels": dict(LABELS),
-    }
-
-
 def _json_script(value: object) -> Markup:
     return Markup(escape_for_script(dumps(value)))  # noqa: S704 - escaped for a script
-
-
-def _day(moment: datetime) -> str:
-    return f"{moment.day} {moment:%B %Y}"
-
-
-def _month_name(month: str) -> str:
-    return f"{datetime.strptime(month, '%Y-%m'):%B %Y}"  # noqa: DTZ007 - a month has no zone
-
-
-def _share(count: int, total: int) -> str:
-    return f"{100 * count / total:.0f} %" if total else ""

@@ -12,9 +12,11 @@ from portal_query.document import Counts, Version
 #: A pool hands out a proxy that does what a connection does.
 Connection: TypeAlias = "asyncpg.Connection[Any] | PoolConnectionProxy[Any]"
 
+# A customer that stood still before its first event has 'epoch' there: since when is not known.
 # One statement is one snapshot: counts, revision and standstill of a customer belong together.
 _COUNTS: Final = """
-SELECT c.customer_id, c.refold, c.revision, c.event_id, c.accepted_at, c.as_of,
+SELECT c.customer_id, c.refold, c.revision, c.event_id, c.accepted_at,
+       nullif(c.as_of, 'epoch') AS as_of,
        c.parked_at IS NOT NULL OR c.as_of IS NOT NULL AS frozen,
        n.dimensions, n.buckets, n.numbers
 FROM portal.customer AS c

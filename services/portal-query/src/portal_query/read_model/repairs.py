@@ -33,7 +33,7 @@ repair_id, unit_number, repair_date, month, status, description, damage_type, co
 customer_notes, requested_by, batch_id, revision, event_id, recorded_at, changed_at
 """
 _STATE: Final = """
-SELECT refold, revision, event_id, as_of, parked_at IS NOT NULL OR as_of IS NOT NULL AS frozen
+SELECT refold, revision, event_id, nullif(as_of, 'epoch') AS as_of, parked_at IS NOT NULL OR as_of IS NOT NULL AS frozen
 FROM portal.customer WHERE customer_id = $1
 """
 _REPAIR: Final = f"""

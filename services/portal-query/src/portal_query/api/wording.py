@@ -1,0 +1,109 @@
+"""The figures of a page in words: the same sentences that its script writes when they change.
+
+`web/scripts/words.ts` is the other half; a test in a browser holds the two together.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+#: What a customer reads for each of the six words.
+LABELS: Final[Mapping[str, str]] = {
+    "REQUESTED": "Requested",
+    "PENDING": "Waiting for you",
+    "APPROVED": "Approved",
+    "IN_PROGRESS": "In work",
+    "COMPLETED": "Completed",
+    "DENIED": "Denied",
+}
+#: What browsers put between a time and AM or PM.
+_NARROW: Final = "\u202f"
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """The three lists of one version, and what the page says at a glance about them."""
+
+    units: list[dict[str, Any]]
+    months: list[dict[str, Any]]
+    statuses: list[dict[str, Any]]
+
+    @property
+    def total(self) -> int:
+        """All repairs that have not been removed."""
+        return sum(row["count"] for row in self.statuses)
+
+    @property
+    def open(self) -> int:
+        """Repairs that somebody still has to do something about."""
+        return self.count("REQUESTED", "PENDING", "APPROVED", "IN_PROGRESS")
+
+    def count(self, *statuses: str) -> int:
+        """Return how many repairs are in these statuses."""
+        return sum(row["count"] for row in self.statuses if row["status"] in statuses)
+
+    @property
+    def sentences(self) -> dict[str, str]:
+        """The main thing that each card shows."""
+        return {
+            "units": self._unit_sentence(),
+            "months": self._month_sentence(),
+            "statuses": self._status_sentence(),
+        }
+
+    def _unit_sentence(self) -> str:
+        if not self.units:
+            return "No unit has been repaired yet."
+        first, all_of_them = self.units[0], sum(row["repair_count"] for row in self.units)
+        name, most = first["unit_number"], first["repair_count"]
+        if len(self.units) == 1:
+            return f"All {repairs(all_of_them)} are of unit {name}."
+        return (
+            f"{repairs(all_of_them)} on {len(self.units):,} units; "
+            f"{name} has most, {most:,} ({share(most, all_of_them)})."
+        )
+
+    def _month_sentence(self) -> str:
+        if not self.months:
+            return "No repair has been recorded yet."
+        most = max(self.months, key=lambda row: int(row["count"]))
+        return f"Most in {month_name(most['date'])}: {repairs(most['count'])}."
+
+    def _status_sentence(self) -> str:
+        if not self.total:
+            return "No repair has been recorded yet."
+        waiting = self.count("PENDING")
+        decision = f"{waiting:,} for your decision" if waiting else "none waits for your decision"
+        return f"{self.open:,} open, {decision}."
+
+
+def figures_of(units: bytes, months: bytes, statuses: bytes) -> Figures:
+    """Return the figures of three bodies."""
+    return Figures(json.loads(units), json.loads(months), json.loads(statuses))
+
+
+def repairs(count: int) -> str:
+    """Return "1 repair", "1,234 repairs"."""
+    return f"{count:,} {'repair' if count == 1 else 'repairs'}"
+
+
+def share(count: int, total: int) -> str:
+    """Return a part of a whole, rounded half up as browsers do; nothing of nothing."""
+    return f"{(200 * count + total) // (2 * total)} %" if total else ""
+
+
+def month_name(month: str) -> str:
+    """Return "March 2026" for 2026-03."""
+    return f"{datetime.strptime(month, '%Y-%m'):%B %Y}"  # noqa: DTZ007 - a month has no zone
+
+
+def clock(moment: datetime) -> str:
+    """Return "2:03:04 PM" of a moment in its own zone."""
+    return f"{moment.hour % 12 or 12}:{moment:%M:%S}{_NARROW}{moment:%p}"
+
+
+def day(moment: datetime) -> str:
+    """Return "March 5, 2026" of a moment in its own zone."""
+    return f"{moment:%B} {moment.day}, {moment.year}"

@@ -1,0 +1,65 @@
+// The line that says how recent the figures are: live, as of a time, standing still, or offline.
+
+const STALE_SECONDS = 60;
+
+export class Standing {
+  readonly #element: HTMLElement;
+  readonly #text: HTMLElement;
+  readonly #clock: Intl.DateTimeFormat;
+  readonly #day: Intl.DateTimeFormat;
+  #asOf: Date | null;
+  #lag: number | null = null;
+  #live = false;
+  #reachable = true;
+
+  constructor(element: HTMLElement, asOf: Date | null, timeZone: string) {
+    this.#element = element;
+    const text = element.querySelector<HTMLElement>("[data-text]");
+    if (text === null) throw new Error("the page lacks its line of time");
+    this.#text = text;
+    this.#asOf = asOf;
+    this.#clock = new Intl.DateTimeFormat("en-US", { timeStyle: "medium", timeZone });
+    this.#day = new Intl.DateTimeFormat("en-US", { dateStyle: "long", timeZone });
+  }
+
+  /** The figures on the page are complete until `asOf`, which was `lag` seconds ago. */
+  drawn(asOf: Date | null, lag: number | null): void {
+    this.#asOf = asOf;
+    this.#lag = lag;
+    this.#reachable = true;
+    this.#show();
+  }
+
+  /** Changes arrive by themselves, or do not. */
+  live(live: boolean): void {
+    this.#live = live;
+    this.#show();
+  }
+
+  /** The figures could not be asked for. */
+  unreachable(): void {
+    this.#reachable = false;
+    this.#show();
+  }
+
+  #show(): void {
+    const [state, text] = this.#words();
+    this.#element.dataset["state"] = state;
+    if (this.#text.textContent !== text) this.#text.textContent = text;
+  }
+
+  #words(): [string, string] {
+    const at = this.#asOf;
+    if (!this.#reachable) {
+      const from = at === null ? "" : ` These are the figures of ${this.#clock.format(at)}.`;
+      return ["offline", `The portal cannot be reached just now.${from}`];
+    }
+    if (at === null) return ["page", "How recent these figures are is not known at the moment."];
+    if (this.#lag !== null && this.#lag > STALE_SECONDS) {
+      const when = `${this.#clock.format(at)}, ${this.#day.format(at)}`;
+      return ["stale", `These figures stand at ${when}. What was recorded later may be missing.`];
+    }
+    const time = this.#clock.format(at);
+    return this.#live ? ["live", `Live, as of ${time}`] : ["page", `As of ${time}`];
+  }
+}
