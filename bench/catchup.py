@@ -209,7 +209,8 @@ async def _fetch(bootstrap: str, topic: str, count: int) -> list[ConsumerRecord]
     try:
         partitions = [TopicPartition(topic, number) for number in range(PARTITIONS)]
         consumer.assign(partitions)
-        await consumer.seek_to_beginning(*partitions)
+        for partition, first in (await consumer.beginning_offsets(partitions)).items():
+            consumer.seek(partition, first)
         ends = sum((await consumer.end_offsets(partitions)).values())
         records: list[ConsumerRecord] = []
         while len(records) < min(count, ends):

@@ -62,6 +62,14 @@ class Stack:
             pytest.fail(f"{arguments}: {result.stdout[-4_000:]}{result.stderr[-8_000:]}")
         return result.stdout
 
+    def remove(self) -> None:
+        """Take away containers, volumes, networks and the images that were built for it."""
+        self.compose("--profile", "*", "down", "--volumes", "--timeout", "40")
+        images = [
+            f"rswind/{service}:test" for service in ("repair-writer", "portal-query", "gateway")
+        ]
+        subprocess.run(["docker", "image", "rm", *images], capture_output=True, check=False)
+
     def add_user(self, name: str, *options: str) -> None:
         command = f"cat >/tmp/{name} && gateway users add {name} {' '.join(options)} --password-file /tmp/{name}"
         self.compose("exec", "-T", "gateway", "sh", "-euc", command, said=PASSWORD)

@@ -30,7 +30,7 @@ def stack(
         stack.compose("up", "--wait", "--wait-timeout", "600")
         yield stack
     finally:
-        stack.compose("--profile", "*", "down", "--volumes", "--timeout", "40", "--rmi", "local")
+        stack.remove()
 
 
 @pytest.fixture(scope="module")
@@ -210,6 +210,23 @@ def test_a_projector_that_dies_is_relieved_by_the_other(
         assert status == 201, answer
     eventually(lambda: total(customer), {before + 20}, 90)
     stack.compose("up", "--wait", "projector-1")
+
+
+@pytest.mark.parametrize("process", ["writer", "query", "gateway"])
+def test_an_image_has_no_compiler_and_nothing_of_its_own_to_write_to(
+    stack: Stack, process: str
+) -> None:
+    script = """
+        id -u
+        command -v cc gcc g++ clang make ld || echo none
+        for folder in / /opt/app /usr/local/bin /home; do
+            if touch "$folder/x" 2>/dev/null; then echo "$folder can be written to"; fi
+        done
+        grep -E '^(CapEff|NoNewPrivs)' /proc/1/status
+    """
+    printed = stack.compose("exec", "-T", process, "sh", "-c", script).split()
+
+    assert printed == ["10001", "none", "CapEff:", "0000000000000000", "NoNewPrivs:", "1"]
 
 
 def test_prometheus_sees_every_process_and_holds_our_rules(stack: Stack) -> None:

@@ -15,7 +15,7 @@ from tests.oracle.compare import Places, agree
 from tests.oracle.sessions import open_sessions
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection
+    from collections.abc import AsyncIterator, Collection, Mapping
 
     from deploy.local.whole import Stack
     from tests.oracle.fold import Folded
@@ -28,7 +28,7 @@ class Reply:
     """An answer of the gateway: status, headers, bytes."""
 
     status: int
-    headers: dict[str, str]
+    headers: Mapping[str, str]
     body: bytes
 
 
@@ -46,7 +46,7 @@ class Visitor:
         async with self._http.request(
             method, self._portal + path, headers=sent, allow_redirects=False
         ) as answer:
-            return Reply(answer.status, dict(answer.headers), await answer.read())
+            return Reply(answer.status, answer.headers, await answer.read())
 
 
 class Portal:
