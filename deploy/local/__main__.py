@@ -23,7 +23,10 @@ def parser() -> argparse.ArgumentParser:
 
     up = verb("up", commands.up, "start everything; returns when all is ready")
     up.add_argument(
-        "--no-demo", dest="demo", action="store_false", help="without the demo customers' repairs"
+        "--no-demo",
+        dest="demo",
+        action="store_false",
+        help="without the demo: no customers, no logins",
     )
     verb("down", commands.down, "stop everything; the data stays")
     status = verb("status", commands.status, "every process and its memory; 0 when all is ready")

@@ -15,10 +15,11 @@ DEMO: dict[str, int | None] = {"cedar": 1001, "lakeshore": 1002, "midland": 1003
 
 
 def listed(place: Place) -> list[dict[str, Any]]:
-    """Return each login with its password and customer, as `./dev status --json` prints them."""
+    """Return each login that was made, with its password and customer, as `./dev status --json` prints them."""
     return [
         {"username": name, "password": password(place, name), "customer_id": customer}
         for name, customer in DEMO.items()
+        if credentials.path_of(place.secrets, f"login_{name}").exists()
     ]
 
 

@@ -131,12 +131,9 @@ def _topic_and_keys(system: System, steps: Steps) -> None:
             return
         every = processes.commands(system.at, system.key_files())
         commands = {name: run for name, run in every.items() if not name.startswith("migrate")}
-        commands |= logins.commands(
-            system.place, {"GATEWAY_DATABASE_URL": system.at.databases["gateway"]}
-        )
         once.run_all(commands, system.place)
         done.mark("topic and keys", mark)
-        step.note(f"{system.at.topic}, 2 API keys, {len(logins.DEMO)} logins")
+        step.note(f"{system.at.topic}, 2 API keys")
 
 
 def _services(system: System, steps: Steps) -> None:
@@ -181,9 +178,12 @@ def _demo(system: System, steps: Steps) -> None:
         if done.is_done("demo", mark):
             step.note("there already")
             return
-        step.note("three years of repairs, through the public API")
+        step.note("logins, and three years of repairs through the public API")
         zone = ["--time-zone", system.at.time_zone]
-        once.run("demo", [*demo_command(system, "deploy.demo.load"), *zone], {}, system.place)
+        on_gateway = {"GATEWAY_DATABASE_URL": system.at.databases["gateway"]}
+        commands = logins.commands(system.place, on_gateway)
+        commands["demo"] = ([*demo_command(system, "deploy.demo.load"), *zone], {})
+        once.run_all(commands, system.place)
         done.mark("demo", mark)
         if system.at.local_postgres:
             step.note("waiting until all is counted")
