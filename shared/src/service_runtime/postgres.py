@@ -23,10 +23,10 @@ def is_infrastructure(error: BaseException) -> bool:
     sqlstate = getattr(cause, "sqlstate", None) or getattr(error, "sqlstate", None)
     if sqlstate is not None:
         return sqlstate[:2] in _INFRASTRUCTURE_CLASSES
-    return isinstance(
-        cause,
-        OSError | asyncio.TimeoutError | asyncpg.InterfaceError | asyncpg.PostgresConnectionError,
-    )
+    # A wait that was given up is itself the error; its cause is only the cancellation. The last
+    # kind is the driver saying that it has lost its place on a connection, which it then closes.
+    kinds = (OSError, asyncio.TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+    return isinstance(error, kinds) or isinstance(cause, kinds)
 
 
 def server_settings(
