@@ -30,7 +30,12 @@ def configure(*, level: str, log_format: str, service: str) -> None:
             structlog.processors.JSONRenderer(serializer=_dumps),
         ]
     else:
-        processors.append(structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty()))
+        # Plain tracebacks: drawing one with its variables holds the event loop for seconds.
+        processors.append(
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stdout.isatty(), exception_formatter=structlog.dev.plain_traceback
+            )
+        )
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(level),
