@@ -199,14 +199,17 @@ async def _refold(tools: _Tools, customers: list[int], jobs: int) -> int:
     unpublished = 0
     with _progress(len(customers)) as (progress, task):
 
-        async def work(refolder: Refolder, customer: int) -> None:
+        async def work(worker: tuple[Refolder, Line], customer: int) -> None:
             nonlocal unpublished
-            outcome, published = await bulk.refold(refolder, tools.line, tools.cache, customer)
+            refolder, line = worker
+            outcome, published = await bulk.refold(refolder, line, tools.cache, customer)
             outcomes[outcome] = outcomes.get(outcome, 0) + 1
             unpublished += not published
             progress.advance(task)
 
-        workers = [Refolder(tools.new_line(), tools.lists, tools.time_zone) for _ in range(jobs)]
+        # A line is for one task at a time, so each worker has one of its own.
+        lines = [tools.new_line() for _ in range(jobs)]
+        workers = [(Refolder(line, tools.lists, tools.time_zone), line) for line in lines]
         await bulk.for_each(customers, workers, work)
     said = ", ".join(f"{n} {outcome.value}" for outcome, n in outcomes.items())
     typer.echo(f"{len(customers)} customers: {said or 'nothing to do'}.")
