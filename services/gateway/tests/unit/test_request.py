@@ -1,0 +1,217 @@
+"""What a request says about itself, and how little of it is believed."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from gateway.request import (
+    BodyTooLargeError,
+    ClientGoneError,
+    Hosts,
+    MalformedError,
+    Peers,
+    Request,
+)
+
+SESSION = "a1b2c3d4e5f6a1b2c3d4e5f6a1b2c3d4"
+
+
+def request(
+    *headers: tuple[str, str], messages: list[dict[str, Any]] | None = None, peer: str = "10.0.0.9"
+) -> Request:
+    waiting = list(messages or [])
+
+    async def receive() -> dict[str, Any]:
+        await asyncio.sleep(0)
+        return waiting.pop(0)
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/",
+        "raw_path": b"/",
+        "query_string": b"",
+        "client": (peer, 4711),
+        "headers": [(name.lower().encode(), value.encode()) for name, value in headers],
+    }
+    return Request(scope, receive, "id")
+
+
+@pytest.mark.parametrize(
+    ("cookies", "present", "value"),
+    [
+        ([], False, None),
+        (["csrftoken=x"], False, None),
+        ([f"sessionid={SESSION}"], True, SESSION),
+        ([f"a=b; sessionid={SESSION}; c=d"], True, SESSION),
+        ([f"a=b;sessionid={SESSION}"], True, SESSION),
+        (["a=b", f"sessionid={SESSION}"], True, SESSION),
+        ([f"sessionid={SESSION}; sessionid={SESSION}"], True, SESSION),
+        ([f"sessionid={SESSION}; sessionid={SESSION[::-1]}"], True, None),
+        (["sessionid="], True, None),
+        (["sessionid=abcdefg"], True, None),
+        ([f"sessionid={SESSION}a"], True, None),
+        ([f"sessionid={SESSION.upper()}"], True, None),
+        (["sessionid=../../../../etc/passwd"], True, None),
+        (["sessionid=éééééééééééééééééééééééééééééééé"], True, None),
+        ([f'sessionid="{SESSION}"'], True, None),
+        ([f"x=sessionid={SESSION}"], False, None),
+        ([f"xsessionid={SESSION}"], False, None),
+        ([f"Sessionid={SESSION}"], False, None),
+        ([f"\u00a0sessionid={SESSION}"], False, None),
+        ([f"a=b; \u2003sessionid={SESSION}"], False, None),
+        ([f"sessionid ={SESSION}"], False, None),
+    ],
+)
+def test_a_session_cookie_is_exactly_a_session_cookie(
+    cookies: list[str], present: bool, value: str | None
+) -> None:
+    cookie = request(*(("Cookie", text) for text in cookies)).session_cookie()
+
+    assert (cookie.present, cookie.value) == (present, value and value.encode())
+
+
+def test_the_csrf_cookie_is_letters_and_digits() -> None:
+    secret = "aB3" * 10 + "xy"
+
+    assert request(("Cookie", f"csrftoken={secret}")).csrf_cookie() == secret
+    assert request(("Cookie", "csrftoken=short")).csrf_cookie() is None
+    assert request(("Cookie", f"csrftoken={secret[:-1]}!")).csrf_cookie() is None
+    assert request().csrf_cookie() is None
+
+
+@pytest.mark.parametrize(
+    ("header", "accepted"),
+    [
+        ("portal.test", "portal.test"),
+        ("PORTAL.test:8080", "portal.test:8080"),
+        ("portal.test.", "portal.test."),
+        ("a.fleet.test", "a.fleet.test"),
+        ("fleet.test", "fleet.test"),
+        ("evilfleet.test", None),
+        ("evil.test", None),
+        ("portal.test.evil.test", None),
+        ("portal.test/x?y", None),
+        ("portal.test@evil.test", None),
+        ("portal.test, portal.test", None),
+        ("portal.test:port", None),
+        ("", None),
+        ("[::1]:80", "[::1]:80"),
+    ],
+)
+def test_only_our_own_names_are_answered_to(header: str, accepted: str | None) -> None:
+    hosts = Hosts(["portal.test", ".fleet.test", "[::1]"])
+
+    assert hosts.accept(header.encode()) == accepted
+    assert hosts.accept(header.encode()) == accepted
+
+
+def test_a_request_without_a_host_is_nobodys() -> None:
+    assert Hosts(["portal.test"]).accept(None) is None
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "client"),
+    [
+        ("203.0.113.5", "6.6.6.6", "203.0.113.5"),
+        ("10.0.0.9", None, "10.0.0.9"),
+        ("10.0.0.9", "198.51.100.7", "198.51.100.7"),
+        ("10.0.0.9", "6.6.6.6, 198.51.100.7", "198.51.100.7"),
+        ("10.0.0.9", "6.6.6.6, 198.51.100.7, 10.0.0.8", "198.51.100.7"),
+        ("10.0.0.9", "10.0.0.7, 10.0.0.8", "10.0.0.7"),
+        ("10.0.0.9", "a", "10.0.0.9"),
+        ("10.0.0.9", "", "10.0.0.9"),
+        ("10.0.0.9", "x" * 10_000, "10.0.0.9"),
+        ("10.0.0.9", "fe80::1%eth0", "10.0.0.9"),
+        ("10.0.0.9", "6.6.6.6, nonsense, 10.0.0.8", "10.0.0.8"),
+        ("10.0.0.9", "2001:db8::7", "2001:db8::7"),
+        ("10.0.0.9", "::ffff:198.51.100.7", "198.51.100.7"),
+        ("::ffff:10.0.0.9", "198.51.100.7", "198.51.100.7"),
+    ],
+)
+def test_the_client_is_the_first_hop_that_is_not_ours(
+    peer: str, forwarded: str | None, client: str
+) -> None:
+    headers = [] if forwarded is None else [("X-Forwarded-For", forwarded)]
+
+    assert Peers(["10.0.0.0/8"]).client_of(request(*headers, peer=peer)) == client
+
+
+def test_without_proxies_of_ours_nothing_is_believed() -> None:
+    assert Peers([]).client_of(request(("X-Forwarded-For", "6.6.6.6"))) == "10.0.0.9"
+
+
+def test_more_headers_than_a_browser_sends_are_refused() -> None:
+    with pytest.raises(MalformedError) as many:
+        request(*((f"x-{n}", "y") for n in range(2_000)))
+    with pytest.raises(MalformedError) as long:
+        request(("x", "y" * 60_000))
+
+    assert (many.value.status, long.value.status) == (431, 431)
+
+
+def test_a_body_without_a_length_is_refused() -> None:
+    with pytest.raises(MalformedError) as error:
+        request(("Transfer-Encoding", "chunked"))
+
+    assert error.value.status == 411
+
+
+async def test_a_body_is_read_once_and_kept() -> None:
+    asked = request(
+        ("Content-Length", "6"),
+        messages=[{"type": "http.request", "body": b"abc", "more_body": True},
+                  {"type": "http.request", "body": b"def"}],
+    )  # fmt: skip
+
+    assert await asked.body(10) == b"abcdef"
+    assert await asked.body(10) == b"abcdef"
+
+
+async def test_half_a_body_is_no_body() -> None:
+    asked = request(
+        ("Content-Length", "6"),
+        messages=[{"type": "http.request", "body": b"abc", "more_body": True},
+                  {"type": "http.disconnect"}],
+    )  # fmt: skip
+
+    with pytest.raises(ClientGoneError):
+        await asked.body(10)
+
+
+async def test_a_body_that_says_it_is_too_large_is_not_read() -> None:
+    for length in ("11", "9" * 30):
+        with pytest.raises(BodyTooLargeError):
+            await request(("Content-Length", length)).body(10)
+
+
+async def test_a_body_that_turns_out_too_large_is_refused() -> None:
+    asked = request(messages=[{"type": "http.request", "body": b"x" * 11}])
+
+    with pytest.raises(BodyTooLargeError):
+        await asked.body(10)
+
+
+async def test_a_form_is_read_with_the_last_of_each_field() -> None:
+    asked = request(
+        ("Content-Type", "application/x-www-form-urlencoded; charset=utf-8"),
+        ("Content-Length", "20"),
+        messages=[{"type": "http.request", "body": b"a=1&a=2&b=%C3%A9&c="}],
+    )
+
+    assert await asked.form(100) == {"a": "2", "b": "é", "c": ""}
+
+
+@pytest.mark.parametrize("body", [b"&".join([b"a=1"] * 30), b"\xff=1"])
+async def test_a_form_that_no_page_of_ours_sends_is_empty(body: bytes) -> None:
+    asked = request(
+        ("Content-Type", "application/x-www-form-urlencoded"),
+        messages=[{"type": "http.request", "body": body}],
+    )
+
+    assert await asked.form(1_000) == {}
+
+
+async def test_what_is_no_form_is_not_read_as_one() -> None:
+    assert await request(("Content-Type", "application/json")).form(100) == {}
