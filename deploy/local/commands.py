@@ -152,7 +152,7 @@ def reset(arguments: argparse.Namespace) -> int:
             return 1
     control.stop(PLACE, lambda _: None)
     kafka.remove_container_data(PLACE)
-    shutil.rmtree(PLACE.state, ignore_errors=True)
+    kafka.remove_all_but_jars(PLACE)
     unprivileged.remove(PLACE.state)
     say.line("All local data is gone. ./dev up starts anew.")
     return 0

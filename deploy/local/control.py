@@ -72,6 +72,11 @@ def want(place: Place, specs: Sequence[Spec]) -> None:
         raise Trouble("the supervisor did not start", "See its log.", str(log))
 
 
+def belong_to_this_process(place: Place) -> None:
+    """Have whatever is started in a place end with this process, even if that is killed."""
+    write_json(place.owner, {"pid": os.getpid(), "started": process_id.started(os.getpid())})
+
+
 def stop(place: Place, show: Callable[[str], None]) -> bool:
     """Stop everything in order; tell whether anything ran. `show` is told who is still there."""
     pid = supervisor(place)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -224,6 +225,19 @@ def remove_container_data(place: Place) -> None:
     if engine is not None:
         name = container_name(int(port or 0))
         subprocess.run([engine, "volume", "rm", "-f", name], capture_output=True, check=False)
+
+
+def remove_all_but_jars(place: Place) -> None:
+    """Remove a state folder. Jars are no data: they stay, for other systems that run from them and the next start."""
+    for entry in [*place.state.glob("*"), *(place.state / "kafka").glob("*")]:
+        if entry.is_file():
+            entry.unlink()
+        elif entry != place.state / "kafka" and not entry.name.startswith("libs-"):
+            shutil.rmtree(entry, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        (place.state / "kafka").rmdir()
+    with contextlib.suppress(OSError):
+        place.state.rmdir()
 
 
 def container_name(port: int) -> str:

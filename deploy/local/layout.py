@@ -66,6 +66,11 @@ class Place:
         return self.state / "supervisor.lock"
 
     @property
+    def owner(self) -> Path:
+        """The process that the system ends with; there is none for a developer's."""
+        return self.state / "owner.json"
+
+    @property
     def done(self) -> Path:
         """Steps that need no second time, each with what it was done for."""
         return self.state / "done.json"

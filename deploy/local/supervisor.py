@@ -2,6 +2,7 @@
 
 It runs what `wanted.json` says and writes what runs into `processes.json`. SIGHUP: read it again (start what is new,
 stop what is gone). SIGTERM: stop everything in order and end. It knows nothing of the system it runs.
+A system that belongs to a test ends when the process that owns it is gone, however that ended.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ import signal
 import sys
 from pathlib import Path
 
+from deploy.local import process_id
 from deploy.local.child import Child
 from deploy.local.layout import Place, read_json, write_json
 from deploy.local.spec import Spec
 
 LOG_BYTES = 16 * 2**20
-LOG_CHECK_SECONDS = 5.0
+LOOK_SECONDS = 2.0
 
 
 class Supervisor:
@@ -75,7 +77,7 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.end.set)
         self.again.set()
-        bounded = asyncio.create_task(self._bound_logs())
+        looking = asyncio.create_task(self._look_after())
         while not self.end.is_set():
             waits = [asyncio.create_task(event.wait()) for event in (self.again, self.end)]
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
@@ -84,15 +86,19 @@ class Supervisor:
             if self.again.is_set() and not self.end.is_set():
                 self.again.clear()
                 await self.follow_wanted()
-        bounded.cancel()
+        looking.cancel()
         await self._stop(list(self.children.values()))
         self.place.running.unlink(missing_ok=True)
 
-    async def _bound_logs(self) -> None:
+    async def _look_after(self) -> None:
         while True:
             for child in self.children.values():
                 bound(child.log)
-            await asyncio.sleep(LOG_CHECK_SECONDS)
+            owner = read_json(self.place.owner)
+            if owner and process_id.started(owner["pid"]) != owner["started"]:
+                print("the owner of this system is gone", flush=True)
+                self.end.set()
+            await asyncio.sleep(LOOK_SECONDS)
 
 
 def bound(log: Path) -> None:

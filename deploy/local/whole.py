@@ -77,6 +77,7 @@ class Stack:
 def started(environ: Mapping[str, str] | None = None, *, demo: bool = False) -> Iterator[Stack]:
     """Run a whole system while the body runs. `environ` may name servers to use instead of own ones."""
     with borrowed.temporary_place() as place:
+        control.belong_to_this_process(place)
         system = System.prepare(place, environ or {}, dict.fromkeys(ports.USUAL, 0))
         try:
             start.start(system, say.Steps(start.STEPS, quiet=True), demo=demo)

@@ -129,6 +129,7 @@ def test_a_connection_made_while_a_process_restarts_is_answered_by_its_successor
     assert eventually(lambda: runs(place, "web"), SECONDS)
     first = ask()
     os.kill(first, signal.SIGKILL)
+    assert eventually(lambda: process_id.is_gone(first), SECONDS)
 
     # No retry here: whoever connects in the moment between waits in the supervisor's socket.
     assert ask() != first
@@ -174,3 +175,27 @@ def test_secrets_in_settings_are_written_for_their_owner_alone(
 
     assert read_json(place.wanted)["processes"][0]["env"] == {"KEY": "secret"}
     assert place.wanted.stat().st_mode & 0o077 == 0
+
+
+def test_a_system_that_belongs_to_a_process_ends_with_it(place: Place, script: Script) -> None:
+    owner = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from pathlib import Path\n"
+        "from deploy.local import control\n"
+        "from deploy.local.layout import Place\n"
+        "control.belong_to_this_process(Place(Path(sys.argv[2])))\n"
+        "print('on', flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", owner, str(ROOT), str(place.state)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as owning:
+        assert owning.stdout
+        owning.stdout.readline()
+        control.want(place, [script("one", FOREVER)])
+        assert eventually(lambda: runs(place, "one"), SECONDS)
+        owning.kill()
+
+    assert eventually(lambda: control.supervisor(place) is None, SECONDS)
