@@ -6,10 +6,14 @@ password or a list of units.
 
 import logging
 import sys
-from typing import Any
+import time
+from typing import Any, Final
 
 import orjson
 import structlog
+
+_SAY_AGAIN_SECONDS: Final = 10.0
+_MAX_HEARD: Final = 1_000
 
 
 def _dumps(value: Any, **_: Any) -> str:
@@ -48,14 +52,32 @@ def configure(*, level: str, log_format: str, service: str) -> None:
 
 
 class _ToStructlog(logging.Handler):
-    """Passes on what libraries say, without their tracebacks, which belong to us to explain."""
+    """Passes on what libraries say, without their tracebacks, which belong to us to explain.
+
+    A library that says the same again and again (a driver whose server is away) is heard once in
+    ten seconds, with the number of times that it was not.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._heard: dict[tuple[str, str], tuple[float, int]] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
+        key = (record.name, str(record.msg)[:200])
+        last, unheard = self._heard.get(key, (-_SAY_AGAIN_SECONDS, 0))
+        now = time.monotonic()
+        if now - last < _SAY_AGAIN_SECONDS:
+            self._heard[key] = (last, unheard + 1)
+            return
+        if len(self._heard) >= _MAX_HEARD:
+            self._heard.clear()
+        self._heard[key] = (now, 0)
         message = record.getMessage()
         if record.exc_info and record.exc_info[1] is not None:
             message = f"{message}: {record.exc_info[1]!r}"
+        more = {"unheard": unheard} if unheard else {}
         structlog.get_logger().log(
-            record.levelno, "library", logger=record.name, text=message[:2_000]
+            record.levelno, "library", logger=record.name, text=message[:2_000], **more
         )
 
 
