@@ -1,6 +1,7 @@
 """The whole of a relay: leadership, one producer after another, and the measuring beside it."""
 
 import asyncio
+from math import nan
 from typing import Final
 
 from repair_events.topic import PARTITIONS
@@ -136,6 +137,9 @@ class Relay:
                     metrics.PENDING.set(backlog.pending)
                     metrics.OLDEST_AGE.set(backlog.oldest_seconds)
                     metrics.REFUSED.set(backlog.refused)
+            else:  # the leader's numbers are the ones that count, not our old ones
+                metrics.PENDING.set(nan)
+                metrics.OLDEST_AGE.set(nan)
             took = self._clock.monotonic() - began
             await asyncio.sleep(max(_MEASURE_SECONDS, took * _MEASURE_PAUSE_FACTOR))
 
