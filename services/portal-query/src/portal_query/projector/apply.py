@@ -14,7 +14,7 @@ from portal_query.projector.batch import (
     Batch,
     Part,
     letter_of,
-    pack_parts,
+    pack_again,
     profile_of,
     without,
 )
@@ -28,6 +28,7 @@ from portal_query.read_model.postgres import (
     is_infrastructure,
     is_too_slow,
 )
+from repair_events.month import Months, fold_version
 
 _KNOWN_CUSTOMERS: Final = 200_000
 _BELOW_ZERO: Final = "a count fell below zero"
@@ -65,9 +66,10 @@ class _BelowZeroError(Exception):
 class Applier:
     """Applies batches over one connection; not for two tasks at a time."""
 
-    def __init__(self, line: Line, fold_version: str) -> None:
+    def __init__(self, line: Line, time_zone: str) -> None:
         self._line = line
-        self._fold_version = fold_version
+        self._months = Months(time_zone)
+        self._fold_version = fold_version(time_zone)
         self._patience = Patience("apply")
         self._known: set[int] = set()
 
@@ -84,7 +86,7 @@ class Applier:
     async def _share(
         self,
         parts: Mapping[int, Part],
-        packed: str | None,
+        packed: bytes | None,
         bad: Sequence[BadRecord],
         excluded: Mapping[int, Trouble],
     ) -> Outcome:
@@ -109,7 +111,9 @@ class Applier:
         self, parts: Mapping[int, Part], bad: Sequence[BadRecord], excluded: Mapping[int, Trouble]
     ) -> Outcome:
         candidates = [customer for customer in parts if customer not in excluded]
-        if len(candidates) <= 1:
+        if not candidates:
+            raise RuntimeError("a value that is no customer's cannot be written")
+        if len(candidates) == 1:
             marked = {**excluded, **dict.fromkeys(candidates, Trouble.BAD_VALUE)}
             return await self._share(parts, None, bad, marked)
         half = set(candidates[: len(candidates) // 2])
@@ -122,7 +126,7 @@ class Applier:
     async def _transaction(
         self,
         parts: Mapping[int, Part],
-        packed: str | None,
+        packed: bytes | None,
         bad: Sequence[BadRecord],
         excluded: Mapping[int, Trouble],
     ) -> Outcome:
@@ -131,7 +135,7 @@ class Applier:
             ready, outcome = self._judge(parts, held, excluded)
             if ready:
                 whole = len(ready) == len(parts) and not outcome.old
-                text = packed if packed is not None and whole else pack_parts(ready)
+                text = packed if packed is not None and whole else pack_again(ready, self._months)
                 await _write(connection, ready, text)
             await _set_aside(connection, outcome.troubles, bad)
         return outcome
@@ -182,11 +186,10 @@ class Applier:
         return ready, outcome
 
 
-async def _write(connection: Connection, ready: Sequence[Part], packed: str) -> None:
-    if any(part.rows for part in ready):
-        below_zero = await folding.apply(connection, packed)
-        if below_zero:
-            raise _BelowZeroError(below_zero)
+async def _write(connection: Connection, ready: Sequence[Part], packed: bytes) -> None:
+    below_zero = await folding.apply(connection, packed)
+    if below_zero:
+        raise _BelowZeroError(below_zero)
     await folding.advance(connection, [part.step for part in ready])
     await folding.put_profiles(
         connection, [profile_of(part.profile) for part in ready if part.profile is not None]

@@ -13,10 +13,16 @@ _LONGEST_ID: Final = len(str(_LARGEST_ID))
 
 
 class Arrived(msgspec.Struct, frozen=True, gc=False):
-    """An event as it came, with the record that brought it."""
+    """Where an event belongs in its customer's list, with the record that brought it.
 
-    event: Event
-    fact: str
+    The event itself is not kept: tens of thousands wait here, and the record has it all.
+    """
+
+    customer_id: int
+    revision: int
+    id: str
+    previous: str | None
+    time: str
     major: int
     record: ConsumerRecord
 
@@ -40,7 +46,15 @@ class _Named(msgspec.Struct):
 _named = msgspec.json.Decoder(_Named)
 
 
-def read(record: ConsumerRecord) -> Arrived | BadRecord:
+class Read(msgspec.Struct, frozen=True, gc=False):
+    """A record that holds an event: where it belongs, the event, and its fact."""
+
+    arrived: Arrived
+    event: Event
+    fact: str
+
+
+def read(record: ConsumerRecord) -> Read | BadRecord:
     """Return what the record is; it never raises, whatever the bytes are."""
     if record.value is None:
         return _bad(record, "the record has no value")
@@ -54,7 +68,13 @@ def read(record: ConsumerRecord) -> Arrived | BadRecord:
         return _bad(record, "customer_id or revision is larger than 64 bits hold")
     if record.key != topic.key(data.customer_id):
         return _bad(record, "the key is not the customer of the event")
-    return Arrived(event, fact, major, record)
+    return Read(
+        Arrived(
+            data.customer_id, data.revision, event.id, data.previous, event.time, major, record
+        ),
+        event,
+        fact,
+    )
 
 
 def _bad(record: ConsumerRecord, reason: str) -> BadRecord:

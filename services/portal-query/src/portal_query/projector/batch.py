@@ -10,7 +10,7 @@ from operator import attrgetter
 from typing import Final
 
 from portal_query.counting import Buckets, UncountableError, place
-from portal_query.projector.arrived import Arrived, BadRecord
+from portal_query.projector.arrived import Arrived, BadRecord, Read, read
 from portal_query.projector.positions import Mark
 from portal_query.read_model.folding import Profile, Step
 from portal_query.read_model.letters import Letter
@@ -20,77 +20,72 @@ from repair_events.month import Months
 from repair_events.repair import Customer, Repair
 from service_runtime.kafka import ConsumerRecord
 
-_BY_REVISION: Final = attrgetter("event.data.revision")
+_BY_REVISION: Final = attrgetter("arrived.revision")
 
 
 @dataclass(slots=True)
 class Part:
-    """One customer's share of a batch: its events ascending by revision, and their rows.
+    """One customer's share of a batch: its events ascending by revision, each once.
 
     `uncountable_at` is the highest revision whose repair cannot be counted; it has no row.
     """
 
     customer_id: int
     arrived: list[Arrived] = field(default_factory=list)
-    rows: list[EventRow] = field(default_factory=list)
     profile: Customer | None = None
     uncountable_at: int = 0
 
     @property
     def step(self) -> Step:
         """Where the customer stands when all of this has been applied."""
-        event = self.arrived[-1].event
-        return Step(self.customer_id, event.data.revision, event.id, event.time)
+        last = self.arrived[-1]
+        return Step(self.customer_id, last.revision, last.id, last.time)
 
 
 @dataclass(slots=True)
 class Batch:
-    """What is applied together.
+    """What is applied together, ordered by customer.
 
-    `marks` says, per partition, up to where records have come when this has been applied.
+    `packed` are the rows of all parts as one statement takes them. `marks` says, per partition,
+    up to where records have come when this has been applied.
     """
 
     parts: dict[int, Part]
     bad: list[BadRecord]
     records: int
     marks: Mapping[int, Mark]
-    packed: str = ""
+    packed: bytes
 
 
-def prepare(
-    items: Sequence[Arrived | BadRecord],
-    marks: Mapping[int, Mark],
-    months: Months,
-) -> Batch:
+def prepare(records: Sequence[ConsumerRecord], marks: Mapping[int, Mark], months: Months) -> Batch:
     """Make a batch of these records, which may come in any order and more than once."""
-    parts: dict[int, Part] = {}
+    by_customer: dict[int, list[Read]] = {}
     bad: list[BadRecord] = []
-    for item in items:
-        if isinstance(item, Arrived):
-            customer = item.event.data.customer_id
-            part = parts.get(customer)
-            if part is None:
-                part = parts[customer] = Part(customer)
-            part.arrived.append(item)
+    for record in records:
+        found = read(record)
+        if isinstance(found, Read):
+            by_customer.setdefault(found.arrived.customer_id, []).append(found)
         else:
-            bad.append(item)
-    ordered = dict(sorted(parts.items()))
-    for part in ordered.values():
-        _fill(part, months)
-    return Batch(ordered, bad, len(items), marks, pack_parts(ordered.values()))
+            bad.append(found)
+    parts: dict[int, Part] = {}
+    rows: list[EventRow] = []
+    for customer in sorted(by_customer):
+        parts[customer] = _part(customer, _ascending(by_customer.pop(customer)), months, rows)
+    return Batch(parts, bad, len(records), marks, pack(rows))
 
 
-def pack_parts(parts: Iterable[Part]) -> str:
-    """Return the rows of these parts as one statement takes them."""
-    return pack([row for part in parts for row in part.rows])
+def pack_again(parts: Iterable[Part], months: Months) -> bytes:
+    """Return the rows of parts that are no longer those of a whole batch."""
+    rows: list[EventRow] = []
+    for part in parts:
+        again = [read(one.record) for one in part.arrived]
+        _part(part.customer_id, [one for one in again if isinstance(one, Read)], months, rows)
+    return pack(rows)
 
 
 def without(part: Part, skip: int) -> Part:
     """Return the part without its first `skip` events."""
-    arrived = part.arrived[skip:]
-    first = arrived[0].event.data.revision
-    rows = [row for row in part.rows if row.revision >= first]
-    return Part(part.customer_id, arrived, rows, part.profile, part.uncountable_at)
+    return Part(part.customer_id, part.arrived[skip:], part.profile, part.uncountable_at)
 
 
 def row_of(event: Event, repair: Repair, fact: str, placed: Buckets) -> EventRow:
@@ -106,10 +101,8 @@ def row_of(event: Event, repair: Repair, fact: str, placed: Buckets) -> EventRow
         revision=data.revision,
         event_id=event.id,
         fact=fact,
-        occurred_at=data.occurred_at,
         accepted_at=event.time,
         by="customer" if by_customer else "company",
-        reason=data.reason if by_customer else None,
         repair_id=repair.repair_id,
         unit_number=placed.unit,
         repair_date=repair.repair_date,
@@ -120,9 +113,11 @@ def row_of(event: Event, repair: Repair, fact: str, placed: Buckets) -> EventRow
         cost=repair.cost,
         customer_notes=repair.customer_notes,
         requested_by=repair.requested_by,
-        batch_id=repair.batch_id,
         removed=repair.removed,
-        recorded_at=event.time,
+        newest=True,
+        occurred_at=None if data.occurred_at == event.time else data.occurred_at,
+        reason=data.reason if by_customer else None,
+        batch_id=repair.batch_id,
     )
 
 
@@ -160,15 +155,15 @@ def dead_letter(record: ConsumerRecord, reason: str, customer_id: int | None) ->
     )
 
 
-def _fill(part: Part, months: Months) -> None:
-    """Order the part's events, drop repetitions, and make the rows."""
-    part.arrived = _ascending(part.arrived)
+def _part(customer_id: int, events: Sequence[Read], months: Months, rows: list[EventRow]) -> Part:
+    """Return the part of these events, ascending by revision, and append their rows."""
+    part = Part(customer_id, [one.arrived for one in events])
     newest: dict[str, EventRow] = {}
-    for one in part.arrived:
+    for one in events:
         data = one.event.data
         if data.customer is not None:
             part.profile = data.customer
-        if data.repair is None or one.major != MAJOR:
+        if data.repair is None or one.arrived.major != MAJOR:
             continue
         try:
             placed = place(data.repair, months)
@@ -179,19 +174,20 @@ def _fill(part: Part, months: Months) -> None:
         before = newest.get(row.repair_id)
         if before is not None:
             before.newest = False
-            row.recorded_at = before.recorded_at
+            row.recorded_at = before.recorded_at or before.accepted_at
         newest[row.repair_id] = row
-        part.rows.append(row)
+        rows.append(row)
+    return part
 
 
-def _ascending(arrived: list[Arrived]) -> list[Arrived]:
+def _ascending(events: list[Read]) -> list[Read]:
     """Return the events by revision, each once; two that share a revision but no id both stay."""
     last = 0
-    for one in arrived:
-        if one.event.data.revision <= last:
+    for one in events:
+        if one.arrived.revision <= last:
             break
-        last = one.event.data.revision
+        last = one.arrived.revision
     else:
-        return arrived
-    once = {(one.event.data.revision, one.event.id): one for one in arrived}
+        return events
+    once = {(one.arrived.revision, one.arrived.id): one for one in events}
     return sorted(once.values(), key=_BY_REVISION)

@@ -5,16 +5,14 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from portal_query.projector.arrived import Arrived, BadRecord
 from portal_query.projector.positions import Mark
-
-Item = Arrived | BadRecord
+from service_runtime.kafka import ConsumerRecord
 
 
 @dataclass(slots=True)
 class _Chunk:
     partition: int
-    items: Sequence[Item]
+    records: Sequence[ConsumerRecord]
     mark: Mark
 
 
@@ -26,27 +24,27 @@ class Buffer:
         self._chunks: deque[_Chunk] = deque()
         self._changed = asyncio.Event()
 
-    def add(self, partition: int, items: Sequence[Item], mark: Mark) -> None:
+    def add(self, partition: int, records: Sequence[ConsumerRecord], mark: Mark) -> None:
         """Append records of a partition; `mark` stands after the last of them."""
-        self._chunks.append(_Chunk(partition, items, mark))
-        self.size += len(items)
+        self._chunks.append(_Chunk(partition, records, mark))
+        self.size += len(records)
         self.say()
 
-    def take(self, limit: int) -> tuple[list[Item], dict[int, Mark]]:
+    def take(self, limit: int) -> tuple[list[ConsumerRecord], dict[int, Mark]]:
         """Take at most `limit` records; with them, per partition, the mark after the last."""
-        taken: list[Item] = []
+        taken: list[ConsumerRecord] = []
         marks: dict[int, Mark] = {}
         while self._chunks and len(taken) < limit:
             chunk = self._chunks[0]
             room = limit - len(taken)
-            if len(chunk.items) <= room:
+            if len(chunk.records) <= room:
                 self._chunks.popleft()
-                taken += chunk.items
+                taken += chunk.records
                 marks[chunk.partition] = chunk.mark
             else:
-                taken += chunk.items[:room]
-                chunk.items = chunk.items[room:]
-                marks[chunk.partition] = chunk.mark._replace(offset=chunk.items[0].record.offset)
+                taken += chunk.records[:room]
+                chunk.records = chunk.records[room:]
+                marks[chunk.partition] = chunk.mark._replace(offset=chunk.records[0].offset)
         self.size -= len(taken)
         self.say()
         return taken, marks

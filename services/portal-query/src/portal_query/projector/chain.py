@@ -49,17 +49,16 @@ def judge(held: Held, arrived: Sequence[Arrived], fold_version: str) -> Verdict:
     revision, last = held.revision, held.event_id
     skip = 0
     for one in arrived:
-        data = one.event.data
-        if data.revision <= revision:
-            if data.revision == revision and one.event.id != last:
+        if one.revision <= revision:
+            if one.revision == revision and one.id != last:
                 return Verdict(skip, Trouble.FORK)
             skip += 1
             continue
         if one.major != MAJOR:
             return Verdict(skip, Trouble.UNKNOWN_MAJOR)
-        if data.revision != revision + 1:
+        if one.revision != revision + 1:
             return Verdict(skip, Trouble.GAP)
-        if data.previous != last:
+        if one.previous != last:
             return Verdict(skip, Trouble.FORK)
-        revision, last = data.revision, one.event.id
+        revision, last = one.revision, one.id
     return Verdict(skip)

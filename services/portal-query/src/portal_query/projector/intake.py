@@ -1,4 +1,4 @@
-"""Reads records from Kafka and decodes them while the transaction before is under way.
+"""Reads records from Kafka, ahead of the loop that applies them.
 
 The driver delivers records before it has told us of an assignment, swallows what listeners raise,
 and tells nobody when it stops. None of this can do harm, because what is applied is decided by
@@ -10,7 +10,6 @@ from collections.abc import Callable, Collection
 from typing import Final
 
 from portal_query.projector import metrics
-from portal_query.projector.arrived import read
 from portal_query.projector.buffer import Buffer
 from portal_query.projector.freshness import Freshness
 from portal_query.projector.patience import Patience
@@ -32,7 +31,7 @@ from service_runtime.ops import Health
 
 _AT_ONCE: Final = 2_000
 _POLL_MS: Final = 250
-_FULL: Final = 20_000
+_FULL: Final = 12_000
 _FULL_SECONDS: Final = 5.0
 _COMMIT_SECONDS: Final = 1.0
 _LAST_COMMIT_SECONDS: Final = 2.0
@@ -241,7 +240,7 @@ class Intake(RebalanceListener):
         if not follows:
             self._freshness.broken(number)
             get().warning("offsets_jumped", partition=number, to=records[0].offset)
-        self._buffer.add(number, [read(record) for record in records], mark)
+        self._buffer.add(number, records, mark)
         self._consumed.inc(len(records))
 
     def _broken(self, number: int, why: str) -> None:

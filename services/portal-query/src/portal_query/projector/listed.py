@@ -58,10 +58,9 @@ class Listed:
 
     def has(self, suspect: Arrived) -> bool | None:
         """Say whether the list holds this event; None when it was not read so far."""
-        revision = suspect.event.data.revision
-        if revision > self.revision:
+        if suspect.revision > self.revision:
             return None if self.trouble else False
-        return self.ids.get(revision) == suspect.event.id
+        return self.ids.get(suspect.revision) == suspect.id
 
     def _check(self, event: Event, expected: int) -> None:
         data = event.data

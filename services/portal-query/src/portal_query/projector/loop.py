@@ -70,8 +70,8 @@ class Loop:
             health.beat("apply")
             limit = self._pace.limit(self._intake.behind())
             if self._buffer.size >= limit or (self._buffer.size and not self._applying):
-                items, marks = self._buffer.take(limit)
-                return prepare(items, marks, self._months)
+                records, marks = self._buffer.take(limit)
+                return prepare(records, marks, self._months)
             await self._buffer.change(_IDLE_SECONDS)
 
     async def _apply(self, batch: Batch) -> None:

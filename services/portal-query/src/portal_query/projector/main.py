@@ -13,6 +13,7 @@ from portal_query.projector.heads import Heads
 from portal_query.projector.intake import Intake
 from portal_query.projector.lists import WriterLists
 from portal_query.projector.loop import Loop
+from portal_query.projector.pace import BEHIND
 from portal_query.projector.positions import Positions
 from portal_query.projector.publish import Publisher
 from portal_query.projector.refold import Refolder
@@ -53,12 +54,14 @@ class Projector:
         self.health = Health(clock)
         self.freshness = freshness
         self.intake = _intake(settings, buffer, positions, freshness)
-        self.publisher = Publisher(self._line("publish"), cache, positions)
+        self.publisher = Publisher(
+            self._line("publish"), cache, positions, lambda: self.intake.behind() >= BEHIND
+        )
         self.refolds = Refolds(self.publisher.changed, self.intake.owns, clock)
         self.loop = Loop(
             buffer=buffer,
             intake=self.intake,
-            applier=Applier(self._line("apply"), rule),
+            applier=Applier(self._line("apply"), settings.portal_time_zone),
             publisher=self.publisher,
             refolds=self.refolds,
             positions=positions,

@@ -7,7 +7,7 @@ _LIVE_SECONDS: Final = 0.015
 _LEAST: Final = 100
 _MOST_LIVE: Final = 2_000
 #: So far behind, throughput is worth more than the delay of one batch.
-_BEHIND: Final = 5_000
+BEHIND: Final = 5_000
 _FIRST_GUESS: Final = 40e-6
 _WEIGHT: Final = 0.2
 
@@ -20,7 +20,7 @@ class Pace:
 
     def limit(self, behind: int) -> int:
         """Return the most records for a transaction, when so many records are waiting."""
-        if behind >= _BEHIND:
+        if behind >= BEHIND:
             return CATCHING_UP
         return max(_LEAST, min(_MOST_LIVE, int(_LIVE_SECONDS / self._cost)))
 

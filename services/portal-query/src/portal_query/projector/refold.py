@@ -81,9 +81,7 @@ class Refolder:
                 return Outcome.BUSY
             await _keep(connection, suspects)
             return Outcome.AGREES
-        listed = Listed(
-            customer_id, Tally(self._months), {one.event.data.revision for one in suspects}
-        )
+        listed = Listed(customer_id, Tally(self._months), {one.revision for one in suspects})
         await replacing.clear_stage(connection)
         await self._read_on(connection, listed)
         if listed.revision == 0 and listed.trouble is None and held.revision == 0:
@@ -194,5 +192,5 @@ async def _keep(connection: Connection, strangers: Sequence[Arrived]) -> None:
     if strangers:
         await letters.put(
             connection,
-            [dead_letter(one.record, _NOT_LISTED, one.event.data.customer_id) for one in strangers],
+            [dead_letter(one.record, _NOT_LISTED, one.customer_id) for one in strangers],
         )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from portal_query.read_model.postgres import Connection
-from portal_query.read_model.rows import COLUMNS
+from portal_query.read_model.rows import UNPACKED
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,19 +59,19 @@ FROM portal.customer WHERE customer_id = ANY($1::bigint[]) ORDER BY customer_id 
 # and the counts move by their difference. A bucket that did not change is left alone.
 _APPLY: Final = f"""
 WITH event AS MATERIALIZED (
-  SELECT * FROM json_to_recordset($1::json) AS row({COLUMNS})
+  SELECT * FROM {UNPACKED}
 ), written AS (
   INSERT INTO portal.repair_history (customer_id, revision, occurred_at, accepted_at, repair_id,
     event_id, fact, by, status, reason)
-  SELECT customer_id, revision, occurred_at, accepted_at, repair_id, event_id, fact, by, status,
-    reason FROM event
+  SELECT customer_id, revision, coalesce(occurred_at, accepted_at), accepted_at, repair_id,
+    event_id, fact, by, status, reason FROM event
 ), changed AS (
   INSERT INTO portal.repair AS held (customer_id, repair_id, unit_number, repair_date, month,
     status, description, damage_type, cost, customer_notes, requested_by, batch_id, removed,
     revision, event_id, recorded_at, changed_at)
   SELECT customer_id, repair_id, unit_number, repair_date, month, status, description,
     damage_type, cost, customer_notes, requested_by, batch_id, removed, revision, event_id,
-    recorded_at, accepted_at
+    coalesce(recorded_at, accepted_at), accepted_at
   FROM event WHERE newest ORDER BY customer_id, repair_id
   ON CONFLICT (customer_id, repair_id) DO UPDATE SET
     unit_number = excluded.unit_number, repair_date = excluded.repair_date,
@@ -131,7 +131,7 @@ async def lock(connection: Connection, customers: Sequence[int]) -> dict[int, He
     return {row[0]: Held(*row) for row in rows}
 
 
-async def apply(connection: Connection, packed: str) -> list[int]:
+async def apply(connection: Connection, packed: bytes) -> list[int]:
     """Apply packed rows (`rows.pack`): repairs, history, counts.
 
     Returns the customers of whom a count has fallen below zero: the transaction must be undone.

@@ -10,11 +10,11 @@ from typing import Final
 from portal_query.counting import Dimension
 from portal_query.read_model.folding import Profile
 from portal_query.read_model.postgres import Connection
-from portal_query.read_model.rows import COLUMNS
+from portal_query.read_model.rows import COLUMNS, UNPACKED
 
 _CREATE_STAGE: Final = f"CREATE TEMPORARY TABLE IF NOT EXISTS stage ({COLUMNS})"
 
-_STAGE: Final = f"INSERT INTO stage SELECT * FROM json_to_recordset($1::json) AS row({COLUMNS})"  # noqa: S608 - ours
+_STAGE: Final = f"INSERT INTO stage SELECT * FROM {UNPACKED}"  # noqa: S608 - ours
 
 _REPAIRS: Final = """
 SELECT DISTINCT ON (repair_id) customer_id, repair_id, unit_number, repair_date, month, status,
@@ -34,10 +34,12 @@ _HISTORY_COLUMNS: Final = (
 )
 
 _PUT_REPAIRS: Final = f"INSERT INTO portal.repair ({_REPAIR_COLUMNS}) {_REPAIRS}"
-_PUT_HISTORY: Final = (
-    f"INSERT INTO portal.repair_history ({_HISTORY_COLUMNS}) SELECT {_HISTORY_COLUMNS} FROM stage "  # noqa: S608 - ours
-    "ORDER BY repair_id, revision"
-)
+_HISTORY: Final = """
+SELECT customer_id, revision, coalesce(occurred_at, accepted_at) AS occurred_at, accepted_at,
+  repair_id, event_id, fact, by, status, reason
+FROM stage
+"""
+_PUT_HISTORY: Final = f"INSERT INTO portal.repair_history ({_HISTORY_COLUMNS}) {_HISTORY} ORDER BY repair_id, revision"
 _PUT_COUNTS: Final = """
 INSERT INTO portal.repair_count (customer_id, dimension, bucket, n)
 SELECT $1::bigint, * FROM unnest($2::smallint[], $3::text[], $4::bigint[]) ORDER BY 2, 3
@@ -60,7 +62,7 @@ _DIFFERENT_REPAIRS: Final = _DIFFERENT.format(
     f"SELECT {_REPAIR_COLUMNS} FROM portal.repair WHERE customer_id = $1",  # noqa: S608 - ours
 )
 _DIFFERENT_HISTORY: Final = _DIFFERENT.format(
-    f"SELECT {_HISTORY_COLUMNS} FROM stage",  # noqa: S608 - ours
+    _HISTORY,
     f"SELECT {_HISTORY_COLUMNS} FROM portal.repair_history WHERE customer_id = $1",  # noqa: S608 - ours
 )
 
@@ -88,7 +90,7 @@ async def clear_stage(connection: Connection) -> None:
     await connection.execute("TRUNCATE stage")
 
 
-async def stage(connection: Connection, packed: str) -> None:
+async def stage(connection: Connection, packed: bytes) -> None:
     """Add packed rows (`rows.pack`) of the list, in order."""
     await connection.execute(_STAGE, packed)
 

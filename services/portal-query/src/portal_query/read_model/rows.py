@@ -9,22 +9,20 @@ from typing import Final
 import msgspec
 
 
-class EventRow(msgspec.Struct, gc=False):
+class EventRow(msgspec.Struct, gc=False, omit_defaults=True):
     """One event of a repair: a row of its history and, if it is the `newest`, of the repair.
 
     Times, ids and the cost are texts as the event carries them. `newest` says that no later event
-    of the same repair is in this batch; `recorded_at` is the first that the batch knows of it.
-    The field order is that of `COLUMNS`.
+    of the same repair is in this batch. What is None is left out of the text: `occurred_at` and
+    `recorded_at` (when the batch first knows of the repair) are then the same as `accepted_at`.
     """
 
     customer_id: int
     revision: int
     event_id: str
     fact: str
-    occurred_at: str
     accepted_at: str
     by: str
-    reason: str | None
     repair_id: str
     unit_number: str
     repair_date: str
@@ -35,24 +33,30 @@ class EventRow(msgspec.Struct, gc=False):
     cost: str
     customer_notes: str
     requested_by: str
-    batch_id: str | None
     removed: bool
-    recorded_at: str
-    newest: bool = True
+    newest: bool
+    occurred_at: str | None = None
+    recorded_at: str | None = None
+    reason: str | None = None
+    batch_id: str | None = None
 
 
 #: The same as Postgres sees it.
 COLUMNS: Final = (
-    "customer_id bigint, revision bigint, event_id uuid, fact text, occurred_at timestamptz, "
-    "accepted_at timestamptz, by text, reason text, repair_id uuid, unit_number text, "
-    "repair_date timestamptz, month text, status text, description text, damage_type text, "
-    "cost numeric, customer_notes text, requested_by text, batch_id uuid, removed boolean, "
-    "recorded_at timestamptz, newest boolean"
+    "customer_id bigint, revision bigint, event_id uuid, fact text, accepted_at timestamptz, "
+    "by text, repair_id uuid, unit_number text, repair_date timestamptz, month text, status text, "
+    "description text, damage_type text, cost numeric, customer_notes text, requested_by text, "
+    "removed boolean, newest boolean, occurred_at timestamptz, recorded_at timestamptz, "
+    "reason text, batch_id uuid"
 )
 
 _encoder = msgspec.json.Encoder()
 
 
-def pack(rows: list[EventRow]) -> str:
-    """Return the rows as the JSON text that the statements take."""
-    return _encoder.encode(rows).decode()
+#: The rows, from the first parameter of a statement: bytes, so that nobody copies a large text.
+UNPACKED: Final = f"json_to_recordset(convert_from($1::bytea, 'UTF8')::json) AS row({COLUMNS})"
+
+
+def pack(rows: list[EventRow]) -> bytes:
+    """Return the rows as the JSON that the statements unpack."""
+    return _encoder.encode(rows)
