@@ -23,6 +23,8 @@ from service_runtime.ops import Health
 
 _FIRST_BACKOFF_SECONDS: Final = 0.2
 _MAX_BACKOFF_SECONDS: Final = 2.0
+#: A broker that accepts connections and answers nothing must not silence the loop's heart.
+_OPEN_SECONDS: Final = 15.0
 _MEASURE_SECONDS: Final = 1.0
 #: Counting a huge outbox takes long: it may take one fiftieth of one connection's time.
 _MEASURE_PAUSE_FACTOR: Final = 50.0
@@ -76,6 +78,7 @@ class Relay:
                 backoff = min(backoff * 2, _MAX_BACKOFF_SECONDS)
             finally:
                 self._leads = False
+                self._faults["kafka"] = ""  # who waits for the lead needs no Kafka
 
     async def _relay(self, reader: LeaderConnection, stop: asyncio.Event) -> None:
         """Use one producer after another for as long as we lead; raises what Postgres raises."""
@@ -85,7 +88,7 @@ class Relay:
             self._alive()
             await is_connected(reader)
             try:
-                producer = await self._open_producer()
+                producer = await asyncio.wait_for(self._open_producer(), _OPEN_SECONDS)
             except Exception as error:
                 if not (isinstance(error, UnusableTopicError) or is_kafka_away(error)):
                     raise
