@@ -162,7 +162,7 @@ def kafka_servers() -> Iterator[str]:
         broker = kafka.Broker(place)
         broker.fetch()
         broker.create(chosen, cluster)
-        with foreground(broker.spec(chosen, cluster), place, lambda: probe.kafka(port)):
+        with foreground(broker.spec(chosen, cluster, brief=True), place, lambda: probe.kafka(port)):
             yield f"{ports.HOST}:{port}"
 
 

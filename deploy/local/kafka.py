@@ -23,6 +23,8 @@ POM = ROOT / "deploy" / "kafka" / "pom.xml"
 LOG_SETTINGS = ROOT / "deploy" / "kafka" / "log4j2.yaml"
 IMAGE = "apache/kafka:4.3.0"
 HEAP = ("-Xms256m", "-Xmx512m")
+# For a Java that does not live long: little compiling, one thread that cleans up.
+QUICK = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 WHAT_TO_INSTALL = (
     "Install Maven (Debian, Ubuntu: apt-get install maven; macOS: brew install maven) or a container engine (Docker, "
     "Podman), or set KAFKA_BOOTSTRAP_SERVERS to a Kafka you have; then run the command again."
@@ -104,7 +106,7 @@ class Broker:
         if (self.data / "meta.properties").exists() or not self.libs.exists():
             return
         log = self.place.logs / "kafka-format.log"
-        command = [*self._java(("-Xmx128m",)), "kafka.tools.StorageTool", "format"]
+        command = [*self._java(("-Xmx128m", *QUICK)), "kafka.tools.StorageTool", "format"]
         with log.open("w") as output:
             done = subprocess.run(
                 [*command, "--cluster-id", cluster, "--config", str(self.settings)],
@@ -117,32 +119,33 @@ class Broker:
         if done.returncode != 0:
             raise Trouble("Kafka's storage could not be made", "See the log.", str(log))
 
-    def _java(self, heap: tuple[str, ...]) -> list[str]:
+    def _java(self, options: tuple[str, ...]) -> list[str]:
         java = machine.find_java()
         if java is None:
             raise Trouble(f"there is no Java {machine.OLDEST_JAVA} or newer", WHAT_TO_INSTALL)
-        return [
-            *(
-                java[0],
-                *heap,
-                "-XX:+UseG1GC",
-                "-XX:MaxGCPauseMillis=20",
-                "-XX:+ExitOnOutOfMemoryError",
-            ),
-            *(
-                "-Djava.awt.headless=true",
-                f"-Dlog4j2.configurationFile={LOG_SETTINGS}",
-                "-cp",
-                f"{self.libs}/*",
-            ),
-        ]
+        logs = f"-Dlog4j2.configurationFile={LOG_SETTINGS}"
+        return [java[0], *options, "-XX:+ExitOnOutOfMemoryError", logs, "-cp", f"{self.libs}/*"]
 
-    def spec(self, ports: Mapping[str, int], cluster: str) -> Spec:
-        """Return how the broker is run."""
-        if self.libs.exists():
-            argv = [*self._java(HEAP), "kafka.Kafka", str(self.settings)]
-            return Spec(name="kafka", argv=argv, folder=str(self.folder))
-        return Spec(name="kafka", argv=self._in_container(ports, cluster), folder=str(self.folder))
+    def spec(self, ports: Mapping[str, int], cluster: str, *, brief: bool = False) -> Spec:
+        """Return how the broker is run; `brief` is for one that lives no longer than a run of tests."""
+        if not self.libs.exists():
+            argv = self._in_container(ports, cluster)
+        else:
+            long_lived = ("-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", self._classes(record=True))
+            options = (*QUICK, self._classes(record=False)) if brief else long_lived
+            argv = [*self._java((*HEAP, *options)), "kafka.Kafka", str(self.settings)]
+        return Spec(name="kafka", argv=argv, folder=str(self.folder))
+
+    def _classes(self, *, record: bool) -> str:
+        """Return the option that reads Kafka's classes ready-made, which halves its start, or writes them at its end.
+
+        Another Java than the one that wrote them ignores them.
+        """
+        java = machine.find_java()
+        archive = self.libs / f"classes-{java[1] if java else 0}.jsa"
+        if record and not archive.exists():
+            return f"-XX:ArchiveClassesAtExit={archive}"
+        return f"-XX:SharedArchiveFile={archive}" if archive.exists() else "-Xshare:auto"
 
     def _in_container(self, ports: Mapping[str, int], cluster: str) -> list[str]:
         engine = machine.engine() or "docker"
