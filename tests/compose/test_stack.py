@@ -229,6 +229,19 @@ def test_an_image_has_no_compiler_and_nothing_of_its_own_to_write_to(
     assert printed == ["10001", "none", "CapEff:", "0000000000000000", "NoNewPrivs:", "1"]
 
 
+def test_a_process_that_is_killed_comes_back_by_itself(stack: Stack, customer: Browser) -> None:
+    (before,) = total(customer)
+    script = """
+        for process in /proc/[0-9]*; do
+            case $(tr '\\0' ' ' <"$process/cmdline") in "python -m"*) kill -9 "${process#/proc/}" ;; esac
+        done
+    """
+    stack.compose("exec", "-T", "query", "sh", "-c", script)
+
+    eventually(lambda: customer.ask(UNITS)[0], 200, 60)
+    assert total(customer) == {before}
+
+
 def test_prometheus_sees_every_process_and_holds_our_rules(stack: Stack) -> None:
     def asked(path: str) -> Any:
         url = f"http://127.0.0.1:9090/api/v1/{path}"
