@@ -23,7 +23,7 @@ CONNECTIONS = 32
 CUSTOMERS = 200
 FIRST_CUSTOMER = 900_000
 REPAIR = {
-    "unit_number": "MF24-218",
+    "unit_number": "MA24-218",
     "repair_date": "2026-05-04T14:30:00Z",
     "status": "REQUESTED",
     "description": "Star break, 8 mm, driver side, below the wiper line; gravel on the interstate",
@@ -40,7 +40,7 @@ WITH numbered AS (
 ), listed AS (
   INSERT INTO writer.bench_event VALUES ($1, $3, $2, $4, 'bench', now(), $5)
 ), stated AS (
-  INSERT INTO writer.bench_repair VALUES ($4, $1, 'MF24-218', now(), 'REQUESTED', $6, 'Star break', 55, 'Dana Whitfield',
+  INSERT INTO writer.bench_repair VALUES ($4, $1, 'MA24-218', now(), 'REQUESTED', $6, 'Star break', 55, 'Dana Whitfield',
     '', '', 'internal', NULL, 'bench', $4::text, false, $3, $2, now(), now())
 )
 INSERT INTO writer.bench_outbox (id, customer_id, event_id, payload, accepted_at)

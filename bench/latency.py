@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 import aiohttp
 import asyncpg
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from redis.asyncio import Redis
 from tests.oracle.sessions import open_sessions
 
@@ -140,21 +141,23 @@ class Probe:
 
 async def _floor(system: System, rounds: int = 200) -> list[float]:
     """Return how long the bare hops take, in milliseconds, one message at a time."""
-    topic, partition = "bench-floor", 0
+    topic, partition = f"bench-floor-{time.time_ns()}", 0
     writer = await asyncpg.connect(system.databases["writer"])
     redis = Redis.from_url(system.redis)
     producer = AIOKafkaProducer(bootstrap_servers=system.kafka, acks="all", enable_idempotence=True)
     consumer = AIOKafkaConsumer(
         bootstrap_servers=system.kafka, fetch_max_wait_ms=20, enable_auto_commit=False
     )
+    admin = AIOKafkaAdminClient(bootstrap_servers=system.kafka)
+    await admin.start()
     await producer.start()
     await consumer.start()
     times = []
     try:
+        await admin.create_topics([NewTopic(topic, num_partitions=1, replication_factor=1)])
         await writer.execute("CREATE TABLE IF NOT EXISTS writer.bench_floor (n bigint)")
-        await producer.send_and_wait(topic, b"first", partition=partition)
         consumer.assign([TopicPartition(topic, partition)])
-        await consumer.seek_to_end()
+        consumer.seek(TopicPartition(topic, partition), 0)
         for number in range(rounds):
             begun = time.perf_counter()
             await producer.send_and_wait(topic, b"x" * 900, partition=partition)
@@ -166,6 +169,8 @@ async def _floor(system: System, rounds: int = 200) -> list[float]:
         await writer.execute("DROP TABLE writer.bench_floor")
     finally:
         await redis.aclose()
+        await admin.delete_topics([topic])
+        await admin.close()
         await consumer.stop()
         await producer.stop()
         await writer.close()

@@ -78,17 +78,17 @@ LAKESHORE = Fleet(
 )
 MIDLAND = Fleet(
     customer_id=1003,
-    name="Midland Freight Lines",
-    email="fleet@midlandfreight.example",
+    name="Midland Aggregate Haulers",
+    email="fleet@midlandaggregate.example",
     phone="+1 515 555 0187",
     address="9000 Interstate Parkway",
     city="Des Moines",
     state="IA",
     postal_code="50313",
-    units=1800,
+    units=600,
     repairs=20_000,
     fresh=160,
-    unit_style="tractor",
+    unit_style="hauler",
     asks_first=0.3,
     contract=0.55,
 )
@@ -127,6 +127,6 @@ def _number(style: str, place: int) -> str:
     if style == "bus":
         series, rest = divmod(place, 16)
         return f"{(14, 17, 19, 22, 24)[series % 5]}{rest + 1:02d}"
-    series, rest = divmod(place, 300)
-    prefix = ("MF21", "MF22", "MF23", "MF24", "MF25", "MFR")[series % 6]
+    series, rest = divmod(place, 100)
+    prefix = ("MA21", "MA22", "MA23", "MA24", "MA25", "MAR")[series % 6]
     return f"{prefix}-{100 + rest * 2 + (rest % 7 == 0)}"
