@@ -9,7 +9,6 @@ import hashlib
 import hmac
 import secrets
 import string
-import unicodedata
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,10 +17,10 @@ from gateway.audit import Audit
 from gateway.hashing import HashPool, HashQueueFullError
 from gateway.limits import LoginGuard
 from gateway.metrics import LOGINS
+from gateway.usernames import clean_username
 from gateway.visitor import hash_of
 from service_runtime.clock import Clock
 
-MAX_USERNAME: Final = 150
 _ID_ALPHABET: Final = string.ascii_lowercase + string.digits
 _ID_LENGTH: Final = 32
 #: Checks of old and new hashes differ in what they cost; a wrong login never shows which it was.
@@ -211,8 +210,3 @@ class Accounts:
             session=str(session) if session else None,
             **details,
         )
-
-
-def clean_username(username: str) -> str:
-    """Return a name as it is compared: trimmed, NFKC, as Django's form does."""
-    return unicodedata.normalize("NFKC", username.strip())

@@ -14,10 +14,9 @@ from rich.console import Console
 from rich.table import Table
 
 from gateway import admin_store, passwords
-from gateway.accounts import MAX_USERNAME, clean_username
-from gateway.migrations import migrate as run_migrations
 from gateway.settings import CommandSettings
 from gateway.store import Connection
+from gateway.usernames import MAX_USERNAME, clean_username
 from service_runtime.postgres import connect, is_infrastructure
 from service_runtime.settings import load
 
@@ -52,6 +51,8 @@ def main() -> None:
 @app.command()
 def migrate() -> None:
     """Bring the gateway's tables to the newest version; may be run again."""
+    from gateway.migrations import migrate as run_migrations  # noqa: PLC0415 - slow, seldom needed
+
     url = load(CommandSettings).gateway_database_url
     try:
         run_migrations(url)

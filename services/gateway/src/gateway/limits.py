@@ -26,6 +26,8 @@ _STORE_SECONDS: Final = 0.3
 #: After a fault the store is left alone for so long: a slow one must not cost every login.
 _PAUSE_SECONDS: Final = 5.0
 _MEMORY_SHARE: Final = 5
+#: Who mistypes once or twice is no attacker, store or no store.
+_SMALLEST: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ class Rule:
         """Return the limit that one process keeps by itself, for its share of the requests."""
         if share == 1:
             return self
-        amount = max(1, self.item.amount // share)
+        amount = max(_SMALLEST, self.item.amount // share)
         return Rule(self.name, type(self.item)(amount, self.item.multiples))
 
 
@@ -230,19 +232,19 @@ def network_of(peer: str) -> str:
 def login_counter(redis_url: str | None, clock: Clock) -> SafeCounter:
     """Return the counter of logins: exact, since the numbers are small."""
     own = LimitsCounter(MovingWindowRateLimiter(MemoryStorage()), clock)
-    shared = None if redis_url is None else MovingWindowRateLimiter(_storage(redis_url))
-    return SafeCounter(
-        None if shared is None else LimitsCounter(shared, clock), own, clock, share=_MEMORY_SHARE
-    )
+    if redis_url is None:  # one process, then, and its own memory is the store
+        return SafeCounter(None, own, clock, share=1)
+    shared = LimitsCounter(MovingWindowRateLimiter(_storage(redis_url)), clock)
+    return SafeCounter(shared, own, clock, share=_MEMORY_SHARE)
 
 
 def request_counter(redis_url: str | None, clock: Clock) -> SafeCounter:
     """Return the counter of requests: cheap, since the numbers are large."""
     own = LimitsCounter(SlidingWindowCounterRateLimiter(MemoryStorage()), clock)
-    shared = None if redis_url is None else SlidingWindowCounterRateLimiter(_storage(redis_url))
-    return SafeCounter(
-        None if shared is None else LimitsCounter(shared, clock), own, clock, share=1
-    )
+    if redis_url is None:
+        return SafeCounter(None, own, clock, share=1)
+    shared = LimitsCounter(SlidingWindowCounterRateLimiter(_storage(redis_url)), clock)
+    return SafeCounter(shared, own, clock, share=1)
 
 
 def _storage(redis_url: str) -> RedisStorage:

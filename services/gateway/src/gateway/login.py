@@ -5,13 +5,11 @@ from dataclasses import dataclass
 
 from gateway import csrf, pages, passwords, redirects
 from gateway.accounts import (
-    MAX_USERNAME,
     Accounts,
     Attempt,
     SignedIn,
     TryLater,
     WrongLogin,
-    clean_username,
 )
 from gateway.answers import (
     DELETE_SESSION_COOKIE,
@@ -28,6 +26,7 @@ from gateway.answers import (
 from gateway.pages import STATIC_PATH, Pages
 from gateway.request import SESSION_COOKIE, Request
 from gateway.routes import HOME_PATH, LOGIN_PATH, LOGOUT_PATH
+from gateway.usernames import MAX_USERNAME, clean_username
 from service_runtime.clock import Clock
 
 _BODY_BYTES = 16 * 1024

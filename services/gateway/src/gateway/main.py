@@ -77,6 +77,7 @@ async def build(
             settings.gateway_database_url, idle_seconds=settings.gateway_session_idle_seconds
         )
         stack.callback(visitors.close)
+        await visitors.open()
         audit = Audit(clock)
         stack.push_async_callback(audit.write_waiting, pool)
         accounts = _accounts(

@@ -102,6 +102,17 @@ class Visitors:
         self._pending: _Batch | None = None
         self._touched: set[bytes] = set()
 
+    async def open(self) -> None:
+        """Connect beforehand, so that the first request need not wait; a store away may come."""
+        for lane in self._lanes:
+            try:
+                await lane.connection()
+            except Exception as error:
+                if not is_infrastructure(error):
+                    raise
+                get().warning("session-store-away", error=repr(error), waiting=0)
+                return
+
     async def find(self, session_id: bytes) -> store.Visitor | None:
         """Return the visitor of a session id, or None when there is no such live session.
 
