@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 from deploy.local import say
 from deploy.local.layout import ROOT, venv_command, venv_python
@@ -49,11 +50,7 @@ def every() -> list[Check]:
         Check("lint", [venv_command("ruff"), "check", "."]),
         Check("spelling", [venv_command("codespell"), *_tracked_text()]),
         Check("imports", [venv_command("lint-imports")]),
-        *(
-            Check(f"types of {name}", _mypy(paths))
-            for name, paths in TYPED.items()
-            if _existing(paths)
-        ),
+        *(check for name, paths in TYPED.items() for check in _types(name, _existing(paths))),
         *_coverage(),
     ]
 
@@ -84,8 +81,29 @@ def _existing(paths: tuple[str, ...]) -> list[str]:
     return [path for path in paths if (ROOT / path).is_file() or any((ROOT / path).rglob("*.*"))]
 
 
-def _mypy(paths: tuple[str, ...]) -> list[str]:
-    return [venv_command("mypy"), *_existing(paths)]
+def _types(name: str, paths: list[str]) -> list[Check]:
+    """Check a member's types in as many runs as it has test files of one name: they are no packages."""
+    runs: list[list[str]] = []
+    for path in paths:
+        for file in [path] if name == "tools" or path.endswith("/src") else _tests(path):
+            # The first run in which no other file has this name.
+            run = next((run for run in runs if _name(file) not in map(_name, run)), None)
+            if run is None:
+                runs.append([file])
+            else:
+                run.append(file)
+    titles = [f"types of {name}", *(f"types of {name}, {n}" for n in range(2, len(runs) + 1))]
+    return [
+        Check(title, [venv_command("mypy"), *run]) for title, run in zip(titles, runs, strict=True)
+    ]
+
+
+def _tests(folder: str) -> list[str]:
+    return [str(path.relative_to(ROOT)) for path in sorted((ROOT / folder).rglob("*.py"))]
+
+
+def _name(file: str) -> str:
+    return Path(file).name
 
 
 def _tracked_text() -> list[str]:
