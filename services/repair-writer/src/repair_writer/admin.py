@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from portal_access.scopes import parse_scopes
+from repair_writer.api.app import openapi_document
 from repair_writer.api.settings import AdminCommandSettings
 from repair_writer.callers import (
     CLIENT_PATTERN,
@@ -133,6 +134,12 @@ def revoke(key_id: Annotated[str, typer.Argument(help="The eight characters of t
     if not _on_database(end):
         _give_up(f"There is no live key {key_id}; see `repair-writer keys list`.")
     typer.echo(f"{key_id} is revoked.")
+
+
+@app.command("openapi")
+def print_document() -> None:
+    """Print the OpenAPI document of the API, as it is committed in openapi.json."""
+    typer.echo(json.dumps(openapi_document(), indent=2, ensure_ascii=False))
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Awaitable, Callable
+from typing import Any, cast
 
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
@@ -15,6 +16,12 @@ from repair_writer.api.problems import install_writer_handlers, problem_of
 from repair_writer.api.reading import Dependencies
 from repair_writer.api.repairs import repair_routes
 from service_runtime.http import RequestLog, install_problem_handlers
+
+
+def openapi_document() -> dict[str, Any]:
+    """Return the OpenAPI document; no database is needed for it."""
+    # Handlers look at what they were given when they are called, and here none is.
+    return create_app(cast("Dependencies", None)).openapi()
 
 
 def create_app(dependencies: Dependencies) -> FastAPI:

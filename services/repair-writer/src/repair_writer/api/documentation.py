@@ -6,6 +6,7 @@ from typing import Any, Final
 import msgspec
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.responses import Response
 from pydantic import BaseModel
 
 from repair_writer.api.problems import PROBLEMS
@@ -24,7 +25,7 @@ REPAIR_EXAMPLE: Final = {
     "customer_notes": "Keys are at the gate.",
     "technician_notes": "",
     "requested_by": "internal",
-    "batch_id": None,
+    "batch_id": "01970f4e-7a3c-7cc0-8000-1c9b7a6c1b9e",
     "source": "technicians-app",
     "source_ref": "visit-88123-1",
     "removed": False,
@@ -105,6 +106,7 @@ def operation(
     return {
         "summary": summary,
         "status_code": first,
+        "response_class": Response,
         "response_description": answers[first][0],
         "tags": ["portal" if portal else "internal systems"],
         "openapi_extra": extra,

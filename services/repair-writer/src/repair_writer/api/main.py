@@ -26,7 +26,13 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             settings.writer_database_url, name="repair-writer", size=settings.writer_pool_size
         )
         stack.push_async_callback(pool.close)
-        keys = KeyRing(pool)
+        # Who calls is asked on a connection of its own: commands that wait for a busy customer
+        # must not lock everybody out.
+        key_pool = await create_pool(
+            settings.writer_database_url, name="repair-writer-keys", size=1
+        )
+        stack.push_async_callback(key_pool.close)
+        keys = KeyRing(key_pool)
         health.register("postgres", lambda: check_migrated(pool))
         await stack.enter_async_context(OpsServer(health, settings.ops_host, settings.ops_port))
         app = create_app(

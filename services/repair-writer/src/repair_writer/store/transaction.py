@@ -25,7 +25,12 @@ _LOST_RACES = (
 )
 
 #: Whatever this door raises by itself; `service_runtime.postgres.is_infrastructure` sorts them.
-STORE_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
+STORE_ERRORS = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+)
 
 
 @asynccontextmanager

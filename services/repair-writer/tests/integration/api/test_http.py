@@ -1,0 +1,151 @@
+import asyncio
+import socket
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+
+async def test_what_is_no_json_is_400(writer: Any) -> None:
+    for data in (b"", b"{", b"\xff", b"[" * 9_000):
+        answer = await writer.call(
+            "POST", "/v1/repairs", data=data, headers={"Content-Type": "application/json"}
+        )
+        assert (answer.status, answer.code) == (400, "malformed")
+
+
+async def test_another_kind_of_body_is_415(writer: Any) -> None:
+    for kind in ("text/plain", "application/x-www-form-urlencoded", "application/jsonx"):
+        answer = await writer.call(
+            "POST", "/v1/repairs", data=b"{}", headers={"Content-Type": kind}
+        )
+        assert (answer.status, answer.code) == (415, "media-type")
+    charset = {"Content-Type": "application/json; charset=utf-8"}
+    answer = await writer.call("POST", "/v1/repairs", data=b"{}", headers=charset)
+    assert answer.code == "invalid"
+
+
+async def test_too_large_a_body_is_413_whether_or_not_it_says_so(writer: Any) -> None:
+    async def endless() -> Any:
+        for _ in range(40):
+            yield b" " * 10_000
+
+    headers = {"Content-Type": "application/json"}
+    for data in (b" " * 300_000, endless()):
+        answer = await writer.call("POST", "/v1/repairs", data=data, headers=headers)
+        assert (answer.status, answer.code) == (413, "too-large")
+    assert (await writer.recorded())["revision"] == 2
+
+
+async def test_the_longest_texts_fit_however_they_are_escaped(writer: Any) -> None:
+    truck = "\U0001f69a"
+    fields = {
+        "description": truck * 4_000, "customer_notes": truck * 4_000,
+        "technician_notes": truck * 4_000, "unit_number": truck * 50, "technician": truck * 100,
+        "damage_type": truck * 100, "source": truck * 100, "source_ref": truck * 200,
+    }  # fmt: skip
+    repair = await writer.recorded(**fields)
+    assert {name: repair[name] for name in fields} == fields
+    size = await writer.pool.fetchval("SELECT max(length(payload)) FROM writer.event")
+    assert size < 65_536
+
+
+async def test_nowhere_and_a_wrong_method_are_problems(writer: Any) -> None:
+    for path in ("/", "/v1", "/v2/repairs", "/v1/repairs/", "/customer/api/profile", "/docs"):
+        answer = await writer.call("GET", path)
+        assert (answer.status, answer.code) == (404, "not-found"), path
+    answer = await writer.call("PUT", "/v1/repairs", {})
+    assert (answer.status, answer.code) == (405, "method-not-allowed")
+    assert set(answer.headers["Allow"].split(", ")) <= {"GET", "POST"}
+
+
+async def test_an_unknown_parameter_is_named(writer: Any) -> None:
+    answer = await writer.call("POST", "/v1/repairs?fast=1", {})
+    assert (answer.status, answer.code) == (400, "malformed")
+    assert "'fast'" in answer.json["detail"]
+
+
+async def test_the_document_is_served_to_those_with_a_key(writer: Any) -> None:
+    answer = await writer.call("GET", "/openapi.json")
+    assert answer.status == 200
+    assert answer.json["openapi"].startswith("3.1")
+
+
+async def test_a_client_that_sends_half_a_body_leaves_nothing(writer: Any) -> None:
+    at = urlsplit(writer.url)
+    head = (
+        f"POST /v1/repairs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {writer.key}\r\n"
+        'Content-Type: application/json\r\nContent-Length: 500\r\n\r\n{"customer_id": 7,'
+    )
+    for _ in range(5):
+        _, stream = await asyncio.open_connection(at.hostname, at.port)
+        stream.write(head.encode())
+        await stream.drain()
+        stream.close()
+        await stream.wait_closed()
+    assert (await writer.recorded())["revision"] == 2
+
+
+async def test_a_client_that_does_not_wait_has_its_command_done_or_not_but_never_half(
+    writer: Any, check_lists: Any
+) -> None:
+    at = urlsplit(writer.url)
+    body = b'{"customer_id":7,"unit_number":"A1","repair_date":"2026-03-01T14:30:00Z"}'
+    head = (
+        f"POST /v1/repairs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {writer.key}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    for _ in range(10):
+        _, stream = await asyncio.open_connection(at.hostname, at.port)
+        stream.get_extra_info("socket").setsockopt(
+            socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00"
+        )
+        stream.write(head.encode() + body)
+        await stream.drain()
+        stream.close()
+    await writer.recorded()
+    await check_lists(writer.pool)
+
+
+async def test_a_busy_customer_is_503_with_a_time_to_come_back(writer: Any) -> None:
+    repair = await writer.recorded()
+    path = f"/v1/repairs/{repair['repair_id']}/status"
+    async with writer.pool.acquire() as other, other.transaction():
+        await other.execute("SELECT FROM writer.customer WHERE customer_id = 7 FOR UPDATE")
+        answer = await writer.call("POST", path, {"status": "APPROVED"})
+    assert (answer.status, answer.code) == (503, "unavailable")
+    assert answer.headers["Retry-After"]
+    assert (await writer.call("POST", path, {"status": "APPROVED"})).status == 200
+
+
+async def test_a_pool_that_is_taken_is_503_within_seconds(writer: Any) -> None:
+    taken = [await writer.pool.acquire() for _ in range(12)]
+    try:
+        answer = await asyncio.wait_for(writer.record(), 10)
+        assert (answer.status, answer.code) == (503, "unavailable")
+        assert answer.headers["Retry-After"]
+    finally:
+        for connection in taken:
+            await writer.pool.release(connection)
+    assert (await writer.record()).status == 201
+
+
+@pytest.mark.parametrize("gone", ["the tables", "the connections"])
+async def test_postgres_away_is_503_and_then_all_is_well_again(writer: Any, gone: str) -> None:
+    if gone == "the connections":
+        await writer.pool.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE usename = 'writer' AND datname = current_database()"
+            " AND pid <> pg_backend_pid()"
+        )
+        answers = [await writer.record() for _ in range(20)]
+        assert {answer.status for answer in answers} <= {201, 503}
+        assert answers[-1].status == 201
+        return
+    await writer.pool.execute("ALTER TABLE writer.customer RENAME TO away")
+    answer = await writer.record()
+    assert answer.status == 500
+    assert answer.code == "internal"
+    assert "customer" not in answer.body.decode()
+    await writer.pool.execute("ALTER TABLE writer.away RENAME TO customer")
+    assert (await writer.record()).status == 201

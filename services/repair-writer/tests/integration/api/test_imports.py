@@ -1,0 +1,227 @@
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import pytest
+
+
+def line(number: int, customer_id: int = 7, **fields: Any) -> dict[str, Any]:
+    return {
+        "customer_id": customer_id,
+        "unit_number": f"U{number % 10}",
+        "repair_date": "2026-03-01T14:30:00Z",
+        "status": "COMPLETED",
+        "source_ref": str(number),
+        **fields,
+    }
+
+
+async def test_lines_are_recorded_in_their_order_with_a_result_each(
+    writer: Any, check_lists: Any
+) -> None:
+    await writer.put_customer(8)
+    lines = [line(number, 7 + number % 2) for number in range(1_203)]
+    answer = await writer.send_lines(lines)
+    assert (answer.status, answer.headers["Content-Type"]) == (200, "application/x-ndjson")
+    assert (answer.headers["Import-Lines"], answer.headers["Import-Refused"]) == ("1203", "0")
+    results = answer.lines
+    assert [result["line"] for result in results] == list(range(1, 1_204))
+    assert {result["outcome"] for result in results} == {"recorded"}
+    assert results[0].keys() == {"line", "outcome", "repair_id", "customer_id", "revision"}
+    assert results[-1]["revision"] == 603
+    await check_lists(writer.pool)
+    found = await writer.call("GET", "/v1/repairs?source=dispatch&source_ref=77")
+    assert found.json["repair_id"] == results[77]["repair_id"]
+    assert (found.json["status"], found.json["cost"]) == ("COMPLETED", "0.00")
+
+
+async def test_the_same_lines_again_change_nothing(writer: Any) -> None:
+    lines = [line(number) for number in range(700)]
+    first = (await writer.send_lines(lines)).lines
+    again = (await writer.send_lines(lines)).lines
+    assert {result["outcome"] for result in again} == {"unchanged"}
+    assert [result["repair_id"] for result in again] == [result["repair_id"] for result in first]
+    assert await writer.pool.fetchval("SELECT count(*) FROM writer.event") == 701
+
+
+async def test_a_bad_line_harms_no_other(writer: Any, check_lists: Any) -> None:
+    lines: list[Any] = [line(number) for number in range(1_000)]
+    lines[500] = b'{"customer_id":7,'
+    lines[501] = line(501, cost="-1", unit_number="\u0000", surprise=True)
+    lines[502] = line(502, customer_id=404)
+    lines[503] = b'{"unit_number":"' + b"x" * 300_000 + b'"}'
+    lines[504] = b"\xff\xfe"
+    lines[505] = [1, 2]
+    lines[506] = line(506, source_ref=None)
+    answer = await writer.send_lines(lines)
+    assert answer.headers["Import-Refused"] == "7"
+    results = answer.lines
+    assert len(results) == 1_000
+    refused = {result["line"]: result for result in results if result["outcome"] == "refused"}
+    assert {number: result["code"] for number, result in refused.items()} == {
+        501: "malformed",
+        502: "invalid",
+        503: "customer-unknown",
+        504: "line-too-long",
+        505: "malformed",
+        506: "invalid",
+        507: "invalid",
+    }
+    pointers = {error["pointer"] for error in refused[502]["errors"]}
+    assert pointers == {"/cost", "/unit_number", "/surprise"}
+    assert not any("repair_id" in result for result in refused.values())
+    assert await writer.pool.fetchval("SELECT count(*) FROM writer.repair") == 993
+    await check_lists(writer.pool)
+
+
+async def test_a_line_corrects_any_status_and_keeps_what_it_does_not_name(writer: Any) -> None:
+    repair = await writer.recorded(source_ref="1", status="COMPLETED", technician_notes="ours")
+    result = (await writer.send_lines([line(1, status="REQUESTED", unit_number="B2")])).lines[0]
+    assert (result["outcome"], result["repair_id"]) == ("corrected", repair["repair_id"])
+    after = (await writer.call("GET", f"/v1/repairs/{repair['repair_id']}")).json
+    assert (after["status"], after["unit_number"]) == ("REQUESTED", "B2")
+    assert (after["technician_notes"], after["cost"]) == ("ours", "240.00")
+    last = (await writer.events())[-1]
+    assert last["type"].endswith("repair.corrected.v1")
+    assert last["data"]["reason"] == "import"
+
+
+async def test_a_later_line_of_a_reference_sees_the_earlier(writer: Any, check_lists: Any) -> None:
+    lines = [line(1, status=status) for status in ("REQUESTED", "PENDING", "PENDING", "DENIED")]
+    results = (await writer.send_lines(lines)).lines
+    outcomes = [result["outcome"] for result in results]
+    assert outcomes == ["recorded", "corrected", "unchanged", "corrected"]
+    assert [result["revision"] for result in results] == [2, 3, 3, 4]
+    assert len({result["repair_id"] for result in results}) == 1
+    await check_lists(writer.pool)
+
+
+async def test_a_line_moves_a_repair_of_another_customer(writer: Any, check_lists: Any) -> None:
+    await writer.put_customer(3)
+    repair = await writer.recorded(source_ref="1", customer_notes="Gate 2")
+    result = (await writer.send_lines([line(1, customer_id=3)])).lines[0]
+    assert (result["outcome"], result["customer_id"], result["revision"]) == ("moved", 3, 2)
+    moved = (await writer.call("GET", f"/v1/repairs/{repair['repair_id']}")).json
+    assert (moved["customer_id"], moved["customer_notes"]) == (3, "")
+    assert (await writer.events(7))[-1]["type"].endswith("repair.removed.v1")
+    await check_lists(writer.pool)
+
+
+async def test_an_import_never_brings_back_what_was_removed(writer: Any) -> None:
+    repair = await writer.recorded(source_ref="1")
+    await writer.call("DELETE", f"/v1/repairs/{repair['repair_id']}", {"reason": "x"})
+    result = (await writer.send_lines([line(1)])).lines[0]
+    assert (result["outcome"], result["code"]) == ("refused", "removed")
+
+
+async def test_a_trial_says_what_would_happen_and_does_nothing(writer: Any) -> None:
+    await writer.recorded(source_ref="1")
+    before = await writer.events()
+    lines = [line(1), line(2), b"{", line(3, customer_id=404)]
+    answer = await writer.send_lines(lines, "?dry_run=true")
+    outcomes = [result["outcome"] for result in answer.lines]
+    assert outcomes == ["corrected", "recorded", "refused", "refused"]
+    assert not any("revision" in result for result in answer.lines)
+    assert await writer.events() == before
+    assert await writer.pool.fetchval("SELECT count(*) FROM writer.repair") == 1
+
+
+async def test_borders_of_pieces_and_blank_lines_do_not_matter(writer: Any) -> None:
+    text = "\n".join(["", json.dumps(line(1)), "  ", json.dumps(line(2)) + "\r", ""]).encode()
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for place in range(0, len(text), 7):
+            yield text[place : place + 7]
+
+    headers = {"Content-Type": "application/x-ndjson"}
+    answer = await writer.call("POST", "/v1/repairs/import", data=pieces(), headers=headers)
+    assert [(result["line"], result["outcome"]) for result in answer.lines] == [
+        (2, "recorded"),
+        (4, "recorded"),
+    ]
+
+
+async def test_an_empty_import_has_no_results(writer: Any) -> None:
+    answer = await writer.send_lines([])
+    assert (answer.status, answer.body, answer.headers["Import-Lines"]) == (200, b"", "0")
+
+
+async def test_a_client_that_goes_away_leaves_whole_lines_and_a_working_server(
+    writer: Any, check_lists: Any
+) -> None:
+    async def broken() -> AsyncIterator[bytes]:
+        for number in range(1_800):
+            yield json.dumps(line(number)).encode() + b"\n"
+        raise ConnectionAbortedError
+
+    headers = {"Content-Type": "application/x-ndjson"}
+    with pytest.raises((ConnectionAbortedError, aiohttp.ClientError)):
+        await writer.call("POST", "/v1/repairs/import", data=broken(), headers=headers)
+    await check_lists(writer.pool)
+    results = (await writer.send_lines([line(number) for number in range(1_800)])).lines
+    assert {result["outcome"] for result in results} <= {"recorded", "unchanged"}
+    assert await writer.pool.fetchval("SELECT count(*) FROM writer.repair") == 1_800
+    await check_lists(writer.pool)
+
+
+async def test_imports_of_the_same_lines_and_commands_at_once_agree(
+    writer: Any, check_lists: Any
+) -> None:
+    await writer.put_customer(8)
+    lines = [line(number, 7 + number % 2) for number in range(600)]
+    answers = await asyncio.gather(
+        writer.send_lines(lines),
+        writer.send_lines(lines[::-1]),
+        *(writer.record(7 + n % 2, source_ref=str(n * 20)) for n in range(30)),
+    )
+    for answer in answers[:2]:
+        assert {result["outcome"] for result in answer.lines} <= {
+            "recorded", "corrected", "unchanged", "moved",
+        }  # fmt: skip
+    assert {answer.status for answer in answers[2:]} <= {201, 409}
+    assert await writer.pool.fetchval("SELECT count(*) FROM writer.repair") == 600
+    await check_lists(writer.pool)
+
+
+async def _is_busy(writer: Any) -> bool:
+    return bool((await writer.send_lines([])).status != 200)
+
+
+async def test_a_third_import_at_once_is_told_to_come_back(writer: Any, eventually: Any) -> None:
+    gate = asyncio.Event()
+
+    async def slow(begun: asyncio.Event) -> AsyncIterator[bytes]:
+        yield json.dumps(line(1)).encode() + b"\n"
+        begun.set()
+        await gate.wait()
+
+    headers = {"Content-Type": "application/x-ndjson"}
+    begun = [asyncio.Event(), asyncio.Event()]
+    running = [
+        asyncio.create_task(
+            writer.call("POST", "/v1/repairs/import", data=slow(one), headers=headers)
+        )
+        for one in begun
+    ]
+    await asyncio.gather(*(one.wait() for one in begun))
+    await eventually(lambda: _is_busy(writer))
+    answer = await writer.send_lines([])
+    assert (answer.status, answer.code) == (429, "busy")
+    assert answer.headers["Retry-After"]
+    gate.set()
+    assert [answer.status for answer in await asyncio.gather(*running)] == [200, 200]
+    assert (await writer.send_lines([])).status == 200
+
+
+async def test_what_is_no_import_is_refused(writer: Any) -> None:
+    wrong = await writer.call(
+        "POST", "/v1/repairs/import", data=b"{}", headers={"Content-Type": "application/json"}
+    )
+    assert (wrong.status, wrong.code) == (415, "media-type")
+    for query in ("?dry_run=yes", "?dry_run=1"):
+        assert (await writer.send_lines([], query)).code == "invalid"
+    assert (await writer.send_lines([], "?dryrun=true")).code == "malformed"
+    key = await writer.make_key("repairs:read")
+    assert (await writer.send_lines([], key=key)).code == "scope"
