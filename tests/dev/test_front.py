@@ -10,7 +10,7 @@ from deploy.local.layout import ROOT, Place
 def dev(place: Place, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [str(ROOT / "dev"), *arguments],
-        env={**os.environ, "DEV_STATE": str(place.state), "CI": "true"}
+        env={**os.environ, "DEV_STATE": str(place.state), "CI": "true"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
