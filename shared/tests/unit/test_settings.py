@@ -22,7 +22,7 @@ GOOD = {"OPS_PORT": "9101", "DATABASE_URL": "postgresql://x", "SECRET_KEY": "s" 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """Return a way to set variables, in an environment that has none of ours."""
-    for name in list(os.environ):  # noqa: TID251 - the tests of the door
+    for name in list(os.environ):
         if name.removesuffix("_FILE").lower() in Settings.model_fields:
             monkeypatch.delenv(name)
     return monkeypatch

@@ -211,7 +211,7 @@ async def start_process(
             "-m",
             "repair_writer.relay.main",
             env={
-                **os.environ,  # noqa: TID251 - what a child process needs
+                **os.environ,
                 "WRITER_DATABASE_URL": settings.writer_database_url,
                 "KAFKA_BOOTSTRAP_SERVERS": settings.kafka_bootstrap_servers,
                 "KAFKA_TOPIC": settings.kafka_topic,

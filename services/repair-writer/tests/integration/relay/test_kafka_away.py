@@ -94,3 +94,8 @@ async def test_kafka_away_at_the_start_and_again_later_loses_nothing(
         records = await reader.records(topic)
     assert {record.value.decode() for record in records} == {event for _, event in accepted}
     assert (await process.get("/livez"))[0] == 200
+
+    waiting = await outbox.accept_many(range(1, 11))
+    await eventually(backlog_is_shown, "the metrics show what waits")
+    assert await process.stop() == 0, "it can be stopped while Kafka is away"
+    assert await outbox.pending() == len(waiting)

@@ -1,7 +1,7 @@
 """What Kafka will not take: the one row is set aside, or its partition waits; the others flow."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
@@ -112,3 +112,25 @@ async def test_a_partition_that_fails_holds_back_only_itself(
     records = await reader.records(new_topic)
     assert {int(record.key) for record in records} == {*held, *others}
     assert await outbox.refused() == []
+
+
+async def test_a_topic_with_another_number_of_partitions_is_never_written_to(
+    outbox: Any,
+    reader: Any,
+    kafka_bootstrap: str,
+    topic: str,
+    start_process: Callable[[], Awaitable[Any]],
+) -> None:
+    async with Topics(kafka_bootstrap, client_id="test") as topics:
+        await topics.ensure(TopicSettings(topic, 3, 1))
+        await outbox.accept_many(range(1, 11))
+        process = await start_process()
+
+        async def says_so() -> bool:
+            status, body = await process.get("/readyz")
+            return status == 503 and "3 partitions and must have 12" in body
+
+        await eventually(says_so, "it says what is wrong with the topic")
+        assert await outbox.pending() == 10
+        assert await reader.count(topic) == 0
+        await topics.delete(topic)
