@@ -21,35 +21,47 @@ if TYPE_CHECKING:
 FIRST_CUSTOMER = 930_000
 SHORT = 1_000
 SESSIONS = 64
+ROUNDS = 3
 
 
 async def run(system: System, *, seconds: float, long: int) -> list[Figure]:
-    """Compare a customer of 1 000 repairs with one of `long`: the same units, the same months."""
-    figures: list[Figure] = []
-    short = await _measure(system, FIRST_CUSTOMER + 1, SHORT, seconds)
-    grown = await _measure(system, FIRST_CUSTOMER + long, long, seconds)
-    for name, unit in (("unit list", "requests/s"), ("commands", "commands/s")):
-        figures.append(
-            Figure(
-                name=f"{name}, {long} repairs", value=grown[name], unit=unit, target=0.8 * short[name],
-                floor=short[name], floor_is=f"the same with {SHORT} repairs",
+    """Compare a customer of 1 000 repairs with one of `long`: the same units, the same months.
+
+    They take turns, and the best of each counts, so that what else the machine does hits both alike.
+    """
+    customers = {repairs: FIRST_CUSTOMER + repairs for repairs in (SHORT, long)}
+    cookies = {
+        repairs: await _prepare(system, customers[repairs], repairs) for repairs in customers
+    }
+    best: dict[tuple[str, int], float] = {}
+    for _ in range(ROUNDS):
+        for repairs, customer_id in customers.items():
+            load = Load(
+                url=system.portal,
+                path=VIEWS["unit list"],
+                headers=cookies[repairs],
+                seconds=seconds / 2,
             )
-        )  # fmt: skip
-    return figures
+            reads = await measure(load, warm_up=1)
+            writes = await record(system, seconds=seconds / 2, first=customer_id, customers=1)
+            for name, found in (("unit list", reads), ("commands to one customer", writes)):
+                best[name, repairs] = max(best.get((name, repairs), 0.0), found.per_second)
+    return [
+        Figure(
+            name=f"{name}, {long} repairs", value=best[name, long], unit=unit, target=0.8 * best[name, SHORT],
+            floor=best[name, SHORT], floor_is=f"the same with {SHORT} repairs",
+        )
+        for name, unit in (("unit list", "requests/s"), ("commands to one customer", "commands/s"))
+    ]  # fmt: skip
 
 
-async def _measure(
-    system: System, customer_id: int, repairs: int, seconds: float
-) -> dict[str, float]:
+async def _prepare(system: System, customer_id: int, repairs: int) -> list[dict[str, str]]:
+    """Give a customer so many repairs, wait until they are counted, and return cookies of its visitors."""
     await make_customers(system, customer_id, 1)
     await send(system, customer_id, f"growth-{customer_id}", repairs)
     await counted(system, customer_id)
     sessions = await open_sessions(system.databases["gateway"], [customer_id] * SESSIONS)
-    cookies = [{"Cookie": f"sessionid={one}"} for one in sessions]
-    load = Load(url=system.portal, path=VIEWS["unit list"], headers=cookies, seconds=seconds)
-    reads = await measure(load)
-    writes = await record(system, seconds=seconds, first=customer_id, customers=1)
-    return {"unit list": reads.per_second, "commands": writes.per_second}
+    return [{"Cookie": f"sessionid={one}"} for one in sessions]
 
 
 async def counted(system: System, customer_id: int, patience: float = 300) -> None:
