@@ -93,7 +93,7 @@ def test_each_step_done_once_is_waited_for(services: dict[str, Service]) -> None
     """`up --wait` fails for a container that ends unless another one waits for its success."""
     waited_for = {other for s in services.values() for other in s.get("depends_on", {})}
 
-    assert {n for n, s in services.items() if once(s) and "profiles" not in s} <= waited_for
+    assert {name for name, service in services.items() if once(service)} <= waited_for
 
 
 def test_each_image_of_ours_is_built_once_and_by_what_the_others_wait_for(
