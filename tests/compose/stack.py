@@ -40,7 +40,7 @@ class Stack:
             str(env_file),
         ]
         self.settings = {
-            **os.environ,  # noqa: TID251 - for compose, which wants PATH and HOME
+            **os.environ,  # compose wants PATH and HOME
             "PORTAL_ADDRESS": self.address,
             "EDGE_SUBNET": f"10.213.{8 + os.getpid() % 240}.0/28",
             "RSWIND_VERSION": "test",
