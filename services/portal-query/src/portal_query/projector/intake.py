@@ -79,7 +79,7 @@ class Intake(RebalanceListener):
             consumer = self._make()
             try:
                 await consumer.start()
-            except Exception as error:
+            except BaseException as error:
                 await consumer.stop()
                 if not is_infrastructure(error):
                     raise

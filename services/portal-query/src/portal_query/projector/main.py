@@ -108,6 +108,7 @@ class Projector:
         finally:
             joining.cancel()
             stopped.cancel()
+            await asyncio.gather(joining, stopped, return_exceptions=True)
             await self._leave()
 
     def _jobs(self) -> list[Coroutine[Any, Any, None]]:

@@ -139,19 +139,23 @@ class Refolder:
         except Exception as error:
             if not is_data_error(error):
                 raise
-            # Which row it was is not known, so nothing of this list can be told from the rest.
-            listed.trouble = f"near revision {listed.revision}: Postgres cannot hold it: {error}"
-            listed.revision = 0
+            _give_up(listed, error)
 
     async def _replace(self, connection: Connection, listed: Listed, held: Standing) -> Outcome:
         """Put the list in the place of what is held, once nobody has come between."""
         while True:
-            async with connection.transaction():
-                now = await standing.lock_standing(connection, listed.customer_id)
-                if now is None:
-                    return Outcome.BUSY
-                if now.version == held.version:
-                    return await self._write(connection, listed, now)
+            try:
+                async with connection.transaction():
+                    now = await standing.lock_standing(connection, listed.customer_id)
+                    if now is None:
+                        return Outcome.BUSY
+                    if now.version == held.version:
+                        return await self._write(connection, listed, now)
+            except Exception as error:
+                if not is_data_error(error) or listed.trouble is not None:
+                    raise
+                _give_up(listed, error)
+                continue
             held = now
             await self._read_on(connection, listed)
 
@@ -171,6 +175,15 @@ class Refolder:
             return Outcome.REFOLDED
         await standing.park(connection, listed.customer_id, listed.trouble[:500])
         return Outcome.PARKED
+
+
+def _give_up(listed: Listed, error: Exception) -> None:
+    """Note that Postgres cannot hold something of this list.
+
+    Which row it was is not known, so nothing of the list can be told from the rest.
+    """
+    listed.trouble = f"near revision {listed.revision}: Postgres cannot hold it: {error}"
+    listed.revision = 0
 
 
 def _take(listed: Listed, lines: Sequence[bytes]) -> tuple[list[EventRow], bool]:

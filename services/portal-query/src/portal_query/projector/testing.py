@@ -5,7 +5,8 @@ says only what a test has put into it, and can be away, late, or wrong on purpos
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Self
 
@@ -13,13 +14,31 @@ import msgspec
 from aiohttp import web
 
 from portal_query.projector.lists import Head
-from repair_events import event
+from repair_events import event, topic
 from repair_events.event import Event, EventData, encode
 from repair_events.ids import new_id
 from repair_events.repair import Customer, Repair
 from service_runtime.clock import SystemClock, rfc3339
 
 KEY = "rsw_live_projectr_for-tests-only"
+
+
+@dataclass(slots=True)
+class TopicRecord:
+    """A record as Kafka hands it over."""
+
+    value: bytes | None
+    key: bytes | None = None
+    offset: int = 0
+    partition: int = 0
+    topic: str = topic.TOPIC
+    timestamp: int = 0
+
+
+def record_of(made: Event, offset: int = 0) -> TopicRecord:
+    """Return the record of an event, in its customer's partition."""
+    customer = made.data.customer_id
+    return TopicRecord(encode(made), topic.key(customer), offset, topic.partition(customer))
 
 
 class CustomerList:
@@ -102,7 +121,8 @@ class CustomerList:
 class ListServer:
     """Serves lists on a free port of the loopback interface; `async with` starts and stops it.
 
-    `away` makes every answer a 503. `sent_until` is the present unless it is set.
+    `away` makes every answer a 503. `sent_until` is the present unless it is set. `meanwhile` runs
+    between the reading of a list and its answer: what happens while a list travels.
     """
 
     def __init__(self) -> None:
@@ -110,6 +130,7 @@ class ListServer:
         self.away = False
         self.sent_until: datetime | None = None
         self.asked: list[str] = []
+        self.meanwhile: Callable[[], Awaitable[None]] | None = None
         self.url = ""
         self._runner: web.AppRunner | None = None
 
@@ -168,6 +189,8 @@ class ListServer:
             body = json.dumps({"code": "customer-unknown", "status": 404})
             return web.Response(status=404, text=body, content_type="application/problem+json")
         lines = listed.lines[int(request.query.get("after", "0")) :]
+        if self.meanwhile is not None:
+            await self.meanwhile()
         return web.Response(
             body=b"".join(line + b"\n" for line in lines), content_type="application/x-ndjson"
         )

@@ -11,9 +11,9 @@ from service_runtime.postgres import connect, is_infrastructure
 
 __all__ = ["Connection", "Line", "is_data_error", "is_infrastructure", "is_too_slow"]
 
-#: SQLSTATE classes of values that Postgres cannot hold: data exception, integrity violation, and
-#: what asyncpg says before it sends such a value.
-_DATA_CLASSES: Final = frozenset({"22", "23"})
+#: SQLSTATE classes of values that Postgres cannot hold: data exception, integrity violation,
+#: and a limit of its own that was exceeded (a key too long for an index).
+_DATA_CLASSES: Final = frozenset({"22", "23", "54"})
 _QUERY_CANCELED: Final = "57014"
 
 

@@ -24,6 +24,7 @@ HINT_CHANNEL: Final = "portal:hint"
 #: A call holds Redis for all readers: some two milliseconds at most.
 _PUT_CUSTOMERS: Final = 200
 _PUT_BYTES: Final = 1 << 20
+_PUTS_AT_ONCE: Final = 2
 _READ_KEYS: Final = 200
 _HINT_POLL_SECONDS: Final = 5.0
 _HINT_NUMBERS: Final = 3
@@ -105,6 +106,8 @@ class DocumentCache:
         self._read = client.register_script(_READ)
         # One call at a time: what comes meanwhile makes the next call larger, not Redis busier.
         self._reads = Gather(self._fetch, parallel=1, size=_READ_KEYS)
+        # However many have to be put back at once, reads find a connection.
+        self._putting = asyncio.Semaphore(_PUTS_AT_ONCE)
         self._closed_until = 0.0
 
     async def put_many(self, documents: Iterable[Document]) -> int:
@@ -119,8 +122,9 @@ class DocumentCache:
             for document in part:
                 arguments += _fields(document)
             keys = [key_of(document.customer_id) for document in part]
-            with _away():
-                taken += int(await self._put(keys=keys, args=arguments))
+            async with self._putting:
+                with _away():
+                    taken += int(await self._put(keys=keys, args=arguments))
         return taken
 
     async def put_as_of(self, times: Mapping[int, datetime]) -> None:

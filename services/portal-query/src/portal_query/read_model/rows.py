@@ -45,7 +45,7 @@ class EventRow(msgspec.Struct, gc=False, omit_defaults=True):
 COLUMNS: Final = (
     "customer_id bigint, revision bigint, event_id uuid, fact text, accepted_at timestamptz, "
     "by text, repair_id uuid, unit_number text, repair_date timestamptz, month text, status text, "
-    "description text, damage_type text, cost numeric, customer_notes text, requested_by text, "
+    "description text, damage_type text, cost numeric(12,2), customer_notes text, requested_by text, "
     "removed boolean, newest boolean, occurred_at timestamptz, recorded_at timestamptz, "
     "reason text, batch_id uuid"
 )

@@ -1,0 +1,91 @@
+"""The operators' commands, as processes."""
+
+import asyncio
+import json
+import os
+import sys
+from typing import Any
+
+from portal_query.projector.testing import KEY
+
+
+async def run(world: Any, *arguments: str) -> tuple[int, str]:
+    settings = world.settings
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "portal_query.admin",
+        *arguments,
+        env={
+            **os.environ,
+            "PORTAL_DATABASE_URL": settings.portal_database_url.get_secret_value(),
+            "REDIS_URL": settings.redis_url.get_secret_value(),
+            "WRITER_URL": settings.writer_url,
+            "WRITER_HISTORY_KEY": KEY,
+            "PORTAL_TIME_ZONE": settings.portal_time_zone,
+        },
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, output.decode()
+
+
+async def test_an_empty_read_model_is_filled_verified_and_published(world: Any) -> None:
+    fleets = [world.customer(n) for n in (3, 5, 9)]
+    for fleet in fleets:
+        fleet.name(f"Fleet {fleet.customer_id}")
+        for n in range(12):
+            fleet.record(f"A{n % 5}")
+    status, said = await run(world, "verify")
+    assert status == 1, said
+    status, said = await run(world, "refold", "--all")
+    assert (status, "3 refolded" in said) == (0, True), said
+    await world.arrives(*fleets)
+    status, said = await run(world, "verify")
+    assert (status, "Everything agrees" in said) == (0, True), said
+    before = [(await world.row(n))["refold"] for n in (3, 5, 9)]
+    status, said = await run(world, "refold", "--all", "--before", "2020-01-01")
+    assert (status, "nothing to do" in said) == (0, True), said
+    assert before == [(await world.row(n))["refold"] for n in (3, 5, 9)]
+
+
+async def test_a_list_that_cannot_be_folded_is_reported_and_tried_again(world: Any) -> None:
+    fleet = world.customer(7)
+    fleet.record("A1")
+    fleet.record("A2", status="LOST")
+    status, said = await run(world, "refold", "--customer", "7")
+    assert (status, "1 parked" in said) == (1, True), said
+    status, said = await run(world, "parked", "--json")
+    (parked,) = json.loads(said)
+    assert (parked["customer_id"], parked["revision"]) == (7, 1)
+    assert "LOST" in parked["reason"]
+    fleet.events.pop()
+    fleet.repairs = {e.data.repair.repair_id: e.data.repair for e in fleet.events}
+    status, said = await run(world, "refold", "--parked")
+    assert status == 0, said
+    await world.arrives(fleet)
+
+
+async def test_dead_letters_are_listed_and_shown(world: Any) -> None:
+    async with world.projector():
+        fleet = world.customer(7)
+        await world.send_bytes(b"\xffpoison", b"7", 0)
+        await world.send(fleet.record())
+        await world.arrives(fleet)
+    status, said = await run(world, "dead-letters", "list", "--json")
+    (letter,) = json.loads(said)
+    assert (status, letter["customer_id"]) == (0, 7)
+    status, said = await run(world, "dead-letters", "show", str(letter["id"]))
+    assert (status, json.loads(said)["value"]) == (0, "\\xffpoison")
+    status, said = await run(world, "dead-letters", "show", "4711")
+    assert (status, "no dead letter" in said) == (1, True)
+
+
+async def test_a_writer_that_is_away_is_said_in_one_line(world: Any) -> None:
+    world.writer.away = True
+    status, said = await run(world, "refold", "--all")
+    assert status == 69
+    assert "Traceback" not in said
+    assert "503" in said

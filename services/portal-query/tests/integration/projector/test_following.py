@@ -1,0 +1,187 @@
+"""What arrives in order, twice, late or not at all: the customer is what its list says."""
+
+import random
+from typing import Any
+
+from repair_events import event
+from repair_events.ids import new_id
+from service_runtime.testing import eventually
+
+
+async def test_events_are_counted_and_published(world: Any) -> None:
+    fleet = world.customer(7)
+    first = fleet.record("A1", status="PENDING")
+    repair = first.data.repair.repair_id
+    async with world.projector():
+        await world.send(first, fleet.record("B2"), fleet.name("Midland"))
+        await world.arrives(fleet)
+        await world.send(
+            fleet.change(repair, event.STATUS_CHANGED, status="APPROVED"),
+            fleet.change(repair, unit_number="B2", repair_date="2026-03-01T03:00:00Z"),
+        )
+        await world.arrives(fleet)
+        await world.send(fleet.change(repair, event.REMOVED, removed=True))
+        await world.arrives(fleet)
+    assert (await world.row(7))["name"] == "Midland"
+    assert await world.letters() == []
+
+
+async def test_a_redelivered_event_changes_nothing(world: Any) -> None:
+    fleet = world.customer(7)
+    events = [fleet.record(f"A{n}") for n in range(20)]
+    async with world.projector():
+        await world.send(*events)
+        await world.arrives(fleet)
+        refold = (await world.row(7))["refold"]
+        await world.send(*events, *events[3:9], events[-1], events[-1])
+        other = world.customer(8)
+        await world.send(other.record())
+        await world.arrives(fleet, other)
+        assert (await world.row(7))["refold"] == refold
+
+
+async def test_events_in_any_order_end_as_the_list(world: Any) -> None:
+    fleets = [world.customer(n) for n in range(1, 6)]
+    rng = random.Random(4)
+    events = []
+    for _ in range(200):
+        fleet = rng.choice(fleets)
+        if fleet.repairs and rng.random() < 0.5:
+            repair = rng.choice(sorted(fleet.repairs))
+            events.append(fleet.change(repair, unit_number=f"U{rng.randrange(9)}"))
+        else:
+            events.append(fleet.record(f"U{rng.randrange(9)}"))
+    rng.shuffle(events)
+    async with world.projector():
+        await world.send(*events[:100])
+        await world.send(*events[100:])
+        await world.arrives(*fleets)
+
+
+async def test_a_gap_is_filled_from_the_list(world: Any) -> None:
+    fleet = world.customer(7)
+    kept = fleet.record("A1")
+    lost = fleet.record("LOST")
+    after = fleet.record("A3")
+    async with world.projector():
+        await world.send(kept, after)
+        await world.arrives(fleet)
+        await world.send(lost)
+        await world.send(fleet.record("A4"))
+        await world.arrives(fleet)
+
+
+async def test_a_fork_is_replaced_by_the_list(world: Any) -> None:
+    """As after a restore of the writer: other events under the same revisions."""
+    fleet = world.customer(7)
+    async with world.projector():
+        await world.send(*[fleet.record("OLD") for _ in range(5)])
+        await world.arrives(fleet)
+        before = (await world.row(7))["refold"]
+        fleet.events = fleet.events[:2]
+        fleet.repairs = {e.data.repair.repair_id: e.data.repair for e in fleet.events}
+        anew = [fleet.record("NEW") for _ in range(6)]
+        await world.send(*anew)
+        await world.arrives(fleet)
+        assert (await world.row(7))["refold"] > before
+
+
+async def test_a_shorter_list_wins(world: Any) -> None:
+    fleet = world.customer(7)
+    async with world.projector():
+        await world.send(*[fleet.record("OLD") for _ in range(5)])
+        await world.arrives(fleet)
+        fleet.events = fleet.events[:3]
+        fleet.repairs = {e.data.repair.repair_id: e.data.repair for e in fleet.events}
+        await world.arrives(fleet)
+
+
+async def test_an_event_lost_on_a_quiet_customer_is_found(world: Any) -> None:
+    fleet = world.customer(7)
+    first = fleet.record("A1")
+    async with world.projector():
+        await world.send(first)
+        await world.arrives(fleet)
+        fleet.record("NEVER SENT")
+        await world.arrives(fleet)
+
+
+async def test_a_customer_of_whom_nothing_was_sent_is_found(world: Any) -> None:
+    fleet = world.customer(7)
+    for n in range(30):
+        fleet.record(f"A{n}")
+    async with world.projector():
+        await world.arrives(fleet)
+
+
+async def test_an_emptied_read_model_fills_again(world: Any) -> None:
+    fleet = world.customer(7)
+    async with world.projector():
+        await world.send(*[fleet.record(f"A{n}") for n in range(5)])
+        await world.arrives(fleet)
+        before = (await world.row(7))["refold"]
+        await world.database.execute(
+            "TRUNCATE portal.customer, portal.repair, portal.repair_count, portal.repair_history"
+        )
+        await world.send(fleet.record("A6"))
+        await world.arrives(fleet)
+        assert (await world.row(7))["refold"] > before
+
+
+async def test_another_time_zone_counts_everybody_anew(world: Any) -> None:
+    fleet = world.customer(7)
+    async with world.projector():
+        await world.send(fleet.record("A1", date="2026-03-01T03:00:00Z"))
+        await world.arrives(fleet)
+    async with world.projector(portal_time_zone="Europe/Berlin"):
+
+        async def in_march() -> bool:
+            months = await world.database.fetch("SELECT month FROM portal.repair")
+            return bool([row[0] for row in months] == ["2026-03"])
+
+        await eventually(in_march, "the repair counts for March in Berlin")
+
+
+async def test_a_move_between_customers_is_two_histories(world: Any) -> None:
+    old, new = world.customer(7), world.customer(8)
+    repair = old.record("A1").data.repair
+    gone = old.change(repair.repair_id, event.REMOVED, removed=True)
+    there = new.record("A1", repair_id=repair.repair_id)
+    async with world.projector():
+        await world.send(old.events[0], gone, there)
+        await world.arrives(old, new)
+    assert await world.counts(7) == {}
+
+
+async def test_offsets_that_were_set_back_change_nothing(world: Any) -> None:
+    fleet = world.customer(7)
+    async with world.projector():
+        await world.send(*[fleet.record(f"A{n}") for n in range(10)])
+        await world.arrives(fleet)
+        refold = (await world.row(7))["refold"]
+    async with world.projector(projector_group=f"another-{new_id()}"):
+        await world.send(fleet.record("B1"))
+        await world.arrives(fleet)
+        assert (await world.row(7))["refold"] == refold
+
+
+async def test_partitions_move_between_projectors_without_loss(world: Any) -> None:
+    fleets = [world.customer(n) for n in range(1, 25)]
+
+    async def some() -> None:
+        await world.send(*[fleet.record(f"A{n}") for n in range(3) for fleet in fleets])
+
+    async with world.projector() as first:
+        await some()
+        async with world.projector() as second:
+            await some()
+
+            async def shared() -> bool:
+                owned = [sum(p.intake.owns(f.customer_id) for f in fleets) for p in (first, second)]
+                return bool(0 < owned[0] < len(fleets) and sum(owned) == len(fleets))
+
+            await eventually(shared, "both projectors have partitions")
+            await some()
+            await world.arrives(*fleets)
+        await some()
+        await world.arrives(*fleets)

@@ -1,0 +1,178 @@
+"""One customer set right: in one step, never backwards, by one process at a time."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+
+from portal_query.projector.apply import Applier
+from portal_query.projector.batch import prepare
+from portal_query.projector.lists import WriterLists
+from portal_query.projector.refold import Outcome, Refolder
+from portal_query.projector.testing import KEY, record_of
+from portal_query.projector.verify import Verifier
+from portal_query.read_model.postgres import Line
+from repair_events.month import Months
+
+ZONE = "America/Chicago"
+
+
+@asynccontextmanager
+async def tools(world: Any) -> AsyncIterator[tuple[Refolder, Applier, Verifier]]:
+    url = world.settings.portal_database_url.get_secret_value()
+    lines = [Line(url, name=f"test {n}") for n in range(3)]
+    async with WriterLists(world.writer.url, KEY) as lists:
+        yield (
+            Refolder(lines[0], lists, ZONE),
+            Applier(lines[1], ZONE),
+            Verifier(lines[2], lists, ZONE),
+        )
+    for line in lines:
+        line.drop()
+
+
+async def apply(applier: Applier, events: Any) -> Any:
+    return await applier.apply(prepare([record_of(e) for e in events], {}, Months(ZONE)))
+
+
+async def test_readers_see_a_customer_before_or_after_and_never_between(world: Any) -> None:
+    fleet = world.customer(7)
+    for n in range(300):
+        fleet.record(f"A{n % 9}")
+    seen = set()
+    done = asyncio.Event()
+
+    async def read() -> None:
+        reader = await asyncpg.connect(world.settings.portal_database_url.get_secret_value())
+        while not done.is_set():
+            row = await reader.fetchrow(
+                "SELECT c.revision, (SELECT sum(n)::int FROM portal.repair_count k "
+                "WHERE k.customer_id = c.customer_id AND dimension = 0), "
+                "(SELECT count(*)::int FROM portal.repair r WHERE r.customer_id = c.customer_id), "
+                "(SELECT count(*)::int FROM portal.repair_history h "
+                "WHERE h.customer_id = c.customer_id) "
+                "FROM portal.customer c WHERE c.customer_id = 7"
+            )
+            seen.add(tuple(row) if row else None)
+        await reader.close()
+
+    async with tools(world) as (refolder, _, verifier):
+        reading = asyncio.create_task(read())
+        for _ in range(20):
+            assert await refolder.look_after(7, force=True) is Outcome.REFOLDED
+        done.set()
+        await reading
+        assert await verifier.differences(7) == []
+    assert seen <= {None, (0, None, 0, 0), (300, 300, 300, 300)}
+    assert (300, 300, 300, 300) in seen
+
+
+async def test_a_list_that_was_overtaken_while_it_travelled_is_read_to_its_end(world: Any) -> None:
+    fleet = world.customer(7)
+    for n in range(5):
+        fleet.record(f"A{n}")
+    async with tools(world) as (refolder, applier, verifier):
+        await apply(applier, fleet.events)
+        overtaken = 0
+
+        async def meanwhile() -> None:
+            nonlocal overtaken
+            if overtaken < 3:
+                overtaken += 1
+                await apply(applier, [fleet.record("LATER")])
+
+        world.writer.meanwhile = meanwhile
+        assert await refolder.look_after(7, force=True) is Outcome.REFOLDED
+        assert overtaken == 3
+        assert await world.revision(7) == 8
+        assert await verifier.differences(7) == []
+
+
+async def test_an_event_set_aside_while_the_list_travelled_is_in_the_refold(world: Any) -> None:
+    """The refold must not let a customer flow that has just lost an event to it."""
+    fleet = world.customer(7)
+    for n in range(5):
+        fleet.record(f"A{n}")
+    async with tools(world) as (refolder, applier, _):
+        await apply(applier, fleet.events[:2])
+        happened: list[Any] = []
+
+        async def meanwhile() -> None:
+            if not happened:
+                happened.append(await apply(applier, [fleet.record("SET ASIDE")]))
+
+        world.writer.meanwhile = meanwhile
+        assert await refolder.look_after(7) in {Outcome.REFOLDED, Outcome.AGREES}
+        assert list(happened[0].troubles) == [7]
+        row = await world.row(7)
+        assert (row["revision"], row["as_of"]) == (6, None)
+
+
+async def test_two_refolds_of_one_customer_do_not_run_at_once(world: Any) -> None:
+    fleet = world.customer(7)
+    fleet.record()
+    async with tools(world) as (first, _, _), tools(world) as (second, _, _):
+        outcomes = []
+
+        async def meanwhile() -> None:
+            world.writer.meanwhile = None
+            outcomes.append(await second.look_after(7, force=True))
+
+        world.writer.meanwhile = meanwhile
+        outcomes.append(await first.look_after(7, force=True))
+    assert outcomes == [Outcome.BUSY, Outcome.REFOLDED]
+
+
+async def test_a_customer_that_agrees_is_left_alone(world: Any) -> None:
+    fleet = world.customer(7)
+    fleet.record()
+    async with tools(world) as (refolder, applier, _):
+        await apply(applier, fleet.events)
+        before = tuple(await world.row(7))
+        assert await refolder.look_after(7) is Outcome.AGREES
+        assert tuple(await world.row(7)) == before
+
+
+async def test_a_refold_rises_its_number_beyond_the_time(world: Any) -> None:
+    fleet = world.customer(7)
+    fleet.record()
+    async with tools(world) as (refolder, applier, _):
+        await apply(applier, fleet.events)
+        await world.database.execute("UPDATE portal.customer SET refold = 9999999999999")
+        await refolder.look_after(7, force=True)
+        assert (await world.row(7))["refold"] == 10_000_000_000_000
+
+
+async def test_two_projectors_at_the_same_events_count_them_once(world: Any) -> None:
+    """A zombie: paused beyond its session, it applies what another has applied already."""
+    fleets = [world.customer(n) for n in range(1, 9)]
+    events = [fleet.record(f"A{n % 3}") for n in range(40) for fleet in fleets]
+    async with tools(world) as (_, first, verifier), tools(world) as (_, second, _):
+        for start in range(0, len(events), 50):
+            share = events[start : start + 50]
+            await asyncio.gather(apply(first, share), apply(second, share))
+        for fleet in fleets:
+            assert await verifier.differences(fleet.customer_id) == []
+            assert await world.revision(fleet.customer_id) == 40
+
+
+async def test_verifying_names_what_differs(world: Any) -> None:
+    fleet = world.customer(7)
+    fleet.record("A1")
+    fleet.record("A2")
+    async with tools(world) as (_, applier, verifier):
+        await apply(applier, fleet.events)
+        assert await verifier.differences(7) == []
+        await world.database.execute(
+            "UPDATE portal.repair SET unit_number = 'X' WHERE unit_number = 'A1'"
+        )
+        await world.database.execute("UPDATE portal.repair_count SET n = n + 1 WHERE bucket = 'A2'")
+        await world.database.execute("DELETE FROM portal.repair_history WHERE revision = 2")
+        assert await verifier.differences(7) == [
+            "2 rows of repair",
+            "1 rows of repair_history",
+            "2 rows of repair_count",
+        ]
+        assert await verifier.differences(8) == ["not in the read model"]
