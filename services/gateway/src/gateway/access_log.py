@@ -24,7 +24,7 @@ class AccessLog:
         self._clock = clock
         self._level = _LEVELS[level]
         self._json = log_format == "json"
-        self._out = out or sys.stdout
+        self._out = out
         self._lines: list[bytes] = []
         self._durations: dict[tuple[str, str, int], Histogram] = {}
 
@@ -87,5 +87,6 @@ class AccessLog:
         """Write what waits."""
         if self._lines:
             lines, self._lines = self._lines, []
-            self._out.write(b"\n".join(lines).decode() + "\n")
-            self._out.flush()
+            out = self._out or sys.stdout
+            out.write(b"\n".join(lines).decode() + "\n")
+            out.flush()

@@ -343,7 +343,7 @@ def _refusal_of(error: Exception) -> tuple[Refusal, Headers]:
     if isinstance(error, ServiceRefusedError):
         return error.refusal, error.headers
     if isinstance(error, BodyTooLargeError):
-        return answers.TOO_LARGE, [(b"connection", b"close")]
+        return answers.TOO_LARGE, []
     if isinstance(error, BodyLateError):
         return answers.LATE_BODY, []
     return answers.AWAY, []

@@ -1,0 +1,40 @@
+"""The ninety ways in which gateways have been broken: each has a test here, or its place elsewhere.
+
+A test carries its numbers in its name: `test_case_15_16_...`. What the numbers mean stands in
+cases.md beside this file.
+"""
+
+import re
+from pathlib import Path
+
+CASES = range(1, 91)
+
+ELSEWHERE = {
+    40: "time limits on idle and dripping clients are nginx's: tests/compose/test_edge.py",
+    50: "a password changed by an operator: services/gateway/tests/integration/test_admin.py",
+    52: "a hash renewed at login: services/gateway/tests/integration/test_sign_in.py",
+    56: "no 200 after a deletion under load: services/gateway/tests/integration/test_visitors.py",
+    79: "tokens that services must refuse: shared/tests/unit/test_token.py",
+    90: "API keys belong to the writer, which no customer reaches: services/repair-writer/tests",
+}
+
+
+def numbered_here() -> set[int]:
+    numbers: set[int] = set()
+    for file in Path(__file__).parent.glob("test_*.py"):
+        for name in re.findall(r"def test_case((?:_\d+)+)_", file.read_text()):
+            numbers |= {int(part) for part in name.strip("_").split("_")}
+    return numbers
+
+
+def test_each_case_is_tested_or_has_its_place() -> None:
+    here = numbered_here()
+
+    assert here | set(ELSEWHERE) == set(CASES)
+    assert not here & set(ELSEWHERE)
+
+
+def test_each_place_elsewhere_exists() -> None:
+    root = Path(__file__).parents[2]
+    for place in ELSEWHERE.values():
+        assert (root / place.rpartition(": ")[2]).exists(), place
