@@ -59,7 +59,7 @@ class Figures:
         first, all_of_them = self.units[0], sum(row["repair_count"] for row in self.units)
         name, most = first["unit_number"], first["repair_count"]
         if len(self.units) == 1:
-            return f"All {repairs(all_of_them)} are of unit {name}."
+            return f"{repairs(all_of_them)}, {'' if all_of_them == 1 else 'all '}on unit {name}."
         return (
             f"{repairs(all_of_them)} on {len(self.units):,} units; "
             f"{name} has most, {most:,} ({share(most, all_of_them)})."

@@ -31,6 +31,7 @@ export function showFigures(figures: Figures, labels: Labels): void {
   sentence("units", words.unitSentence(figures.units));
   rows("months", figures.months.map((row) => [words.monthName(row.date), words.number(row.count)]));
   rows("units", figures.units.map((row) => [row.unit_number, words.number(row.repair_count)]));
+  part(card("units"), "summary").textContent = words.allUnits(figures.units.length);
   draw("months", figures.months.length, (chart) => drawMonths(chart, figures.months, labels.currentMonth));
   draw("units", figures.units.length, (chart) => drawUnits(chart, figures.units));
 }
@@ -72,6 +73,8 @@ export function showFailure(text: string, again: () => void): void {
 
 function draw(id: string, marks: number, into: (chart: HTMLElement) => void): void {
   const chart = part(card(id), "[data-chart]");
+  const twin = card(id).querySelector("details");
+  if (twin) twin.hidden = marks === 0;
   if (marks > 0) {
     into(chart);
     return;

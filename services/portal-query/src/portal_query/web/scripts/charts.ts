@@ -11,6 +11,7 @@ export const TOP_UNITS = 20;
 
 const ROW = 28;
 const LETTERS = 16;
+const STEPS = [1, 2, 3, 6, 12, 24, 60];
 
 function canvas(element: HTMLElement, width: number, height: number, label: string) {
   element.replaceChildren();
@@ -131,11 +132,26 @@ function axes(
     .attr("transform", "translate(36,0)")
     .call(axisLeft(up).tickValues(whole).tickSize(-(width - 48)).tickPadding(8).tickFormat((value) => number(+value)));
   const room = Math.max(2, Math.floor(width / 84));
-  const few = dates.length <= room ? dates : across.ticks(room);
   svg
     .append("g")
     .attr("transform", `translate(0,${height - 28})`)
-    .call(axisBottom<Date>(across).tickValues(few).tickSize(0).tickPadding(12).tickFormat(shortMonth));
+    .call(axisBottom<Date>(across).tickValues(everyFew(dates, room)).tickSize(0).tickPadding(12).tickFormat(shortMonth));
+}
+
+/** At most `room` months of the calendar, evenly apart and beginning with a January where there is one. */
+function everyFew(dates: Date[], room: number): Date[] {
+  const [first, last] = [position(dates[0]), position(dates.at(-1))];
+  const step = STEPS.find((months) => (last - first) / months < room) ?? 120;
+  const found: Date[] = [];
+  for (let at = Math.ceil(first / step) * step; at <= last; at += step) {
+    found.push(new Date(Date.UTC(Math.floor(at / 12), at % 12)));
+  }
+  return found;
+}
+
+/** The number of a month on a calendar that begins with the year 0. */
+function position(date: Date | undefined): number {
+  return date === undefined ? 0 : date.getUTCFullYear() * 12 + date.getUTCMonth();
 }
 
 /** Cut a list of months where the calendar has a month that is not in it. */
@@ -143,11 +159,10 @@ function runs(months: MonthCount[]): MonthCount[][] {
   const found: MonthCount[][] = [];
   let before: number | null = null;
   for (const month of months) {
-    const [year = 0, number = 0] = month.date.split("-").map(Number);
-    const position = year * 12 + number;
-    if (before === null || position !== before + 1) found.push([]);
+    const at = position(monthDate(month.date));
+    if (before === null || at !== before + 1) found.push([]);
     found.at(-1)?.push(month);
-    before = position;
+    before = at;
   }
   return found;
 }

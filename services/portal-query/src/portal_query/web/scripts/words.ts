@@ -43,9 +43,14 @@ export function unitSentence(units: UnitCount[]): string {
   const first = units[0];
   if (first === undefined) return "No unit has been repaired yet.";
   const all = units.reduce((sum, row) => sum + row.repair_count, 0);
-  if (units.length === 1) return `All ${repairs(all)} are of unit ${first.unit_number}.`;
+  if (units.length === 1) return `${repairs(all)}, ${all === 1 ? "" : "all "}on unit ${first.unit_number}.`;
   const part = share(first.repair_count, all);
   return `${repairs(all)} on ${number(units.length)} units; ${first.unit_number} has most, ${number(first.repair_count)} (${part}).`;
+}
+
+/** What opens the table of the units: the chart shows only those with most repairs. */
+export function allUnits(units: number): string {
+  return units === 1 ? "As a table" : `All ${number(units)} units as a table`;
 }
 
 export function monthSentence(months: MonthCount[]): string {
