@@ -37,6 +37,11 @@ def parser() -> argparse.ArgumentParser:
     logs.add_argument("name", nargs="?", help="of one process")
     logs.add_argument("-f", dest="follow", action="store_true", help="go on as they grow")
     logs.add_argument("-n", dest="lines", type=int, default=40, help="how many lines (40)")
+    run = verb(
+        "run", commands.run, "a service's command with its settings: ./dev run portal-query verify"
+    )
+    run.add_argument("service", choices=sorted(commands.SETTINGS_OF), metavar="SERVICE")
+    run.add_argument("words", nargs=argparse.REMAINDER, help="for the command")
     verb("env", commands.env, 'addresses and key for a shell: eval "$(./dev env)"')
     reset = verb("reset", commands.reset, "stop everything and delete all local data")
     reset.add_argument("--yes", action="store_true", help="do not ask")

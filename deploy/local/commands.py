@@ -26,12 +26,15 @@ from deploy.local import (
     unprivileged,
 )
 from deploy.local.claim import claim
-from deploy.local.layout import ROOT, Place, venv_python
+from deploy.local.layout import ROOT, Place, venv_command, venv_python
 from deploy.local.system import System
 from deploy.local.trouble import Trouble
 
 if TYPE_CHECKING:
     import argparse
+
+#: The process whose settings a service's command line gets.
+SETTINGS_OF = {"repair-writer": "relay", "portal-query": "projector-1", "gateway": "gateway"}
 
 NOT_STARTED: dict[str, Any] = {"ready": False, "processes": [], "logins": []}
 
@@ -117,6 +120,15 @@ def env(_: argparse.Namespace) -> int:
     ):
         print(f"export {name}={shlex.quote(value)}")
     return 0
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run a service's own command line with the settings that its process has."""
+    system = _started()
+    name = SETTINGS_OF[arguments.service]
+    settings = next(spec.env for spec in system.services() if spec.name == name)
+    command = [venv_command(arguments.service), *arguments.words]
+    return subprocess.run(command, env={**os.environ, **settings}, check=False).returncode
 
 
 def logs(arguments: argparse.Namespace) -> int:
