@@ -37,6 +37,7 @@ from repair_writer.store.customers import (
 from repair_writer.store.repairs import Loaded, load_by_id, load_by_reference
 from repair_writer.store.rows import Head, HeldCustomer, HeldRepair
 from repair_writer.store.transaction import Connection, Pool, is_lost_race, transaction
+from service_runtime.failpoints import fp
 
 _ATTEMPTS: Final = 5
 
@@ -314,10 +315,14 @@ async def _until_won(pool: Pool, once: Callable[[Connection], Awaitable[Outcome]
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             async with transaction(pool) as connection:
-                return await once(connection)
+                outcome = await once(connection)
+                fp("writer.before_commit")
         except Exception as error:
             lost = isinstance(error, _RaceLostError) or is_lost_race(error)
             if not lost or attempt == _ATTEMPTS:
                 raise
+        else:
+            fp("writer.after_commit")
+            return outcome
         await asyncio.sleep(random.uniform(0, 0.01 * attempt))  # noqa: S311 - no secret
     raise AssertionError("unreachable")

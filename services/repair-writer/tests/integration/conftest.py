@@ -161,14 +161,13 @@ async def _check_lists(pool: "asyncpg.Pool[asyncpg.Record]") -> None:
     )
     assert not faults, f"gaps in {faults}"
     rows = await pool.fetch("SELECT * FROM writer.event ORDER BY customer_id, revision")
-    before = None
-    for row in rows:
+    for before, row in zip([None, *rows], rows, strict=False):
         event = json.loads(row["payload"])
         same = before is not None and before["customer_id"] == row["customer_id"]
-        assert event["data"]["previous"] == (str(before["event_id"]) if same else None)
+        previous = str(before["event_id"]) if before is not None and same else None
+        assert event["data"]["previous"] == previous
         assert (event["id"], event["data"]["revision"]) == (str(row["event_id"]), row["revision"])
-        assert not same or before["accepted_at"] <= row["accepted_at"]
-        before = row
+        assert before is None or not same or before["accepted_at"] <= row["accepted_at"]
     unsent = await pool.fetch("SELECT event_id, payload FROM writer.outbox ORDER BY id")
     listed = {row["event_id"]: row["payload"] for row in rows}
     assert {row["event_id"]: row["payload"] for row in unsent} == listed

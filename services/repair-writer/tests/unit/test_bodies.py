@@ -20,10 +20,11 @@ from repair_writer.bodies import (
     Profile,
     ProfilePatch,
     Removal,
+    Restoration,
     parse,
 )
 from repair_writer.fields import bounds_at, cost_text
-from repair_writer.repair import Correct
+from repair_writer.repair import ChangeStatus, Correct, Remove, Restore
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 BOUNDS = bounds_at(NOW)
@@ -218,6 +219,21 @@ def test_a_correction_says_only_what_is_given() -> None:
 def test_a_correction_cannot_change_status_or_reference() -> None:
     bad = {"status": "COMPLETED", "source": "x", "source_ref": "y", "requested_by": "customer"}
     assert set(faults(Correction, bad)) == {f"/{name}" for name in bad}
+
+
+def test_each_change_is_the_command_that_it_says() -> None:
+    assert read(NewStatus, {"status": "APPROVED", "reason": "r"}).command() == ChangeStatus(
+        status="APPROVED", reason="r"
+    )
+    assert read(Removal, {"reason": "r"}).command() == Remove(reason="r")
+    assert read(Restoration, {}).command() == Restore()
+
+
+def test_a_profile_is_whole_and_a_patch_changes_what_it_names() -> None:
+    customer = read(Profile, {"name": "Fleet", "city": "Baraboo"}).to_customer(7)
+    assert (customer.customer_id, customer.city, customer.email) == (7, "Baraboo", "")
+    changed = read(ProfilePatch, {"email": "a@b.example"}).changes()(customer)
+    assert (changed.email, changed.city) == ("a@b.example", "Baraboo")
 
 
 def test_a_removal_needs_a_reason() -> None:

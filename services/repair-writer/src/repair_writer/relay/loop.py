@@ -23,6 +23,7 @@ from repair_writer.store.outbox import (
     set_aside,
 )
 from service_runtime.clock import Clock
+from service_runtime.failpoints import fp
 from service_runtime.kafka import BatchProducer, Record, Sent, is_too_large
 from service_runtime.logs import get
 
@@ -138,6 +139,7 @@ class Loop:
             else:
                 await self._refused(lane.partition, rows[sent.count].id, sent)
         if arrived:
+            fp("relay.before_mark")
             metrics.SENT.inc(len(arrived))
             await self._delete_done()
             self._deleting = arrived
