@@ -14,6 +14,8 @@ from typing import Any, Final, NamedTuple, Self, cast
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import MessageSizeTooLargeError, UnknownTopicOrPartitionError
 
+from service_runtime.failpoints import fp
+
 #: 256 KiB: one batch per partition and request is in flight, so this bounds the rate per partition.
 BATCH_BYTES: Final = 256 * 1024
 #: A larger record never leaves the process: far above any event, below the brokers' own limit.
@@ -105,6 +107,7 @@ class BatchProducer:
             acknowledged = await self._driver.send_batch(batch, topic, partition=partition)
         except AssertionError as error:  # the driver's way to say that there is no such partition
             raise UnknownTopicOrPartitionError(f"{topic} has no partition {partition}") from error
+        fp("relay.mid_send")
         await cast("Awaitable[object]", acknowledged)
 
     def _batches(self, records: Iterable[Record], limit: int) -> Iterator[tuple[Any, int]]:

@@ -29,6 +29,7 @@ from portal_query.read_model.postgres import (
     is_too_slow,
 )
 from repair_events.month import Months, fold_version
+from service_runtime.failpoints import fp
 
 _KNOWN_CUSTOMERS: Final = 200_000
 _BELOW_ZERO: Final = "a count fell below zero"
@@ -138,6 +139,8 @@ class Applier:
                 text = packed if packed is not None and whole else pack_again(ready, self._months)
                 await _write(connection, ready, text)
             await _set_aside(connection, outcome.troubles, bad)
+            fp("projector.before_db_commit")
+        fp("projector.after_db_commit")
         return outcome
 
     async def _lock(

@@ -15,6 +15,7 @@ from portal_query.projector.freshness import Freshness
 from portal_query.projector.patience import Patience
 from portal_query.projector.positions import Positions
 from repair_events.topic import partition
+from service_runtime.failpoints import fp
 from service_runtime.kafka import (
     CommitFailedError,
     Consumer,
@@ -270,6 +271,7 @@ class Intake(RebalanceListener):
             return
         try:
             async with asyncio.timeout(_LAST_COMMIT_SECONDS):
+                fp("projector.before_commit")
                 await self._running.commit(offsets)
         except CommitFailedError:
             return  # the group has moved on; the new owner reads a little again

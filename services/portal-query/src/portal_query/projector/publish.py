@@ -15,6 +15,7 @@ from portal_query.projector.positions import Mark, Positions
 from portal_query.read_model.counts import load_counts
 from portal_query.read_model.postgres import Line, is_infrastructure
 from portal_query.read_model.redis import CacheAwayError, DocumentCache
+from service_runtime.failpoints import fp
 from service_runtime.ops import Health
 
 _CHUNK: Final = 100
@@ -89,6 +90,7 @@ class Publisher:
     async def _publish(self, customers: list[int]) -> None:
         async with self._line.connection() as connection:
             counts = await load_counts(connection, customers)
+        fp("projector.before_redis")
         await self._cache.put_many([render(one) for one in counts])
         metrics.PUBLISHED.inc(len(counts))
 
