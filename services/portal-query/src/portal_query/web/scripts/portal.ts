@@ -38,7 +38,7 @@ class Dashboard {
   #figures: Figures | null = null;
   #seen: Version;
   #asking: AbortController | null = null;
-  #announced = 0;
+  #announced = -ANNOUNCE_EVERY_MS;
   #retry = 0;
 
   constructor(line: HTMLElement) {
@@ -124,6 +124,11 @@ class Dashboard {
     });
   }
 }
+
+// A page that the browser kept alive may belong to who was signed in before: it is asked for again.
+window.addEventListener("pageshow", (event) => {
+  if (event.persisted) window.location.reload();
+});
 
 const line = document.getElementById("standing");
 if (line !== null) new Dashboard(line).start();
