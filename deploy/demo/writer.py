@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 BUSY = frozenset({429, 503})
 ATTEMPTS = 14
 LONGEST_PAUSE_SECONDS = 2.0
+LINES_A_PIECE = 400
 # Another request with the same key is still at work, or was broken off a moment ago.
 STILL_RUNNING = "key-running"
 
@@ -113,10 +115,9 @@ class Writer:
         self, lines: Iterable[Mapping[str, Any]]
     ) -> AsyncIterator[dict[str, Any]]:
         """Send repairs as NDJSON in one request and yield one result a line."""
-        body = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
         headers = {"Content-Type": "application/x-ndjson"}
         async with self._http.post(
-            f"{self.url}/v1/repairs/import", data=body, headers=headers
+            f"{self.url}/v1/repairs/import", data=_pieces(lines), headers=headers
         ) as answer:
             if answer.status != HTTPStatus.OK:
                 raise RefusedError(answer.status, await _problem(answer))
@@ -164,6 +165,13 @@ class Writer:
             method, url, json=body, params=query, headers=headers
         ) as answer:
             return await _read(answer)
+
+
+async def _pieces(lines: Iterable[Mapping[str, Any]]) -> AsyncIterator[bytes]:
+    """Yield the lines as NDJSON, some hundred at a time."""
+    every = iter(lines)
+    while some := list(itertools.islice(every, LINES_A_PIECE)):
+        yield b"".join(json.dumps(line).encode() + b"\n" for line in some)
 
 
 async def _read(answer: aiohttp.ClientResponse) -> Answer:
