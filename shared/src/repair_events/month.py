@@ -1,6 +1,6 @@
 """In which month a repair counts: its date, on the wall calendar of the portal's time zone."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -8,7 +8,10 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 RULE_VERSION: Final = 1
 
 #: Dates repeat a lot within a fleet; the cache is emptied when full, which costs nothing.
-_CACHE_SIZE: Final = 100_000
+_CACHE_SIZE: Final = 10_000
+#: On these days of the month it is the same month everywhere on earth, whatever the time.
+_FIRST_CLEAR_DAY: Final = 2
+_LAST_CLEAR_DAY: Final = 27
 
 
 class UnknownTimeZoneError(ValueError):
@@ -56,6 +59,8 @@ class Months:
         return month
 
     def _month(self, moment: datetime) -> str:
+        if moment.tzinfo is UTC and _FIRST_CLEAR_DAY <= moment.day <= _LAST_CLEAR_DAY:
+            return f"{moment.year:04d}-{moment.month:02d}"
         if moment.tzinfo is None:
             raise ValueError(f"{moment.isoformat()} has no offset from UTC.")
         local = moment.astimezone(self._zone)

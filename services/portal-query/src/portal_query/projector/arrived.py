@@ -46,16 +46,8 @@ class _Named(msgspec.Struct):
 _named = msgspec.json.Decoder(_Named)
 
 
-class Read(msgspec.Struct, frozen=True, gc=False):
-    """A record that holds an event: where it belongs, the event, and its fact."""
-
-    arrived: Arrived
-    event: Event
-    fact: str
-
-
-def read(record: ConsumerRecord) -> Read | BadRecord:
-    """Return what the record is; it never raises, whatever the bytes are."""
+def read(record: ConsumerRecord) -> tuple[Arrived, Event, str] | BadRecord:
+    """Return where the event belongs, the event and its fact, or why it is none; never raises."""
     if record.value is None:
         return _bad(record, "the record has no value")
     try:
@@ -68,13 +60,10 @@ def read(record: ConsumerRecord) -> Read | BadRecord:
         return _bad(record, "customer_id or revision is larger than 64 bits hold")
     if record.key != topic.key(data.customer_id):
         return _bad(record, "the key is not the customer of the event")
-    return Read(
-        Arrived(
-            data.customer_id, data.revision, event.id, data.previous, event.time, major, record
-        ),
-        event,
-        fact,
+    arrived = Arrived(
+        data.customer_id, data.revision, event.id, data.previous, event.time, major, record
     )
+    return arrived, event, fact
 
 
 def _bad(record: ConsumerRecord, reason: str) -> BadRecord:

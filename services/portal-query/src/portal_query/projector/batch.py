@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Final
 
+import msgspec
+
 from portal_query.counting import Buckets, UncountableError, place
-from portal_query.projector.arrived import Arrived, BadRecord, Read, read
+from portal_query.projector.arrived import Arrived, BadRecord, read
 from portal_query.projector.positions import Mark
 from portal_query.read_model.folding import Profile, Step
 from portal_query.read_model.letters import Letter
@@ -21,6 +23,15 @@ from repair_events.repair import Customer, Repair
 from service_runtime.kafka import ConsumerRecord
 
 _BY_REVISION: Final = attrgetter("arrived.revision")
+
+
+class _Entry(msgspec.Struct, frozen=True, gc=False):
+    """One event of a batch in the making."""
+
+    arrived: Arrived
+    row: EventRow | None
+    profile: Customer | None
+    uncountable: bool = False
 
 
 @dataclass(slots=True)
@@ -59,18 +70,18 @@ class Batch:
 
 def prepare(records: Sequence[ConsumerRecord], marks: Mapping[int, Mark], months: Months) -> Batch:
     """Make a batch of these records, which may come in any order and more than once."""
-    by_customer: dict[int, list[Read]] = {}
+    by_customer: dict[int, list[_Entry]] = {}
     bad: list[BadRecord] = []
     for record in records:
-        found = read(record)
-        if isinstance(found, Read):
+        found = _entry(record, months)
+        if isinstance(found, _Entry):
             by_customer.setdefault(found.arrived.customer_id, []).append(found)
         else:
             bad.append(found)
     parts: dict[int, Part] = {}
     rows: list[EventRow] = []
     for customer in sorted(by_customer):
-        parts[customer] = _part(customer, _ascending(by_customer.pop(customer)), months, rows)
+        parts[customer] = _part(customer, _ascending(by_customer.pop(customer)), rows)
     return Batch(parts, bad, len(records), marks, pack(rows))
 
 
@@ -78,8 +89,8 @@ def pack_again(parts: Iterable[Part], months: Months) -> bytes:
     """Return the rows of parts that are no longer those of a whole batch."""
     rows: list[EventRow] = []
     for part in parts:
-        again = [read(one.record) for one in part.arrived]
-        _part(part.customer_id, [one for one in again if isinstance(one, Read)], months, rows)
+        again = [_entry(one.record, months) for one in part.arrived]
+        _part(part.customer_id, [one for one in again if isinstance(one, _Entry)], rows)
     return pack(rows)
 
 
@@ -155,22 +166,33 @@ def dead_letter(record: ConsumerRecord, reason: str, customer_id: int | None) ->
     )
 
 
-def _part(customer_id: int, events: Sequence[Read], months: Months, rows: list[EventRow]) -> Part:
-    """Return the part of these events, ascending by revision, and append their rows."""
-    part = Part(customer_id, [one.arrived for one in events])
+def _entry(record: ConsumerRecord, months: Months) -> _Entry | BadRecord:
+    """Return what is kept of a record; the event itself is let go at once."""
+    found = read(record)
+    if isinstance(found, BadRecord):
+        return found
+    arrived, event, fact = found
+    repair = event.data.repair
+    if repair is None or arrived.major != MAJOR:
+        return _Entry(arrived, None, event.data.customer)
+    try:
+        placed = place(repair, months)
+    except UncountableError:
+        return _Entry(arrived, None, None, uncountable=True)
+    return _Entry(arrived, row_of(event, repair, fact, placed), None)
+
+
+def _part(customer_id: int, entries: Sequence[_Entry], rows: list[EventRow]) -> Part:
+    """Return the part of these entries, ascending by revision, and append their rows."""
+    part = Part(customer_id, [one.arrived for one in entries])
     newest: dict[str, EventRow] = {}
-    for one in events:
-        data = one.event.data
-        if data.customer is not None:
-            part.profile = data.customer
-        if data.repair is None or one.arrived.major != MAJOR:
+    for one in entries:
+        row = one.row
+        if row is None:
+            part.profile = one.profile or part.profile
+            if one.uncountable:
+                part.uncountable_at = one.arrived.revision
             continue
-        try:
-            placed = place(data.repair, months)
-        except UncountableError:
-            part.uncountable_at = data.revision
-            continue
-        row = row_of(one.event, data.repair, one.fact, placed)
         before = newest.get(row.repair_id)
         if before is not None:
             before.newest = False
@@ -180,14 +202,14 @@ def _part(customer_id: int, events: Sequence[Read], months: Months, rows: list[E
     return part
 
 
-def _ascending(events: list[Read]) -> list[Read]:
-    """Return the events by revision, each once; two that share a revision but no id both stay."""
+def _ascending(entries: list[_Entry]) -> list[_Entry]:
+    """Return the entries by revision, each once; two that share a revision but no id both stay."""
     last = 0
-    for one in events:
+    for one in entries:
         if one.arrived.revision <= last:
             break
         last = one.arrived.revision
     else:
-        return events
-    once = {(one.arrived.revision, one.arrived.id): one for one in events}
+        return entries
+    once = {(one.arrived.revision, one.arrived.id): one for one in entries}
     return sorted(once.values(), key=_BY_REVISION)
