@@ -7,6 +7,7 @@ then finds that it has lost.
 from typing import Any
 
 import asyncpg
+import orjson
 
 from gateway.store import Connection
 
@@ -39,7 +40,19 @@ async def add_user(
             raise NameTakenError(username) from None
         if customer_id is not None:
             await _link(connection, user_id, customer_id)
+        await _note(connection, "user-added", user_id, customer_id=customer_id)
     return user_id
+
+
+async def _note(connection: Connection, kind: str, user_id: int | None, **details: object) -> None:
+    """Write down what an operator did, in the transaction that does it."""
+    await connection.execute(
+        "INSERT INTO gateway.audit_event (at, kind, outcome, request_id, peer, user_id, details) "
+        "VALUES (now(), $1, 'ok', '', 'command line', $2, $3::jsonb)",
+        kind,
+        user_id,
+        orjson.dumps(details).decode(),
+    )
 
 
 async def _link(connection: Connection, user_id: int, customer_id: int) -> None:
@@ -71,6 +84,7 @@ async def set_password(connection: Connection, username: str, password: str) -> 
             password,
         )
         await connection.execute("DELETE FROM gateway.session WHERE user_id = $1", user_id)
+        await _note(connection, "password-changed", user_id)
 
 
 async def set_active(connection: Connection, username: str, *, active: bool) -> None:
@@ -84,6 +98,7 @@ async def set_active(connection: Connection, username: str, *, active: bool) -> 
         )
         if not active:
             await connection.execute("DELETE FROM gateway.session WHERE user_id = $1", user_id)
+        await _note(connection, "user-enabled" if active else "user-disabled", user_id)
 
 
 async def link(connection: Connection, username: str, customer_id: int | None) -> None:
@@ -96,6 +111,7 @@ async def link(connection: Connection, username: str, customer_id: int | None) -
             )
         else:
             await _link(connection, user_id, customer_id)
+        await _note(connection, "user-linked", user_id, customer_id=customer_id)
 
 
 async def list_users(connection: Connection) -> list[dict[str, Any]]:
@@ -124,15 +140,18 @@ async def list_sessions(connection: Connection, username: str | None) -> list[di
 
 async def end_session(connection: Connection, session: str) -> int:
     """End the session of this short name; return how many there were."""
-    ended = await connection.execute(
-        "DELETE FROM gateway.session WHERE left(encode(id_hash, 'hex'), 16) = $1", session
-    )
+    async with connection.transaction():
+        ended = await connection.execute(
+            "DELETE FROM gateway.session WHERE left(encode(id_hash, 'hex'), 16) = $1", session
+        )
+        await _note(connection, "session-ended", None, session=session)
     return int(ended.rpartition(" ")[2])
 
 
 async def end_sessions_of(connection: Connection, username: str | None) -> int:
     """End all sessions of a user, or of everybody; return how many. Raises NoSuchUserError."""
     async with connection.transaction():
+        user_id: int | None = None
         if username is None:
             await connection.execute('UPDATE gateway."user" SET epoch = epoch + 1')
             ended = await connection.execute("DELETE FROM gateway.session")
@@ -144,4 +163,5 @@ async def end_sessions_of(connection: Connection, username: str | None) -> int:
             ended = await connection.execute(
                 "DELETE FROM gateway.session WHERE user_id = $1", user_id
             )
+        await _note(connection, "sessions-ended", user_id)
     return int(ended.rpartition(" ")[2])

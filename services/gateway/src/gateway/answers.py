@@ -97,12 +97,15 @@ class Refusal:
     documented: str
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
-    def as_json(self, shape: Refusals, request_id: str) -> Answer:
-        """Return it for a program; a page for a person is made by `pages`."""
+    def as_json(
+        self, shape: Refusals, request_id: str, headers: Iterable[tuple[bytes, bytes]] | None = None
+    ) -> Answer:
+        """Return it for a program, with these headers or its own; pages are made by `pages`."""
+        carried = self.headers if headers is None else headers
         if shape is Refusals.DOCUMENTED:
-            return documented_error(self.status, self.documented, self.headers)
+            return documented_error(self.status, self.documented, carried)
         fault = Problem(self.status, self.code, self.title, self.detail)
-        return problem(fault, request_id, *self.headers)
+        return problem(fault, request_id, *carried)
 
 
 def retry_after(seconds: float) -> tuple[bytes, bytes]:

@@ -13,13 +13,14 @@ from starlette.types import Receive, Scope, Send
 
 from gateway import answers, csrf, pages, redirects
 from gateway.access_log import AccessLog
-from gateway.answers import VARY_COOKIE, Answer, Headers, Refusal, RefusedError
-from gateway.limits import RequestLimits, Verdict
+from gateway.answers import VARY_COOKIE, Answer, Headers, RefusedError
+from gateway.limits import RequestLimits
 from gateway.login import Cookies, LoginPages
 from gateway.metrics import REFUSED, SENT_TO_LOGIN
 from gateway.out import Out
-from gateway.pages import Message, Pages
+from gateway.pages import Pages
 from gateway.proxy import BadQueryError, Calls, LongAnswer, Proxy, ServiceRefusedError
+from gateway.refusals import RefusalAnswers, not_allowed, rate_headers
 from gateway.request import (
     MAX_QUERY,
     BodyLateError,
@@ -45,19 +46,12 @@ from gateway.routes import (
 from gateway.store import Visitor
 from gateway.streams import Streams
 from gateway.visitor import StoreAwayError, Visitors
+from portal_access.token import HEADER as TOKEN_HEADER
 from service_runtime.logs import get
 from service_runtime.postgres import is_infrastructure
 
 _GONE: Final = 499
-_PAGES_FOR: Final[dict[str, Message]] = {
-    answers.AWAY.code: pages.AWAY,
-    answers.BROKEN.code: pages.FAULT,
-    answers.FAULT.code: pages.FAULT,
-    answers.NOT_FROM_HERE.code: pages.NOT_FROM_HERE,
-    answers.TOO_LARGE.code: pages.TOO_LARGE,
-    answers.TOO_MANY.code: pages.TOO_MANY,
-    answers.LATE_BODY.code: pages.BAD_REQUEST,
-}
+_TOKEN: Final = TOKEN_HEADER.lower().encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +97,7 @@ class Front:
         self._parts = parts
         self._scheme = "https" if https else "http"
         self._always = answers.security_headers(https=https)
+        self._refusals = RefusalAnswers(parts.pages)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -119,13 +114,13 @@ class Front:
             await self._answer(asked, out)
         except MalformedError as error:
             REFUSED.labels("malformed").inc()
-            await out.whole(self._bad_request(request_id, error.status))
+            await out.whole(self._refusals.bad_request(request_id, error.status))
         except ClientGoneError:
             out.status = _GONE
         except Exception as error:  # noqa: BLE001 - the last resort: no traceback leaves
             get().error("bug", request_id=request_id, exc_info=error)
             if not out.begun:
-                await out.whole(self._refusal(asked, answers.FAULT, request_id))
+                await out.whole(self._refusals.told(_shape(asked), answers.FAULT, request_id))
         finally:
             self._note(scope, asked, out, request_id, time.perf_counter() - started)
 
@@ -152,8 +147,7 @@ class Front:
         except RefusedError as refused:
             answer = refused.answer
         except (StoreAwayError, BodyTooLargeError, BodyLateError, ServiceRefusedError) as error:
-            refusal, headers = _refusal_of(error)
-            answer = self._refusal(asked, refusal, asked.id, headers)
+            answer = self._refusals.of_error(_shape(asked), error, asked.id)
         if isinstance(answer, LongAnswer):
             await out.long(answer, asked.headers, body=asked.request.method != "HEAD")
         elif answer is not None:
@@ -169,7 +163,7 @@ class Front:
             asked.visitor = await self._visitor(asked)
         route = place.routes.get(request.method)
         if route is None:
-            raise RefusedError(_not_allowed(place))
+            raise RefusedError(not_allowed(place))
         if route.kind is Kind.PAGE:
             return await self._own_page(asked, route)
         if asked.visitor is not None:
@@ -181,11 +175,14 @@ class Front:
         parts = self._parts
         host = parts.hosts.accept(asked.request.fields.get(b"host"))
         asked.peer = parts.peers.client_of(asked.request)
+        if _TOKEN in asked.request.fields:  # it goes no further; but somebody is trying
+            REFUSED.labels("identity-header").inc()
+            get().warning("identity-header-from-outside", request_id=asked.id, peer=asked.peer)
         if host is None:
             REFUSED.labels("host").inc()
-            raise RefusedError(self._bad_request(asked.id, 400))
+            raise RefusedError(self._refusals.bad_request(asked.id, 400))
         if len(asked.request.query) > MAX_QUERY:
-            raise RefusedError(self._bad_request(asked.id, 414))
+            raise RefusedError(self._refusals.bad_request(asked.id, 414))
         return host
 
     def _place(self, asked: _Asked) -> Place:
@@ -196,7 +193,7 @@ class Front:
         else:
             place = self._place_of_decoded(asked)
         if request.method not in KNOWN_METHODS:
-            raise RefusedError(_not_allowed(place))
+            raise RefusedError(not_allowed(place))
         return place
 
     def _place_of_decoded(self, asked: _Asked) -> Place:
@@ -204,7 +201,7 @@ class Front:
             path = canonical(asked.request.raw_path)
         except BadPathError:
             REFUSED.labels("path").inc()
-            raise RefusedError(self._bad_request(asked.id, 400)) from None
+            raise RefusedError(self._refusals.bad_request(asked.id, 400)) from None
         place = None if path is None else self._parts.table.find(path)
         if path is None or place is None:
             if path is not None and self._parts.table.lacks_slash(path):
@@ -232,7 +229,7 @@ class Front:
             reason = "its token is missing or wrong"
         REFUSED.labels("csrf").inc()
         get().info("csrf-refused", request_id=asked.id, peer=asked.peer, reason=reason)
-        raise RefusedError(self._refusal(asked, answers.NOT_FROM_HERE, asked.id))
+        raise RefusedError(self._refusals.told(_shape(asked), answers.NOT_FROM_HERE, asked.id))
 
     async def _visitor(self, asked: _Asked) -> Visitor:
         cookie = asked.request.session_cookie()
@@ -243,7 +240,7 @@ class Front:
         SENT_TO_LOGIN.inc()
         location = redirects.login_location(asked.path, _text(asked.request.query))
         if len(location) > redirects.MAX_LOCATION:
-            raise RefusedError(self._bad_request(asked.id, 400))
+            raise RefusedError(self._refusals.bad_request(asked.id, 400))
         taken_back = [answers.DELETE_SESSION_COOKIE] if cookie.present else []
         raise RefusedError(answers.redirect(302, location, VARY_COOKIE, *taken_back))
 
@@ -252,10 +249,12 @@ class Front:
         if limits is None:
             return
         verdict = await limits.check(visitor.session, visitor.customer_id)
-        asked.headers += _rate_headers(verdict)
+        asked.headers += rate_headers(verdict)
         if not verdict.allowed:
             wait = answers.retry_after(verdict.reset_after)
-            raise RefusedError(self._refusal(asked, answers.TOO_MANY, asked.id, [wait]))
+            raise RefusedError(
+                self._refusals.told(_shape(asked), answers.TOO_MANY, asked.id, [wait])
+            )
 
     def _check_customer(self, asked: _Asked, visitor: Visitor, route: Route) -> None:
         # A script that polls, and a stream, are no sign that anybody is there.
@@ -293,7 +292,7 @@ class Front:
                 body=body,
             )
         except BadQueryError:
-            raise RefusedError(self._bad_request(asked.id, 400)) from None
+            raise RefusedError(self._refusals.bad_request(asked.id, 400)) from None
         if route.kind is Kind.STREAM and visitor is not None:
             headers = [*asked.headers, *out.always]
             out.begun = True
@@ -313,54 +312,11 @@ class Front:
         asked.headers.append(self._parts.cookies.csrf(secret))
         return csrf.mask(secret)
 
-    def _refusal(
-        self,
-        asked: _Asked | None,
-        refusal: Refusal,
-        request_id: str,
-        headers: Headers | None = None,
-    ) -> Answer:
-        """Return a refusal in the shape of the place; a stranger's form is always told by a page."""
-        own = headers or []
-        named = {name for name, _ in own}
-        merged = [header for header in refusal.headers if header[0] not in named] + own
-        place = None if asked is None else asked.place
-        shape = Refusals.PAGE if place is None else place.any_route.refusals
-        if shape is Refusals.DOCUMENTED and refusal is answers.NOT_FROM_HERE:
-            shape = Refusals.PAGE
-        if shape is Refusals.PAGE:
-            return self._parts.pages.message(_PAGES_FOR[refusal.code], request_id, *merged)
-        answer = refusal.as_json(shape, request_id)
-        kept = [header for header in answer.headers if header not in refusal.headers]
-        return Answer(answer.status, [*kept, *merged], answer.body)
 
-    def _bad_request(self, request_id: str, status: int) -> Answer:
-        answer = self._parts.pages.message(pages.BAD_REQUEST, request_id)
-        return Answer(status, answer.headers, answer.body)
-
-
-def _refusal_of(error: Exception) -> tuple[Refusal, Headers]:
-    if isinstance(error, ServiceRefusedError):
-        return error.refusal, error.headers
-    if isinstance(error, BodyTooLargeError):
-        return answers.TOO_LARGE, []
-    if isinstance(error, BodyLateError):
-        return answers.LATE_BODY, []
-    return answers.AWAY, []
-
-
-def _not_allowed(place: Place) -> Answer:
-    vary = [VARY_COOKIE] if place.any_route.who is Who.CUSTOMER else []
-    return answers.empty(405, (b"allow", place.allow.encode()), *vary)
-
-
-def _rate_headers(verdict: Verdict) -> Headers:
-    if verdict.rule is None:
-        return []
-    name, item = verdict.rule.name, verdict.rule.item
-    policy = f'"{name}";q={item.amount};w={item.get_expiry()}'
-    state = f'"{name}";r={verdict.remaining};t={round(verdict.reset_after)}'
-    return [(b"ratelimit-policy", policy.encode()), (b"ratelimit", state.encode())]
+def _shape(asked: _Asked | None) -> Refusals:
+    """Return in which shape a request is refused: as its place says, else as a page."""
+    place = None if asked is None else asked.place
+    return Refusals.PAGE if place is None else place.any_route.refusals
 
 
 def _text(query: bytes) -> str:

@@ -65,6 +65,18 @@ FAULT: Final = Message(
     "We could not show this page.",
     "Please try again. If it happens again, tell us the number below.",
 )
+BROKEN: Final = Message(
+    502,
+    "Something went wrong on our side",
+    "A part of the portal gave an answer that we cannot show.",
+    "Please try again. If it happens again, tell us the number below.",
+)
+LATE: Final = Message(
+    408,
+    "That took too long to arrive",
+    "The form did not reach us in time. Nothing was changed.",
+    "Check your connection and send it once more.",
+)
 NOT_FROM_HERE: Final = Message(
     403,
     "This form has expired",

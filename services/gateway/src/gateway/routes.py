@@ -62,7 +62,9 @@ _PORTAL: Final = ("Portal-Revision", "Portal-Refold", "Portal-As-Of", "Portal-La
 READ_RETURNED: Final = _names(*_ALWAYS_RETURNED, "ETag", "Content-Disposition", *_PORTAL)
 #: A page has no ETag: it holds a token, and who may see it changes without its figures.
 PAGE_RETURNED: Final = _names(*_ALWAYS_RETURNED, *_PORTAL)
-COMMAND_RETURNED: Final = _names(*_ALWAYS_RETURNED, "ETag", "Location", *_PORTAL)
+COMMAND_RETURNED: Final = _names(
+    *_ALWAYS_RETURNED, "ETag", "Location", "Idempotent-Replayed", *_PORTAL
+)
 STREAM_RETURNED: Final = _names(*_ALWAYS_RETURNED, *_PORTAL)
 STATIC_RETURNED: Final = _names(*_ALWAYS_RETURNED, "ETag", "Last-Modified")
 

@@ -163,3 +163,25 @@ async def test_a_disabled_user_may_be_let_in_again(database: Any, operator: Oper
         admitted = await gate.browser().sign_in("anna", "correct horse battery")
 
         assert (refused.status, admitted.status) == (200, 302)
+
+
+async def test_what_an_operator_does_is_written_down(
+    database: Any, operator: Operator, password: str
+) -> None:
+    async with portal(build, database.gateway_url) as gate:
+        await operator.do("users", "add", "anna", "--customer", "42", "--password-file", password)
+        await operator.do("users", "link", "anna", "--customer", "43")
+        await operator.do("users", "passwd", "anna", "--password-file", password)
+        await operator.do("users", "disable", "anna")
+        await operator.do("users", "enable", "anna")
+        await operator.do("sessions", "end", "--all")
+
+        rows = await gate.execute("SELECT kind, peer, details::text FROM gateway.audit_event")
+
+    assert [row[0] for row in rows] == [
+        "user-added", "user-linked", "password-changed", "user-disabled", "user-enabled",
+        "sessions-ended",
+    ]  # fmt: skip
+    assert {row[1] for row in rows} == {"command line"}
+    assert "horse" not in str(rows)
+    assert "argon2" not in str(rows)
