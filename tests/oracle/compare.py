@@ -108,8 +108,7 @@ def _portal(folds: Mapping[int, Folded], tables: Mapping[int, hops.Tables], time
                 getattr(expected, dimension),
                 getattr(table.counts, dimension),
             )
-        past = {revision for revision, _ in table.history}
-        _same("portal.repair_history", customer_id, len(past), len(table.history))
+        _same("portal.repair_history", customer_id, folded.history, table.history)
 
 
 def _copied(repairs: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -54,7 +54,7 @@ class Folded:
     repairs: dict[str, dict[str, Any]] = field(default_factory=dict)
     changed: dict[str, tuple[int, str]] = field(default_factory=dict)
     profile: dict[str, Any] | None = None
-    ids: list[str] = field(default_factory=list)
+    history: list[tuple[int, str]] = field(default_factory=list)
 
     def counts(self, time_zone: str) -> Counts:
         """Count every repair that is there and not removed, whatever its status."""
@@ -86,13 +86,13 @@ def fold(customer_id: int, events: Iterable[Mapping[str, Any]]) -> Folded:
         if found != expected:
             raise ListBrokenError(f"customer, revision, previous are {found}, expected {expected}")
         folded.revision, folded.event_id = data["revision"], event["id"]
-        folded.ids.append(event["id"])
         if data.get("customer") is not None:
             folded.profile = data["customer"]
         if data.get("repair") is not None:
             repair = canonical(data["repair"])
             folded.repairs[data["repair"]["repair_id"]] = repair
             folded.changed[data["repair"]["repair_id"]] = (data["revision"], event["id"])
+            folded.history.append((data["revision"], event["id"]))
     return folded
 
 
