@@ -29,10 +29,11 @@ class Author(msgspec.Struct, frozen=True, kw_only=True):
 class History:
     """The lists of the customers that this transaction has locked, and what it adds to them."""
 
-    def __init__(self, heads: Iterable[Head], accepted_at: datetime) -> None:
+    def __init__(self, heads: Iterable[Head], now: datetime) -> None:
         self._heads = {head.customer_id: head for head in heads}
-        self._accepted_at = accepted_at
-        self._accepted_text = rfc3339(accepted_at)
+        # The database's clock may be set back; the times of a list never run backwards.
+        self._accepted_at = max([now, *(head.changed_at for head in self._heads.values())])
+        self._accepted_text = rfc3339(self._accepted_at)
         self._moved: dict[int, Head] = {}
         self._events: list[EventRow] = []
         self._stated: dict[str, Stated] = {}
@@ -62,7 +63,12 @@ class History:
         before = self._heads[state.customer_id]
         is_repair = isinstance(state, Repair)
         subject = state.repair_id if isinstance(state, Repair) else str(state.customer_id)
-        head = Head(customer_id=before.customer_id, revision=before.revision + 1, event_id=new_id())
+        head = Head(
+            customer_id=before.customer_id,
+            revision=before.revision + 1,
+            event_id=new_id(),
+            changed_at=self._accepted_at,
+        )
         event = Event(
             id=str(head.event_id),
             source=author.source,

@@ -13,9 +13,9 @@ _LOCK = """
 WITH key AS MATERIALIZED (
     SELECT CASE WHEN $3::bigint IS NULL THEN true ELSE pg_try_advisory_xact_lock($3) END AS free
 )
-SELECT key.free, c.customer_id, c.revision, c.event_id
+SELECT key.free, c.customer_id, c.revision, c.event_id, c.changed_at
 FROM key LEFT JOIN LATERAL (
-    SELECT customer_id, revision, event_id FROM writer.customer
+    SELECT customer_id, revision, event_id, changed_at FROM writer.customer
     WHERE key.free AND customer_id = ANY (
         $1::bigint[] || ARRAY(SELECT customer_id FROM writer.repair WHERE repair_id = $2::uuid)
     )
@@ -44,6 +44,7 @@ async def lock_customers(
             customer_id=row["customer_id"],
             revision=row["revision"],
             event_id=None if row["event_id"] is None else str(row["event_id"]),
+            changed_at=row["changed_at"],
         )
         for row in rows
         if row["customer_id"] is not None

@@ -9,11 +9,12 @@ from repair_events.repair import Customer, Repair
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Where a customer's list stands: its last revision (0: none yet) and that event's id."""
+    """Where a customer's list stands: its last revision (0: none yet), when, and its event."""
 
     customer_id: int
     revision: int
     event_id: str | None
+    changed_at: datetime
 
 
 class EventRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
