@@ -21,7 +21,7 @@ def show(system: System, found: Mapping[str, object], seconds: float | None) -> 
     _logins(found)
     for name, address in (
         ("portal", f"{system.at.portal}/customer/dashboard/"),
-        ("writer", f"{system.at.writer}/docs  (internal systems)"),
+        ("writer", f"{system.at.writer}/openapi.json  (internal systems; with the key)"),
         ("query api", f"{system.at.query}  (behind the gateway: answers no one without its token)"),
     ):
         say.line(f"  {name:<10} {address}")
