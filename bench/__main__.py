@@ -85,6 +85,9 @@ def main() -> None:
     )
     facts = machine.facts()
     print(machine.line(facts))
+    print(
+        "What is measured stays in the system (customers from 900000 on); ./dev reset forgets it."
+    )
     if not given.long:
         print(
             f"Short run: {sizes.history} repairs instead of a million, {sizes.events} events; --long for all."
