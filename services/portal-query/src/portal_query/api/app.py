@@ -1,10 +1,8 @@
 """The query api as one ASGI app, made of what it is given: tests build the same one."""
 
 from dataclasses import dataclass
-from typing import Any
 from zoneinfo import ZoneInfo
 
-import asyncpg
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
@@ -15,6 +13,7 @@ from portal_query.api.live import Revisions, Streams, live_routes
 from portal_query.api.repairs import RepairPages, repair_routes
 from portal_query.api.static import StaticFiles
 from portal_query.api.visitors import GatewayOnly, Visitors
+from portal_query.read_model.counts import Pool
 from portal_query.read_model.documents import Documents
 from service_runtime.clock import Clock
 from service_runtime.http import RequestLog, install_problem_handlers
@@ -26,7 +25,7 @@ class Parts:
 
     documents: Documents
     revisions: Revisions
-    pool: "asyncpg.Pool[Any]"
+    pool: Pool
     visitors: Visitors
     clock: Clock
     zone: ZoneInfo

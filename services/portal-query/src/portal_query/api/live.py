@@ -74,12 +74,16 @@ class Revisions:
 
     async def listen(self) -> None:
         """Pass on hints for ever; while Redis is away, `ask` alone has to do."""
+        silent = False  # said once that there are none
         while True:
             try:
                 async for hint in self._cache.hints():
+                    silent = False
                     self._tell(hint.customer_id, hint.version)
             except CacheAwayError as error:
-                get().info("no hints", reason=str(error))
+                if not silent:
+                    get().warning("no hints", reason=str(error))
+                silent = True
             await asyncio.sleep(_ASK_SECONDS)
 
     async def ask(self) -> None:

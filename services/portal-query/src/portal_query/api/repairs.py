@@ -10,7 +10,6 @@ from typing import Any, Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-import asyncpg
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
@@ -27,7 +26,7 @@ from portal_query.api.asking import Asked, Cursor, asked_of, encode_cursor
 from portal_query.api.live import Revisions
 from portal_query.document import State, dumps
 from portal_query.read_model import repairs as store
-from portal_query.read_model.counts import Connection
+from portal_query.read_model.counts import Connection, Pool
 from portal_query.read_model.documents import ReadModelAwayError, in_time
 from service_runtime.clock import Clock, rfc3339
 from service_runtime.errors import Problem, unavailable
@@ -43,7 +42,7 @@ class RepairPages:
 
     def __init__(
         self,
-        pool: "asyncpg.Pool[Any]",
+        pool: Pool,
         *,
         revisions: Revisions,
         clock: Clock,
@@ -165,9 +164,7 @@ def _no_such_repair() -> Problem:
     return Problem(404, "repair-unknown", "There is no such repair")
 
 
-def _page(
-    rows: list[asyncpg.Record], asked: Asked, state: State, customer_id: int
-) -> dict[str, object]:
+def _page(rows: list[store.Row], asked: Asked, state: State, customer_id: int) -> dict[str, object]:
     shown = rows[: asked.page.limit]
     cursor = None
     if len(rows) > len(shown):
@@ -184,7 +181,7 @@ def _page(
     }
 
 
-def _repair(row: asyncpg.Record) -> dict[str, object]:
+def _repair(row: store.Row) -> dict[str, object]:
     batch = row["batch_id"]
     return {
         "repair_id": str(row["repair_id"]),

@@ -11,6 +11,7 @@ from portal_query.document import Counts, Version
 
 #: A pool hands out a proxy that does what a connection does.
 Connection: TypeAlias = "asyncpg.Connection[Any] | PoolConnectionProxy[Any]"
+Pool: TypeAlias = "asyncpg.Pool[Any]"
 
 # A customer that stood still before its first event has 'epoch' there: since when is not known.
 # One statement is one snapshot: counts, revision and standstill of a customer belong together.

@@ -5,13 +5,11 @@ never promises more than they hold.
 """
 
 import asyncio
-from collections.abc import Awaitable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Coroutine, Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final, TypeVar
-
-import asyncpg
 
 from portal_query.document import (
     FROZEN_UNKNOWN,
@@ -22,7 +20,7 @@ from portal_query.document import (
     render,
     version_of,
 )
-from portal_query.read_model.counts import load_as_of, load_counts, load_versions
+from portal_query.read_model.counts import Pool, load_as_of, load_counts, load_versions
 from portal_query.read_model.gather import Gather
 from portal_query.read_model.redis import CacheAwayError, CachedView, DocumentCache
 from repair_events import topic
@@ -35,6 +33,7 @@ _READS_AT_ONCE: Final = 3
 _VERSIONS_A_READ: Final = 1_000
 #: How often a put back document is compared with the tables again before it is left to expire.
 _PUT_BACK_ROUNDS: Final = 3
+_TIMES_SECONDS: Final = 1.0
 
 Result = TypeVar("Result")
 
@@ -60,12 +59,14 @@ class _Stored:
 class Documents:
     """Reads counts for the api; one instance for a process."""
 
-    def __init__(self, cache: DocumentCache, pool: "asyncpg.Pool[Any]") -> None:
+    def __init__(self, cache: DocumentCache, pool: Pool) -> None:
         self._cache = cache
         self._pool = pool
         self._stored = Gather(self._load, parallel=_READS_AT_ONCE, size=_CUSTOMERS_A_READ)
         self._versions = Gather(self._load_versions, parallel=1, size=_VERSIONS_A_READ)
-        self._putting: set[asyncio.Task[None]] = set()
+        self._working: set[asyncio.Task[None]] = set()
+        self._times: dict[int, datetime] | None = None
+        self._times_good_until = 0.0
 
     async def read(self, customer_id: int, view: str) -> Answer:
         """Return a list of a customer, an empty one when nothing has been folded yet.
@@ -73,16 +74,22 @@ class Documents:
         Raises ReadModelAwayError.
         """
         partition = _partition(customer_id)
+        remembered = self._times
         try:
             cached = await self._cache.read(customer_id, partition, view)
         except CacheAwayError:
             return _answer(await self._load_one(customer_id), view)
-        if cached is not None and (cached.as_of is not None or cached.frozen):
-            return _cached_answer(cached)
-        stored = await self._load_one(customer_id)
         if cached is None:
-            self._put_back_later(stored.document)
-        return _answer(stored, view)
+            stored = await self._load_one(customer_id)
+            self._later(self._put_back(stored.document))
+            return _answer(stored, view)
+        if cached.as_of is None and not cached.frozen:
+            # Redis has lost the times: those that Postgres said before this document was read hold.
+            self._refresh_times()
+            if remembered is None:
+                return _answer(await self._load_one(customer_id), view)
+            cached = replace(cached, as_of=remembered.get(partition))
+        return _cached_answer(cached)
 
     async def read_stored(self, customer_id: int, view: str) -> Answer:
         """Return a list of a customer from Postgres. Raises ReadModelAwayError."""
@@ -113,8 +120,8 @@ class Documents:
         return found
 
     async def close(self) -> None:
-        """Wait for documents that are on their way back to Redis."""
-        await asyncio.gather(*self._putting, return_exceptions=True)
+        """Wait for what is under way beside the requests."""
+        await asyncio.gather(*self._working, return_exceptions=True)
 
     async def _load_one(self, customer_id: int) -> _Stored:
         stored = await in_time(self._stored.ask(customer_id))
@@ -124,7 +131,7 @@ class Documents:
 
     async def _load(self, customer_ids: Sequence[int]) -> dict[int, _Stored]:
         async with self._pool.acquire() as connection:
-            times = await load_as_of(connection)
+            times = self._times = await load_as_of(connection)
             found = await load_counts(connection, customer_ids)
         by_id = {counts.customer_id: counts for counts in found}
         documents = [render(by_id.get(one) or nothing_yet(one)) for one in customer_ids]
@@ -137,10 +144,26 @@ class Documents:
         async with self._pool.acquire() as connection:
             return await load_versions(connection, customer_ids)
 
-    def _put_back_later(self, document: Document) -> None:
-        task = asyncio.create_task(self._put_back(document))
-        self._putting.add(task)
-        task.add_done_callback(self._putting.discard)
+    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._working.add(task)
+        task.add_done_callback(self._working.discard)
+
+    def _refresh_times(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if now >= self._times_good_until:
+            self._times_good_until = now + _TIMES_SECONDS
+            self._later(self._load_times())
+
+    async def _load_times(self) -> None:
+        async def load() -> None:
+            async with self._pool.acquire() as connection:
+                self._times = await load_as_of(connection)
+
+        try:
+            await in_time(load())
+        except ReadModelAwayError as error:
+            get().info("times not known", reason=str(error))
 
     async def _put_back(self, document: Document) -> None:
         """Put what had expired, then look whether something newer was published meanwhile.

@@ -9,13 +9,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 from uuid import UUID
 
 import asyncpg
 
 from portal_query.document import State, Version, tag_of
-from portal_query.read_model.counts import Connection, load_as_of
+from portal_query.read_model.counts import Connection, Pool, load_as_of
 from repair_events import topic
 
 #: What a list can be sorted by, and the column that does it.
@@ -27,6 +27,7 @@ SORTS: Final = {
 }
 
 SortKey = datetime | Decimal | str
+Row: TypeAlias = asyncpg.Record
 
 _COLUMNS: Final = """
 repair_id, unit_number, repair_date, month, status, description, damage_type, cost,
@@ -103,7 +104,7 @@ class History:
 
 
 @asynccontextmanager
-async def snapshot(pool: "asyncpg.Pool[Any]") -> AsyncIterator[Connection]:
+async def snapshot(pool: Pool) -> AsyncIterator[Connection]:
     """Hold a connection on which all statements see the same moment."""
     async with (
         pool.acquire() as connection,
@@ -126,17 +127,13 @@ async def load_state(connection: Connection, customer_id: int) -> State:
     return State(version, tag, row["as_of"] if frozen else as_of, frozen)
 
 
-async def load_page(
-    connection: Connection, customer_id: int, wanted: PageWanted
-) -> list[asyncpg.Record]:
+async def load_page(connection: Connection, customer_id: int, wanted: PageWanted) -> list[Row]:
     """Return the repairs of a page, in its order."""
     sql, arguments = page_statement(customer_id, wanted)
     return await connection.fetch(sql, *arguments)
 
 
-async def load_repair(
-    connection: Connection, customer_id: int, repair_id: UUID
-) -> asyncpg.Record | None:
+async def load_repair(connection: Connection, customer_id: int, repair_id: UUID) -> Row | None:
     """Return a repair of this customer that has not been removed, or None."""
     return await connection.fetchrow(_REPAIR, customer_id, repair_id)
 

@@ -205,6 +205,24 @@ async def test_what_is_put_back_too_late_is_noticed(
     assert found.body == (await read_model.document(1)).bodies[UNITS]
 
 
+async def test_times_that_redis_has_lost_are_those_of_postgres(
+    api: Any, read_model: Any, a_fleet: Any, eventually: Any
+) -> None:
+    await read_model.put(1, a_fleet)
+    await read_model.publish(1)
+    first, second = (datetime(2026, 1, day, tzinfo=UTC) for day in (1, 2))
+
+    async def says(moment: datetime) -> bool:
+        async with api.ask(LIST) as answer:
+            text = answer.headers.get("Portal-As-Of")
+        return text is not None and datetime.fromisoformat(text) == moment
+
+    for moment in (first, second):
+        await read_model.as_of(1, moment)
+        await read_model.cache.drop_as_of([partition(1)])
+        await eventually(lambda moment=moment: says(moment))
+
+
 async def test_without_postgres_redis_answers_and_what_it_lacks_is_503(
     redis_url: str, start_api: Any, read_model: Any, a_fleet: Any
 ) -> None:
