@@ -46,7 +46,7 @@ async def test_case_4_5_6_7_11_12_other_claims_are_dropped(gate: Portal) -> None
     browser = await gate.signed_in()
     claims = (
         "X-Customer-Id", "Remote-User", "X-Forwarded-User", "X-Auth-Request-Email",
-        "Authorization", "Proxy-Authorization", "Keep-Alive", "TE", "Trailer", "Proxy-Connection",
+        "Authorization", "Proxy-Authorization", "Keep-Alive", "TE", "Trailer", "Proxy-Connection",  # codespell:ignore te
         "HTTP2-Settings", "Forwarded", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Port",
         "X-Forwarded-Prefix", "X-Forwarded-Uri", "X-Forwarded-Method", "X-Original-URL",
         "X-Rewrite-URL", "X-HTTP-Method-Override", "X-Request-Id", "Accept-Encoding", "Range",

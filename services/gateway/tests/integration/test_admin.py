@@ -122,8 +122,8 @@ async def test_what_an_operator_does_counts_at_the_next_request(
         unlinked = await browser.get(UNITS)
         await operator.do("users", "link", "anna", "--customer", "7")
         linked = await browser.get(UNITS)
-        shown = json.loads(await operator.do("sessions", "list", "--user", "anna", "--json"))
-        await operator.do("sessions", "end", shown[0]["session"])
+        rows = await gate.execute("SELECT left(encode(id_hash, 'hex'), 16) FROM gateway.session")
+        await operator.do("sessions", "end", rows[0][0])
         ended = await browser.get(UNITS)
 
         assert (unlinked.status, linked.status, ended.status) == (404, 200, 302)
@@ -152,6 +152,18 @@ async def test_ending_sessions_wins_over_a_login_under_way(
         session = store.NewSession(b"\x01" * 32, None, 60, 60, "", "", 10)
         assert not await store.create_session(pool, before, session)
         assert (await browser.get(UNITS)).status == 302
+
+
+async def test_sessions_are_listed_without_what_opens_them(
+    database: Any, operator: Operator
+) -> None:
+    async with portal(build, database.gateway_url) as gate:
+        browser = await gate.signed_in()
+
+    rows = await asyncio.to_thread(operator.listed, "sessions", "list", "--user", "anna")
+
+    assert [(row["username"], row["peer"]) for row in rows] == [("anna", "127.0.0.1")]
+    assert browser.cookies["sessionid"] not in str(rows)
 
 
 async def test_a_disabled_user_may_be_let_in_again(database: Any, operator: Operator) -> None:

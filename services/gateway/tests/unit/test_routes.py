@@ -170,7 +170,7 @@ def test_a_path_with_two_readings_has_none(raw: bytes) -> None:
         b"/customer/%",
         b"/customer/a b",
         b"/customer/\x7f",
-        b"/caf\xc3\xa9/",
+        b"/\xc3\xa9/",
         b"*",
         b"",
         b"http://evil.test/",
