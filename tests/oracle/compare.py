@@ -31,10 +31,13 @@ class Places:
     time_zone: str
 
 
-async def agree(places: Places, ids: Collection[int]) -> dict[int, Folded]:
+async def agree(
+    places: Places, ids: Collection[int], *, topic: bool = True
+) -> dict[int, Folded]:
     """Compare list, writer tables, topic, projector tables and Redis documents of these customers.
 
-    Returns the folds, for whoever compares HTTP answers as well. Raises HopDiffersError.
+    `topic` leaves the topic out where it has lost what it held, which it may. Returns the folds, for whoever
+    compares HTTP answers as well. Raises HopDiffersError.
     """
     payloads = await hops.event_list(places.writer_database, ids)
     folds = {
@@ -42,7 +45,8 @@ async def agree(places: Places, ids: Collection[int]) -> dict[int, Folded]:
         for customer_id in ids
     }
     _writer(folds, await hops.writer_tables(places.writer_database, ids))
-    _topic(payloads, await hops.topic_lists(places.kafka, places.topic, ids))
+    if topic:
+        _topic(payloads, await hops.topic_lists(places.kafka, places.topic, ids))
     _portal(folds, await hops.portal_tables(places.portal_database, ids), places.time_zone)
     _documents(folds, await hops.documents(places.redis, ids), places.time_zone)
     return folds

@@ -1,0 +1,103 @@
+"""`./dev chaos`: break the whole system on purpose and check every number.
+
+Directed scenarios by default; `--minutes M` goes on with rounds of random faults for so long; `--only NAME` runs the
+scenarios whose names contain it; `--plan FILE` runs a plan that an earlier run wrote.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+import time
+from pathlib import Path
+from random import SystemRandom
+
+from deploy.local import say
+from tests.chaos import catalogue, faults, plan, report, system
+from tests.chaos.trial import Result, Scenario, conduct
+
+ROUND_SECONDS = 75.0
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return what the command line may say."""
+    found = argparse.ArgumentParser(prog="./dev chaos", description=__doc__)
+    found.add_argument("--seed", type=int, default=None, help="a run's seed; any by default")
+    found.add_argument("--minutes", type=float, default=0.0, help="random faults for so long")
+    found.add_argument("--only", default="", help="the scenarios with this in their names")
+    found.add_argument("--plan", type=Path, help="a plan that an earlier run wrote")
+    found.add_argument("--hold", type=float, default=1.0, help="how much longer faults last (1)")
+    found.add_argument("--long", action="store_true", help="faults last as long as in the field")
+    found.add_argument("--keep-going", action="store_true", help="after a violation too")
+    found.add_argument("--list", action="store_true", help="name the scenarios and end")
+    return found
+
+
+def planned(arguments: argparse.Namespace) -> plan.Plan:
+    """Return the plan that the command line asks for."""
+    if arguments.plan:
+        return plan.Plan.load(arguments.plan)
+    seed = SystemRandom().randrange(10**6) if arguments.seed is None else arguments.seed
+    if arguments.minutes:
+        rounds = max(1, round(arguments.minutes * 60 / ROUND_SECONDS))
+        return plan.random(seed, rounds, faults.CHOICES)
+    return plan.directed(seed, [s.name for s in catalogue.SCENARIOS if arguments.only in s.name])
+
+
+def scenarios(found: plan.Plan) -> list[Scenario]:
+    """Return what a plan consists of. Raises KeyError for a scenario that there is not."""
+    rounds = [faults.round_of(number, steps) for number, steps in enumerate(found.rounds, 1)]
+    return [*(catalogue.BY_NAME[name] for name in found.directed), *rounds]
+
+
+async def run(
+    found: plan.Plan, folder: Path, *, hold: float, keep_going: bool, until: float
+) -> list[Result]:
+    """Run a plan; a line for each result. Stops at the first broken law: what follows would be blamed for it."""
+    results: list[Result] = []
+    with system.started() as stack:
+        say.line(report.head())
+        for number, scenario in enumerate(scenarios(found)):
+            if found.rounds and time.monotonic() > until:
+                break
+            trial = folder / f"{number:03d}-{scenario.name.replace(' ', '-')}"
+            result = await conduct(stack, scenario, found.seed, trial, hold)
+            results.append(result)
+            say.line(report.line(result))
+            for violation in result.violations[:5]:
+                say.line(f"    {violation}")
+            if result.verdict == "VIOLATION" and not keep_going:
+                break
+    return results
+
+
+def main() -> int:
+    """Run what the command line says; 0 when every scenario was staged and nothing was broken."""
+    arguments = parser().parse_args()
+    if arguments.list:
+        for scenario in catalogue.SCENARIOS:
+            say.line(f"{scenario.row:>8}  {scenario.name}")
+        return 0
+    found = planned(arguments)
+    if not found.directed and not found.rounds:
+        say.line(f"no scenario is called {arguments.only}; --list names them")
+        return 2
+    say.line(found.show())
+    folder = ROOT / ".run" / "chaos" / f"{time.strftime('%Y%m%d-%H%M%S')}-{found.seed}"
+    folder.mkdir(parents=True)
+    found.save(folder / "plan.json")
+    until = time.monotonic() + arguments.minutes * 60 if arguments.minutes else float("inf")
+    hold = 6.0 if arguments.long else arguments.hold
+    results = asyncio.run(
+        run(found, folder, hold=hold, keep_going=arguments.keep_going, until=until)
+    )
+    report.save(folder / "report.json", found.seed, results)
+    say.line(report.total(results))
+    say.line(f"seed {found.seed}; plan, acks, reads and report: {folder.relative_to(ROOT)}")
+    return 0 if results and all(result.verdict == "ok" for result in results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

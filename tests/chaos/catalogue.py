@@ -1,0 +1,24 @@
+"""Every directed scenario, in the order in which they are run."""
+
+from tests.chaos.scenarios import (
+    brokers,
+    caches,
+    databases,
+    kills,
+    pauses,
+    poison,
+    promises,
+    redelivery,
+)
+
+SCENARIOS = [
+    *kills.SCENARIOS,
+    *redelivery.SCENARIOS,
+    *poison.SCENARIOS,
+    *caches.SCENARIOS,
+    *brokers.SCENARIOS,
+    *databases.SCENARIOS,
+    *pauses.SCENARIOS,
+    *promises.SCENARIOS,
+]
+BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}

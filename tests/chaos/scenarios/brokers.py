@@ -1,0 +1,116 @@
+"""Kafka dies, loses everything, is made anew, or answers nothing (rows 27, 28, 29, 30)."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import signal
+import statistics
+
+from deploy.local import once, probe, processes
+from tests.chaos import topic
+from tests.chaos.trial import InconclusiveError, Scenario, Trial
+
+BACK_SECONDS = 90.0
+
+
+async def _answers(t: Trial) -> None:
+    port = t.stack.system.ports["kafka"]
+    await t.until(lambda: asyncio.to_thread(probe.kafka, port), "Kafka answers", BACK_SECONDS)
+
+
+async def _make_topic(t: Trial) -> None:
+    argv, env = processes.commands(t.stack.system.at, t.stack.system.key_files())["topic"]
+    await asyncio.to_thread(once.run, "topic", argv, env, t.stack.system.place)
+
+
+async def restarted(t: Trial) -> None:
+    """Killed, and then stopped in order: writes go on, and all arrives."""
+    for number in (signal.SIGKILL, signal.SIGTERM):
+        await t.kill("kafka", number)
+        await t.acked(20)
+        await _answers(t)
+        await t.ready()
+        await t.sent()
+
+
+async def _lose_everything(t: Trial) -> None:
+    await t.down("kafka")
+    broker = t.stack.system.broker
+    before = sum(1 for _ in broker.data.rglob("*.log"))
+    await asyncio.to_thread(shutil.rmtree, broker.data)
+    cluster = t.stack.system.secrets["kafka_cluster_id"]
+    await asyncio.to_thread(broker.create, t.stack.system.ports, cluster)
+    t.stack.want()
+    await _answers(t)
+    await _make_topic(t)
+    t.stage("kafka's data lost", f"{before} segments are gone, the topic is a new one")
+
+
+async def loses_all_in_a_burst(t: Trial) -> None:
+    """Its data is gone in the middle of traffic: what was sent and not read comes from the writer's list."""
+    await t.freeze("projector-1", "projector-2")
+    await t.acked(25)
+    await t.sent()
+    t.thaw()
+    await _lose_everything(t)
+    await t.ready()
+    await t.acked(15)
+
+
+async def loses_all_in_the_quiet(t: Trial) -> None:
+    """Events that were acknowledged by Kafka are gone before anybody read them, and nothing new comes."""
+    await t.down("projector-1", "projector-2")
+    await t.acked(25)
+    await t.load.drain(30)
+    await t.sent()
+    await _lose_everything(t)
+    await t.ready()
+    await t.applied()
+    t.load.start()
+    await t.acked(10)
+
+
+async def topic_made_anew(t: Trial) -> None:
+    """The topic is deleted under traffic and made again."""
+    before = sum((await topic.ends(t.places)).values())
+    await topic.delete(t.places)
+    await _make_topic(t)
+    after = sum((await topic.ends(t.places)).values())
+    if after >= before:
+        raise InconclusiveError(f"the topic holds {after} of {before}")
+    t.stage("topic made anew", f"{before} records are gone")
+    await t.acked(20)
+    await t.ready()
+    await t.sent()
+
+
+async def answers_nothing(t: Trial) -> None:
+    """Connections to it are taken and answered by silence: commands are as quick as before."""
+    names = t.links.matching(">kafka")
+    usual = [ack.answered - ack.invoked for ack in t.load.acks.done]
+    before = len(t.load.acks.done)
+    seen = t.links.seen(names)
+    t.links.blackhole(names)
+    await t.acked(40)
+    await t.hold(6)
+    during = [ack.answered - ack.invoked for ack in t.load.acks.done[before:]]
+    held = sum((t.links.seen(names) - seen).values())
+    if not held:
+        raise InconclusiveError("nothing was held back")
+    waiting = await t.one("SELECT count(*) FROM writer.outbox")
+    t.stage("blackhole kafka", f"{held} held back, {waiting} rows wait")
+    t.evidence.append(
+        f"a command took {statistics.median(usual):.3f} s before, {statistics.median(during):.3f} s during"
+    )
+    t.links.flow(names)
+    await t.sent()
+
+
+SCENARIOS = [
+    Scenario("kafka restarts", "27", restarted),
+    Scenario("kafka loses all in a burst", "28", loses_all_in_a_burst, topic_whole=False),
+    Scenario("kafka loses all in the quiet", "28", loses_all_in_the_quiet, topic_whole=False),
+    Scenario("topic made anew", "29", topic_made_anew, topic_whole=False),
+    Scenario("kafka answers nothing", "30", answers_nothing),
+]

@@ -1,0 +1,128 @@
+"""Redis is lost, away, full, read-only or slow (rows 41, 42, 43, 44, 45): reads go on from Postgres."""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+from tests.chaos.trial import InconclusiveError, Scenario, Trial
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+SERVER = "valkey-documents"
+
+
+@asynccontextmanager
+async def client(t: Trial) -> AsyncIterator[Redis]:
+    """Connect to the documents' server itself."""
+    async with Redis.from_url(t.places.redis) as opened:
+        yield opened
+
+
+async def good_reads(t: Trial, count: int, seconds: float = 30.0) -> None:
+    """Wait for so many answers; that is what the readers see of the fault. A law is broken when they do not come."""
+    before = sum(read.status == 200 for read in t.readers.reads)
+    try:
+        await t.until(
+            lambda: sum(read.status == 200 for read in t.readers.reads) >= before + count,
+            "reads",
+            seconds,
+        )
+    except InconclusiveError:
+        t.expect(False, f"I12: no {count} reads within {seconds:.0f} s of the fault")
+
+
+async def emptied(t: Trial) -> None:
+    """Killed and back empty, then flushed: no failed read."""
+    unavailable = sum(read.status != 200 for read in t.readers.reads)
+    pid = t.stack.pids(SERVER)[SERVER]
+    os.kill(pid, signal.SIGKILL)
+    await t.until(lambda: t.stack.pids(SERVER).get(SERVER, pid) != pid, "Valkey is back")
+    t.stage("kill valkey", f"process {pid} is gone")
+    await good_reads(t, 15)
+    async with client(t) as redis:
+        held = await redis.dbsize()
+        await redis.flushall()
+    t.stage("FLUSHALL", f"{held} keys gone")
+    await good_reads(t, 15)
+    failed = sum(read.status != 200 for read in t.readers.reads) - unavailable
+    t.expect(failed == 0, f"I12: {failed} reads failed without Redis")
+
+
+async def refuses(t: Trial) -> None:
+    """Nobody reaches it for a while; when it is back its documents are older than what was read meanwhile."""
+    names = t.links.matching(">documents")
+    before = t.links.seen(names)["reset"]
+    t.links.refuse(names)
+    if t.links.seen(names)["reset"] == before:
+        raise InconclusiveError("no connection was open")
+    t.stage(
+        "refuse redis",
+        f"{t.links.seen(names)['reset'] - before} connections reset, new ones refused",
+    )
+    await good_reads(t, 15)
+    await t.acked(15)
+    await t.hold(3)
+    t.links.flow(names)
+    await good_reads(t, 25)
+
+
+async def full(t: Trial) -> None:
+    """No memory and no eviction: writes to it fail, reads of it work; then it is given room again."""
+    async with client(t) as redis:
+        before = await redis.config_get("maxmemory*")
+        await redis.config_set("maxmemory-policy", "noeviction")
+        await redis.config_set("maxmemory", "1")
+        try:
+            await redis.set("probe", "x")
+        except RedisError as refused:
+            t.stage("redis is full", str(refused)[:80])
+        await good_reads(t, 15)
+        await t.acked(15)
+        await t.hold(2)
+        await redis.config_set("maxmemory", str(before["maxmemory"]))
+        await redis.config_set("maxmemory-policy", str(before["maxmemory-policy"]))
+
+
+async def read_only(t: Trial) -> None:
+    """It takes itself for the replica of a master that is away."""
+    async with client(t) as redis:
+        await redis.replicaof("127.0.0.1", "1")
+        try:
+            await redis.set("probe", "x")
+        except RedisError as refused:
+            t.stage("redis is a replica", str(refused)[:80])
+        await good_reads(t, 15)
+        await t.acked(15)
+        await t.hold(2)
+        await redis.replicaof("NO", "ONE")
+
+
+async def slow(t: Trial) -> None:
+    """It answers nobody for two seconds, then stands still altogether: a read costs a little more, no more."""
+    async with client(t) as redis:
+        await redis.client_pause(2_000)
+        t.stage("CLIENT PAUSE", "2 s")
+    await good_reads(t, 15)
+    await t.freeze(SERVER)
+    before = len(t.readers.reads)
+    await good_reads(t, 15)
+    await t.hold(3)
+    during = [read.took for read in t.readers.reads[before:] if read.status == 200]
+    t.thaw()
+    slowest = max(during, default=0.0)
+    t.evidence.append(f"slowest of {len(during)} reads without Redis: {slowest:.2f} s")
+
+
+SCENARIOS = [
+    Scenario("redis emptied", "41", emptied),
+    Scenario("redis refuses", "42", refuses),
+    Scenario("redis full", "43", full),
+    Scenario("redis read-only", "44", read_only),
+    Scenario("redis slow", "45", slow),
+]

@@ -1,0 +1,88 @@
+"""A process dies between two lines of code (rows 1, 2, 6, 7, 11, 12, 13), and all of them at once (35)."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING
+
+from tests.chaos.trial import Scenario, Trial
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+OURS = ("writer", "relay", "projector-1", "projector-2", "query", "gateway")
+
+
+def dies_at(point: str) -> Callable[[Trial], Awaitable[None]]:
+    """Return a scenario in which whoever passes a point is killed there."""
+
+    async def run(t: Trial) -> None:
+        await t.fire(point)
+        await t.acked(20)
+        await t.ready()
+
+    return run
+
+
+async def writer_before_commit(t: Trial) -> None:
+    """No trace of the command until it is sent again."""
+    await t.load.drain(30)
+    customer = t.load.hot[0]
+    before = await t.one("SELECT revision FROM writer.customer WHERE customer_id = $1", customer)
+    command = t.load.record(customer)
+    await t.fire_by(t.load.send(command), "writer.before_commit")
+    after = await t.one("SELECT revision FROM writer.customer WHERE customer_id = $1", customer)
+    t.expect(after == before + 1, f"I2: one command moved {before} to {after}")
+    t.load.start()
+    await t.acked(20)
+
+
+async def writer_after_commit(t: Trial) -> None:
+    """The answer was lost; whoever asks again gets the stored one, and there is one effect."""
+    await t.load.drain(30)
+    customer = t.load.hot[0]
+    before = await t.one("SELECT revision FROM writer.customer WHERE customer_id = $1", customer)
+    ack = await t.fire_by(t.load.send(t.load.record(customer)), "writer.after_commit")
+    after = await t.one("SELECT revision FROM writer.customer WHERE customer_id = $1", customer)
+    t.expect(after == before + 1, f"I2: one command moved {before} to {after}")
+    t.expect(ack is not None and ack.tries > 1, "I2: the command was not sent again")
+    t.load.start()
+    await t.acked(20)
+
+
+async def redis_is_refreshed(t: Trial) -> None:
+    """Killed after the commit: the successor applies nothing, but publishes all the same."""
+    await t.load.drain(30)
+    await t.applied()
+    customer = t.load.hot[0]
+    await t.fire_by(t.load.send(t.load.record(customer)), "projector.after_db_commit")
+    await t.ready()
+    t.load.start()
+
+
+async def everything_at_once(t: Trial) -> None:
+    """Every process of ours and PostgreSQL die in the same moment; nothing acknowledged is lost."""
+    pids = t.stack.pids(*OURS, "postgres")
+    for pid in pids.values():
+        os.kill(pid, signal.SIGKILL)
+    gone = lambda: not set(t.stack.pids(*pids).items()) & set(pids.items())  # noqa: E731
+    await t.until(gone, "all are gone", 60)
+    t.stage("SIGKILL everything", f"{len(pids)} processes are gone")
+    await t.ready()
+    modes = await t.sql("SELECT current_setting('synchronous_commit') AS mode")
+    t.expect(modes[0]["mode"] == "on", f"I1: synchronous_commit is {modes[0]['mode']}")
+    await t.acked(20)
+
+
+SCENARIOS = [
+    Scenario("writer dies before commit", "1", writer_before_commit),
+    Scenario("writer dies after commit", "2", writer_after_commit),
+    Scenario("relay dies mid-send", "6", dies_at("relay.mid_send")),
+    Scenario("relay dies before mark", "7", dies_at("relay.before_mark")),
+    Scenario("projector dies before commit", "11", dies_at("projector.before_db_commit")),
+    Scenario("projector dies after commit", "12", redis_is_refreshed),
+    Scenario("projector dies before redis", "13", dies_at("projector.before_redis")),
+    Scenario("projector dies before offsets", "13", dies_at("projector.before_commit")),
+    Scenario("everything dies", "35", everything_at_once, may_break=True),
+]

@@ -1,0 +1,164 @@
+"""Processes that stand still, come back too late, or leave in order (rows 8, 14, 15, 16, 17, 18, 19)."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from functools import partial
+
+from redis.asyncio import Redis
+from tests.chaos import topic
+from tests.chaos.system import SPARES
+from tests.chaos.trial import InconclusiveError, Scenario, Trial
+
+PROJECTORS = ("projector-1", "projector-2")
+
+
+async def zombie(t: Trial) -> None:
+    """Stopped with an old document in its hand; another publishes a newer one; then the old one is handed in."""
+    await t.load.drain(30)
+    await t.applied()
+    customer = t.load.hot[0]
+    await t.fire_by(t.load.send(t.load.record(customer)), "projector.before_redis", "stop")
+    old = await t.one("SELECT revision FROM portal.customer WHERE customer_id = $1", customer)
+    await t.load.send(t.load.record(customer))
+
+    async def overtaken() -> bool:
+        return bool(await _held(t, customer) > old)
+
+    await t.until(overtaken, "another projector takes over", 60)
+    newest = await _held(t, customer)
+    t.stage("zombie", f"Redis holds {newest}, the stopped one still has {old}")
+    t.thaw()
+    for _ in range(60):
+        t.expect(await _held(t, customer) >= newest, "I5: Redis went back")
+        await asyncio.sleep(0.05)
+    t.load.start()
+    await t.acked(10)
+
+
+async def _held(t: Trial, customer: int) -> int:
+    async with Redis.from_url(t.places.redis) as redis:
+        return int(await redis.hget(f"portal:{customer}", "revision") or 0)
+
+
+async def paused(t: Trial) -> None:
+    """Both projectors stand still: readers see old figures that say how old they are."""
+    await t.freeze(*PROJECTORS)
+    began = time.time()
+    await t.acked(30)
+    await t.hold(8)
+    lags = [read.lag for read in t.readers.reads if read.status == 200 and read.began > began]
+    t.evidence.append(
+        f"published lags while they stood: {[lag for lag in lags if lag is not None][-5:]}"
+    )
+    t.thaw()
+
+
+async def both_down(t: Trial) -> None:
+    """No projector at all while commands come in; then they catch up faster than life goes on."""
+    await t.down(*PROJECTORS)
+    began, before = time.monotonic(), len(t.load.acks.done)
+    await t.acked(40)
+    await t.hold(10)
+    waiting, away = len(t.load.acks.done) - before, time.monotonic() - began
+    await t.load.drain(30)
+    began = time.monotonic()
+    await t.ready()
+    await t.applied()
+    t.evidence.append(
+        f"{waiting} commands of {away:.0f} s were caught up {time.monotonic() - began:.1f} s after the start"
+    )
+    t.load.start()
+    await t.acked(5)
+
+
+async def leaves_in_order(t: Trial) -> None:
+    """SIGTERM in the middle of a batch, to each process of the pipe: gone within ten seconds, with status 0."""
+    for name in ("projector-1", "projector-2", "relay", "writer"):
+        began = time.monotonic()
+        await t.kill(name, 15)
+        took = time.monotonic() - began
+        t.expect(took < 10, f"I10: {name} took {took:.1f} s to leave")
+        ended = {p["name"]: p.get("last_exit") for p in t.supervised()}
+        t.expect(ended[name] == 0, f"I10: {name} ended with {ended[name]}")
+        t.evidence.append(f"{name} left in {took:.1f} s")
+        await t.ready()
+
+
+async def two_leaders(t: Trial) -> None:
+    """The leading relay is stopped and loses its lock; a second leads; then the first goes on as if it still did."""
+    t.stack.system.spares.add("relay-2")
+    try:
+        t.stack.want()
+        await t.until(lambda: "relay-2" in t.stack.pids(), "a second relay runs")
+        await t.until(lambda: _log_says(t, "relay-2", "relay_waits_for_leader"), "the second waits")
+        await t.freeze("relay")
+        lost = await t.sql(
+            "SELECT pg_terminate_backend(a.pid) FROM pg_locks l JOIN pg_stat_activity a USING (pid) "
+            "WHERE l.locktype = 'advisory' AND a.application_name = 'repair-relay-leader' AND l.granted"
+        )
+        await t.until(lambda: _log_says(t, "relay-2", "relay_leads"), "the second leads")
+        t.stage("lease lost", f"{len(lost)} lock, the second relay leads")
+        await t.acked(15)
+        t.thaw()
+        await t.acked(15)
+        await t.sent()
+    finally:
+        t.thaw()
+        t.stack.system.spares.clear()
+        t.stack.want()
+
+
+def _log_says(t: Trial, name: str, words: str) -> bool:
+    return words in t.stack.log(name).read_text()
+
+
+def _as_wanted(t: Trial) -> bool:
+    return set(t.stack.pids(*SPARES)) == t.stack.system.spares
+
+
+async def rebalances(t: Trial) -> None:
+    """A third projector comes and goes: in each window of ten seconds something is counted."""
+    system, storms = t.stack.system, 0
+    progress: list[int] = []
+    end = time.monotonic() + 20
+    try:
+        while time.monotonic() < end:
+            system.spares ^= {"projector-3"}
+            t.stack.want()
+            await t.until(partial(_as_wanted, t), "it comes or goes", 40)
+            storms += 1
+            await t.hold(2)
+            progress.append(await t.one("SELECT sum(revision)::bigint FROM portal.customer"))
+    finally:
+        system.spares.clear()
+        t.stack.want()
+    t.stage("third projector", f"came and went {storms} times")
+    t.expect(progress[-1] > progress[0], f"I10: no progress: {progress}")
+
+
+async def slow_database(t: Trial) -> None:
+    """Each answer of PostgreSQL takes 50 ms more on its way to the projectors: slower, nothing piles up."""
+    names = [f"{name}>postgres" for name in PROJECTORS]
+    t.links.delay(names, 0.05)
+    await t.acked(40)
+    await t.hold(5)
+    seen = t.links.seen(names)["delayed"]
+    if not seen:
+        raise InconclusiveError("nothing was delayed")
+    t.stage("delay postgres", f"{seen} chunks")
+    still = await topic.committed(t.places)
+    t.expect(sum(still.values()) > 0, "I10: nothing was committed")
+    t.links.flow(names)
+
+
+SCENARIOS = [
+    Scenario("zombie projector", "14", zombie),
+    Scenario("projectors paused", "15", paused),
+    Scenario("projectors down", "16", both_down),
+    Scenario("leave in order", "17", leaves_in_order),
+    Scenario("two leading relays", "8", two_leaders),
+    Scenario("rebalance storm", "18", rebalances),
+    Scenario("slow database", "19", slow_database),
+]

@@ -1,0 +1,90 @@
+"""The topic from outside: its ends, the group's offsets, records of our own making, made anew."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from tests.oracle.settle import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping, Sequence
+
+    from tests.oracle.compare import Places
+
+PARTITIONS = 12
+GROUP = "projector"
+
+
+@asynccontextmanager
+async def consumer(places: Places, group: str | None) -> AsyncIterator[AIOKafkaConsumer]:
+    """Open a consumer that joins no group; with one it may read and set the group's offsets."""
+    opened = AIOKafkaConsumer(
+        bootstrap_servers=places.kafka, group_id=group, enable_auto_commit=False
+    )
+    await opened.start()
+    try:
+        opened.assign(_all(places))
+        yield opened
+    finally:
+        await opened.stop()
+
+
+def _all(places: Places) -> list[TopicPartition]:
+    return [TopicPartition(places.topic, number) for number in range(PARTITIONS)]
+
+
+async def ends(places: Places) -> dict[int, int]:
+    """Return the end of each partition."""
+    async with consumer(places, None) as opened:
+        found = await opened.end_offsets(_all(places))
+    return {tp.partition: end for tp, end in found.items()}
+
+
+async def committed(places: Places) -> dict[int, int]:
+    """Return what the projectors' group has committed."""
+    async with consumer(places, GROUP) as opened:
+        return {tp.partition: await opened.committed(tp) or 0 for tp in _all(places)}
+
+
+async def commit(places: Places, offsets: Mapping[int, int]) -> dict[int, int]:
+    """Set the group's offsets while it is empty; return those before."""
+    async with consumer(places, GROUP) as opened:
+        before = {tp.partition: await opened.committed(tp) or 0 for tp in _all(places)}
+        await opened.commit({TopicPartition(places.topic, p): at for p, at in offsets.items()})
+    return before
+
+
+async def all_read(places: Places) -> bool:
+    """Say whether the group has committed up to the end of every partition."""
+    return await committed(places) == await ends(places)
+
+
+async def produce(
+    places: Places, records: Sequence[tuple[bytes | None, bytes | None, int]]
+) -> None:
+    """Put records (key, value, partition) on the topic as anybody could."""
+    producer = AIOKafkaProducer(bootstrap_servers=places.kafka)
+    await producer.start()
+    try:
+        for key, value, partition in records:
+            await producer.send_and_wait(places.topic, value, key=key, partition=partition)
+    finally:
+        await producer.stop()
+
+
+async def delete(places: Places) -> None:
+    """Delete the topic and wait until it is gone."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=places.kafka)
+    await admin.start()
+    try:
+        await admin.delete_topics([places.topic])
+
+        async def gone() -> bool:
+            return places.topic not in await admin.list_topics()
+
+        await eventually(gone, "the topic is gone")
+    finally:
+        await admin.close()

@@ -1,0 +1,358 @@
+"""One trial: a system under load, one scenario of faults, healing, and then every law and every hop checked."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import partial
+from random import Random
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import asyncpg
+from deploy.local import control, once, process_id, processes
+from deploy.local.layout import venv_command
+from tests.chaos import check
+from tests.chaos.load import Ack, Load
+from tests.chaos.reads import Readers
+from tests.oracle.compare import Places, agree
+from tests.oracle.settle import PATHS, eventually, settled
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine
+    from pathlib import Path
+
+    from tests.chaos.system import ChaosStack
+
+Found = TypeVar("Found")
+FIRED_SECONDS = 30.0
+READY_SECONDS = 90.0
+HEAL_SECONDS = 90.0
+DRAIN_SECONDS = 60.0
+QUIET_ACKS = 15
+
+
+class InconclusiveError(Exception):
+    """What the scenario is about did not happen, so it has shown nothing."""
+
+
+class ViolationError(AssertionError):
+    """A law was broken."""
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A row of the catalogue of faults, staged."""
+
+    name: str
+    row: str
+    run: Callable[[Trial], Awaitable[None]]
+    #: Whether readers may find no answer at all: the scenario stops what answers them.
+    may_break: bool = False
+    #: Whether the topic still holds everything afterwards.
+    topic_whole: bool = True
+
+
+@dataclass
+class Result:
+    """What a trial showed."""
+
+    name: str
+    row: str
+    verdict: str = "ok"
+    staged: dict[str, int] = field(default_factory=dict)
+    evidence: list[str] = field(default_factory=list)
+    acked: int = 0
+    retried: int = 0
+    reads: int = 0
+    unavailable: int = 0
+    converged_seconds: float = 0.0
+    seconds: float = 0.0
+    violations: list[str] = field(default_factory=list)
+
+
+class Trial:
+    """What a scenario has in its hands."""
+
+    def __init__(
+        self, stack: ChaosStack, scenario: Scenario, seed: int, folder: Path, hold: float
+    ) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.stack = stack
+        self.links = stack.links
+        self.scenario = scenario
+        self.rng = Random(f"{seed} {scenario.name}")
+        self.staged: Counter[str] = Counter()
+        self.evidence: list[str] = []
+        self.broken: list[str] = []
+        self._hold = hold
+        self._stopped: set[int] = set()
+        found = stack.description
+        self.databases: dict[str, str] = found["postgres"]
+        self.key: str = found["internal_key"]
+        self.places = Places(
+            writer_database=self.databases["writer"],
+            portal_database=self.databases["portal"],
+            redis=found["redis"],
+            kafka=found["kafka"],
+            topic=found["topic"],
+            time_zone=found["time_zone"],
+        )
+        self.load = Load(stack.publisher_url, self.key, self.rng, folder / "acks.jsonl")
+        self.readers = Readers(
+            stack.browser_url,
+            self.rng,
+            lambda customer: self.load.acks.latest.get(customer, 0),
+            folder / "reads.jsonl",
+        )
+
+    @property
+    def owner_url(self) -> str:
+        """Return the address of the database for its superuser."""
+        cluster, at = self.stack.system.cluster, self.stack.system.ports["postgres"]
+        return f"postgresql://postgres:{cluster.password}@127.0.0.1:{at}/rswind"
+
+    def stage(self, fault: str, proof: str) -> None:
+        """Note that a fault has happened, and how that is known."""
+        self.staged[fault] += 1
+        self.evidence.append(f"{fault}: {proof}")
+
+    def expect(self, holds: object, law: str) -> None:
+        """Note that a law was broken unless it holds."""
+        if not holds:
+            self.broken.append(law)
+
+    async def hold(self, seconds: float) -> None:
+        """Let a fault last; the long form lasts longer."""
+        await asyncio.sleep(seconds * self._hold)
+
+    async def until(
+        self, holds: Callable[[], Any], what: str, seconds: float = FIRED_SECONDS
+    ) -> None:
+        """Wait until something that belongs to the fault has come about. Raises InconclusiveError."""
+        deadline = time.monotonic() + seconds
+        while True:
+            found = holds()
+            if asyncio.iscoroutine(found):
+                found = await found
+            if found:
+                return
+            if time.monotonic() > deadline:
+                raise InconclusiveError(f"{what}: not within {seconds:.0f} s")
+            await asyncio.sleep(0.05)
+
+    async def acked(self, more: int, seconds: float = FIRED_SECONDS) -> None:
+        """Wait until so many more commands have been acknowledged."""
+        before = len(self.load.acks.done)
+        await self.until(lambda: len(self.load.acks.done) >= before + more, f"{more} acks", seconds)
+
+    async def fire(self, point: str, action: str = "kill") -> int:
+        """Arm a failpoint, wait until a process has come by it, and return that process's id."""
+        folder = self.stack.system.failpoints
+        before = set(folder.glob(f"{point}.fired.*"))
+        fresh = folder / f"{point}.new"
+        fresh.write_text(action)
+        fresh.rename(folder / point)
+        try:
+            await self.until(
+                lambda: set(folder.glob(f"{point}.fired.*")) - before, f"{point} fires"
+            )
+        finally:
+            (folder / point).unlink(missing_ok=True)
+        (fired,) = set(folder.glob(f"{point}.fired.*")) - before
+        pid = int(fired.name.rpartition(".")[2])
+        if action == "kill":
+            await self.until(lambda: process_id.is_gone(pid), f"process {pid} is gone")
+        if action == "stop":
+            self._stopped.add(pid)
+        self.stage(f"{point} {action}", f"process {pid}")
+        return pid
+
+    async def fire_by(
+        self, work: Coroutine[Any, Any, Found], point: str, action: str = "kill"
+    ) -> Found:
+        """Arm a failpoint, do something that leads a process past it, and return what came of that."""
+        firing = asyncio.create_task(self.fire(point, action))
+        folder = self.stack.system.failpoints
+        await self.until(lambda: (folder / point).exists() or firing.done(), f"{point} is armed")
+        found = await work
+        await firing
+        return found
+
+    async def kill(self, name: str, number: int = signal.SIGKILL) -> int:
+        """Send a deadly signal to a process and wait until it is gone; return the id it had."""
+        pid = self.stack.pids(name)[name]
+        os.kill(pid, number)
+        await self.until(lambda: process_id.is_gone(pid), f"{name} is gone", 60)
+        self.stage(f"{signal.Signals(number).name} {name}", f"process {pid} is gone")
+        return pid
+
+    def supervised(self) -> list[dict[str, Any]]:
+        """Return what the supervisor knows of each process, its last exit status among it."""
+        return control.processes(self.stack.system.place)
+
+    async def freeze(self, *names: str) -> dict[str, int]:
+        """Stop processes where they are; `thaw` lets them go on."""
+        pids = self.stack.pids(*names)
+        for name, pid in pids.items():
+            os.kill(pid, signal.SIGSTOP)
+            self._stopped.add(pid)
+            await self.until(partial(_stands, pid), f"{name} stands")
+            self.stage(f"SIGSTOP {name}", f"process {pid} stands")
+        return pids
+
+    def thaw(self) -> None:
+        """Let every stopped process go on."""
+        for pid in self._stopped:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+        self._stopped.clear()
+
+    async def down(self, *names: str) -> None:
+        """Stop processes in order and keep them down until `ready`."""
+        await asyncio.to_thread(self.stack.hold, *names)
+        self.stage(f"down {' '.join(names)}", "the supervisor holds them")
+
+    async def refold(self, *options: str) -> None:
+        """Run `portal-query refold` as an operator does. Raises Trouble when that fails."""
+        at, secrets = self.stack.system.at, self.stack.system.secrets
+        argv = [venv_command("portal-query"), "refold", *options]
+        env = processes.projector(at, secrets)
+        await asyncio.to_thread(once.run, "refold", argv, env, self.stack.system.place)
+
+    async def ready(self) -> None:
+        """Heal everything that the harness broke, and wait until the system says that it is ready."""
+        self.thaw()
+        self.links.flow()
+        self.stack.want()
+        await self.until(
+            lambda: asyncio.to_thread(lambda: self.stack.status()["ready"]),
+            "the system is ready again",
+            READY_SECONDS,
+        )
+
+    async def sql(self, statement: str, *values: object) -> list[Any]:
+        """Run a statement as superuser."""
+        connection = await asyncpg.connect(self.owner_url)
+        try:
+            return list(await connection.fetch(statement, *values))
+        finally:
+            await connection.close()
+
+    async def one(self, statement: str, *values: object) -> Any:
+        """Return the first value of a statement as superuser."""
+        return (await self.sql(statement, *values))[0][0]
+
+    async def sent(self) -> None:
+        """Wait until the outbox is empty."""
+
+        async def empty() -> bool:
+            return bool(await self.one("SELECT count(*) = 0 FROM writer.outbox"))
+
+        await self.until(empty, "the outbox is empty", 60)
+
+    async def applied(self) -> None:
+        """Wait until the read model stands where the writer does, for the customers of this trial."""
+        await eventually(self._caught_up, "the read model at the writer's heads", HEAL_SECONDS)
+
+    async def _caught_up(self) -> bool:
+        behind = await self.one(
+            "SELECT count(*) FROM writer.customer w LEFT JOIN portal.customer p USING (customer_id) "
+            "WHERE w.customer_id = ANY($1) AND p.revision IS DISTINCT FROM w.revision",
+            self.load.customers,
+        )
+        return not behind
+
+    async def begin(self) -> None:
+        """Have customers, sessions and traffic."""
+        await self.load.found()
+        await self.readers.sign_in(self.databases["gateway"], self.load.hot)
+        self.readers.start()
+        self.load.start()
+        await self.acked(QUIET_ACKS)
+
+    async def finish(self, result: Result) -> None:
+        """Heal, let everything be answered, wait for agreement, and check every law."""
+        await self.ready()
+        await self.load.drain(DRAIN_SECONDS)
+        healed = time.monotonic()
+        try:
+            await self.applied()
+            await settled(self.places, self.load.customers, HEAL_SECONDS)
+            result.converged_seconds = time.monotonic() - healed
+            folds = await agree(self.places, self.load.customers, topic=self.scenario.topic_whole)
+            await self._answers(folds)
+        except AssertionError as broken:
+            self.broken.append(f"I4: {broken}"[:800])
+        await self.readers.stop()
+        await self._laws()
+
+    async def _answers(self, folds: dict[int, Any]) -> None:
+        """Ask over HTTP for what all other hops agree on."""
+        for browser in self.readers.browsers[::2]:
+            folded = folds[browser.customer]
+            for view in PATHS:
+                read = await self.readers.read(browser, view, own=True)
+                if (read.status, read.revision) != (200, folded.revision):
+                    raise AssertionError(f"HTTP {view}, {browser.customer}: {read}")
+
+    async def _laws(self) -> None:
+        events = await check.lists(self.databases["writer"], self.load.customers)
+        self.broken += check.commands(events, self.load.acks)
+        self.broken += await check.sums(self.databases["portal"], self.load.customers)
+        self.broken += check.reads(
+            self.readers.reads, events, self.places.time_zone, may_break=self.scenario.may_break
+        )
+
+    async def close(self) -> None:
+        """Leave a sound system behind."""
+        self.thaw()
+        self.links.flow()
+        await self.readers.close()
+        await self.load.close()
+
+
+def _stands(pid: int) -> bool:
+    fields = process_id._stat(pid)
+    return bool(fields) and fields[0] == "T"
+
+
+async def conduct(
+    stack: ChaosStack, scenario: Scenario, seed: int, folder: Path, hold: float = 1.0
+) -> Result:
+    """Run one scenario to its verdict: ok, VIOLATION or INCONCLUSIVE."""
+    result, began = Result(scenario.name, scenario.row), time.monotonic()
+    trial = Trial(stack, scenario, seed, folder, hold)
+    try:
+        await trial.begin()
+        await scenario.run(trial)
+        await trial.finish(result)
+    except InconclusiveError as why:
+        result.verdict = "INCONCLUSIVE"
+        result.violations.append(str(why))
+    except TimeoutError as late:
+        trial.broken.append(f"I12: commands without an answer {late!r}")
+    finally:
+        await trial.close()
+    if not trial.staged and result.verdict == "ok":
+        result.verdict = "INCONCLUSIVE"
+        result.violations.append("nothing was staged")
+    result.violations += trial.broken
+    if trial.broken:
+        result.verdict = "VIOLATION"
+    _count(result, trial)
+    result.seconds = time.monotonic() - began
+    return result
+
+
+def _count(result: Result, trial: Trial) -> None:
+    done: list[Ack] = trial.load.acks.done
+    result.staged, result.evidence = dict(trial.staged), trial.evidence
+    result.acked = len(done)
+    result.retried = sum(ack.tries > 1 for ack in done)
+    result.reads = sum(read.status == 200 for read in trial.readers.reads)
+    result.unavailable = len(trial.readers.reads) - result.reads
