@@ -56,6 +56,15 @@ def parser() -> argparse.ArgumentParser:
     test.add_argument("pytest", nargs="*", help="for pytest")
     bench = verb("bench", commands.bench, "speed and memory against floors; takes minutes")
     bench.add_argument("bench", nargs=argparse.REMAINDER, help="for the bench")
+    # The harness reads its own options: to this parser a dash begins none.
+    chaos = verbs.add_parser(
+        "chaos",
+        help="break a system of its own, check every number; --help names its options",
+        prefix_chars="+",
+        add_help=False,
+    )
+    chaos.set_defaults(run=commands.chaos)
+    chaos.add_argument("chaos", nargs="*")
     demo = verb(
         "demo",
         commands.demo,

@@ -197,6 +197,14 @@ def bench(arguments: argparse.Namespace) -> int:
     ).returncode
 
 
+def chaos(arguments: argparse.Namespace) -> int:
+    """Break a whole system of its own on purpose and check every number; takes minutes."""
+    _packages()
+    return subprocess.run(
+        [venv_python(), "-m", "tests.chaos", *arguments.chaos], cwd=ROOT, check=False
+    ).returncode
+
+
 def demo(arguments: argparse.Namespace) -> int:
     """Keep repairs happening until Ctrl-C."""
     system = _started()
