@@ -1,6 +1,6 @@
 """What the query api is told by its environment."""
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from repair_events.month import time_zone
 from service_runtime.settings import ServiceSettings
@@ -14,8 +14,8 @@ class Settings(ServiceSettings):
     identity_keys_query: SecretStr
     portal_time_zone: str
     query_host: str = "127.0.0.1"
-    query_port: int | None = Field(default=None, ge=0, le=65_535)
     listen_fd: int | None = Field(default=None, ge=0)
+    query_port: int | None = Field(default=None, ge=0, le=65_535, validate_default=True)
     query_pool_size: int = Field(default=8, ge=4, le=100)
     query_max_streams: int = Field(default=1_000, ge=1, le=100_000)
 
@@ -25,8 +25,10 @@ class Settings(ServiceSettings):
         time_zone(name)
         return name
 
-    @model_validator(mode="after")
-    def _listens_somewhere(self) -> "Settings":
-        if self.query_port is None and self.listen_fd is None:
+    @field_validator("query_port")
+    @classmethod
+    def _listens_somewhere(cls, port: int | None, info: ValidationInfo) -> int | None:
+        # Of the field, so that it is named together with everything else that is missing.
+        if port is None and info.data.get("listen_fd") is None:
             raise ValueError("set QUERY_PORT or LISTEN_FD")
-        return self
+        return port
