@@ -6,7 +6,7 @@ is still on its way is no difference.
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
@@ -16,6 +16,7 @@ from portal_query.projector.chain import Trouble
 from portal_query.projector.freshness import Freshness
 from portal_query.projector.lists import Head, WriterAwayError, WriterLists
 from portal_query.projector.patience import Patience
+from portal_query.projector.publish import Publisher
 from portal_query.projector.refolds import Refolds
 from portal_query.read_model import folding, standing
 from portal_query.read_model.postgres import Line, is_infrastructure
@@ -53,7 +54,7 @@ class Heads:
         line: Line,
         freshness: Freshness,
         refolds: Refolds,
-        publish: Callable[[Collection[int]], None],
+        publisher: Publisher,
         clock: Clock,
         fold_version: str,
         lately_seconds: float = 60.0,
@@ -63,7 +64,7 @@ class Heads:
         self._line = line
         self._freshness = freshness
         self._refolds = refolds
-        self._publish = publish
+        self._publisher = publisher
         self._clock = clock
         self._fold_version = fold_version
         self._lately_seconds = lately_seconds
@@ -121,6 +122,8 @@ class Heads:
         if not until or len(until) < len(breaks):
             return  # wait until Kafka's offsets have been passed once in each of them
         await self.all(until)
+        # Readers must learn who stands still before the time of the others moves.
+        await self._publisher.flush()
         self._freshness.compared(breaks)
         get().info("heads_compared", partitions=sorted(until))
 
@@ -132,9 +135,8 @@ class Heads:
     async def _page(self, after: int, until: Until) -> int | None:
         """Compare one page, and what we hold in its range; return where the next one begins."""
         page = await self._lists.heads(after=after)
-        last = None if page.next_after is None else page.heads[-1].customer_id
         async with self._line.connection() as connection:
-            held = await standing.standing_between(connection, after, last)
+            held = await standing.standing_between(connection, after, page.next_after)
         differences = compare(_due(page.heads, until), held, self._fold_version)
         listed = {head.customer_id for head in page.heads}
         differences.ahead += [
@@ -153,7 +155,7 @@ class Heads:
             async with self._line.transaction() as connection:
                 await folding.insert_new(connection, behind, self._fold_version)
                 await standing.freeze(connection, behind)
-            self._publish(behind)
+            self._publisher.changed(behind)
             metrics.HEADS_DIFFERENT.inc(len(behind))
             get().warning("heads_differ", customers=len(behind), first=behind[0])
         for customer in (*behind, *differences.ahead):

@@ -14,7 +14,7 @@ from portal_query.projector.buffer import Buffer
 from portal_query.projector.freshness import Freshness
 from portal_query.projector.patience import Patience
 from portal_query.projector.positions import Positions
-from repair_events.topic import partition
+from repair_events.topic import PARTITIONS, partition
 from service_runtime.failpoints import fp
 from service_runtime.kafka import (
     CommitFailedError,
@@ -36,6 +36,7 @@ _FULL: Final = 12_000
 _FULL_SECONDS: Final = 5.0
 _COMMIT_SECONDS: Final = 1.0
 _LAST_COMMIT_SECONDS: Final = 2.0
+_LONGEST_COMMIT_SECONDS: Final = 15.0
 _END_OFFSETS_SECONDS: Final = 5.0
 _POSITION_SECONDS: Final = 0.5
 #: Twice the group's rebalance timeout: after that the driver will never join again.
@@ -44,6 +45,10 @@ _STUCK_SECONDS: Final = 60.0
 
 class StuckError(RuntimeError):
     """The consumer has not come back into its group; only a new process helps."""
+
+
+class NoTopicError(RuntimeError):
+    """The topic is not there, or not as it must be; waiting for an operator helps."""
 
 
 class Intake(RebalanceListener):
@@ -74,21 +79,33 @@ class Intake(RebalanceListener):
         self._consumed = metrics.CONSUMED.labels(topic, group)
 
     async def start(self) -> None:
-        """Join the group; waits as long as Kafka is away."""
+        """Join the group; waits as long as Kafka is away or the topic is not there."""
         patience = Patience("join the group")
         while self._consumer is None:
             consumer = self._make()
             try:
+                await self._check_topic()
                 await consumer.start()
             except BaseException as error:
                 await consumer.stop()
-                if not is_infrastructure(error):
+                if not (is_infrastructure(error) or isinstance(error, NoTopicError)):
                     raise
                 await patience.failed(error)
                 continue
             consumer.subscribe([self.topic], listener=self)
             self._consumer = consumer
         patience.worked()
+
+    async def _check_topic(self) -> None:
+        """Raise NoTopicError: subscribing to a topic that is not there could make a wrong one."""
+        async with self._make_topics() as topics:
+            facts = await topics.facts(self.topic)
+        if facts is None:
+            raise NoTopicError(f"there is no topic {self.topic}: `repair-writer topic` makes it")
+        if facts.partitions != PARTITIONS:
+            raise NoTopicError(
+                f"topic {self.topic} has {facts.partitions} partitions and not {PARTITIONS}"
+            )
 
     async def stop(self) -> None:
         """Commit what has been published and leave the group."""
@@ -142,9 +159,12 @@ class Intake(RebalanceListener):
         """Tell the group how far we have come, behind what has been published."""
         stuck_since: float | None = None
         loop = asyncio.get_running_loop()
+        wait = _COMMIT_SECONDS
         while True:
-            await asyncio.sleep(_COMMIT_SECONDS)
-            await self._commit_bounded()
+            await asyncio.sleep(wait)
+            # The driver logs each partition of each commit that failed: then not each second.
+            worked = await self._commit_bounded()
+            wait = _COMMIT_SECONDS if worked else min(2 * wait, _LONGEST_COMMIT_SECONDS)
             if not is_waiting_to_rejoin(self._running):
                 stuck_since = None
                 continue
@@ -260,7 +280,7 @@ class Intake(RebalanceListener):
             self._running.resume(*paused)
         metrics.PAUSED.set(0)
 
-    async def _commit_bounded(self) -> None:
+    async def _commit_bounded(self) -> bool:
         offsets = {
             tp: offset
             for tp in self._tps()
@@ -268,14 +288,15 @@ class Intake(RebalanceListener):
             and offset != self._committed.get(tp.partition)
         }
         if not offsets:
-            return
+            return True
         try:
             async with asyncio.timeout(_LAST_COMMIT_SECONDS):
                 fp("projector.before_commit")
                 await self._running.commit(offsets)
         except CommitFailedError:
-            return  # the group has moved on; the new owner reads a little again
+            return True  # the group has moved on; the new owner reads a little again
         except (KafkaError, TimeoutError, OSError) as error:
             get().debug("commit_failed", error=str(error))
-            return
+            return False
         self._committed |= {tp.partition: offset for tp, offset in offsets.items()}
+        return True

@@ -21,6 +21,8 @@ _PAGE: Final = 1_000
 _CHUNK: Final = 256 * 1024
 #: Any 404 might come from a wrong address; only this word of the writer means an empty list.
 _UNKNOWN: Final = b"customer-unknown"
+#: Where the list ends, said before its first line.
+_REVISION: Final = "Portal-Revision"
 
 
 class WriterAwayError(Exception):
@@ -103,15 +105,18 @@ class WriterLists:
         """
         path = f"/v1/customers/{customer_id}/events"
         async with self._get(path, {"after": str(after)}) as response:
+            expected = int(response.headers.get(_REVISION, "0")) - after
             rest = b""
             async for chunk in response.content.iter_chunked(_CHUNK):
                 *lines, rest = (rest + chunk).split(b"\n")
                 if len(rest) > 2 * MAX_EVENT_BYTES:
                     raise WriterAwayError(f"{path} has a line without end")
-                if lines:
-                    yield [line for line in lines if line]
-            if rest:
-                yield [rest]
+                whole = [line for line in lines if line]
+                expected -= len(whole)
+                if whole:
+                    yield whole
+            if rest or expected > 0:
+                raise WriterAwayError(f"{path} ended too early")
 
     @asynccontextmanager
     async def _get(self, path: str, query: dict[str, str]) -> AsyncIterator[aiohttp.ClientResponse]:

@@ -1,10 +1,11 @@
 """The loop: gather, prepare, apply, tell. The next batch is prepared while one is being applied."""
 
 import asyncio
-from typing import Final
+from collections.abc import Coroutine
+from typing import Any, Final
 
 from portal_query.projector import metrics
-from portal_query.projector.apply import Applier
+from portal_query.projector.apply import Applier, Outcome
 from portal_query.projector.batch import Batch, prepare
 from portal_query.projector.buffer import Buffer
 from portal_query.projector.intake import Intake
@@ -58,7 +59,7 @@ class Loop:
                 batch = await coming
                 self._applying = True
                 coming = asyncio.create_task(self._gather(health))
-                await self._apply(batch)
+                await self._apply(batch, health)
                 self._applying = False
                 self._buffer.say()
         finally:
@@ -74,9 +75,9 @@ class Loop:
                 return prepare(records, marks, self._months)
             await self._buffer.change(_IDLE_SECONDS)
 
-    async def _apply(self, batch: Batch) -> None:
+    async def _apply(self, batch: Batch, health: Health) -> None:
         begun = self._clock.monotonic()
-        outcome = await self._applier.apply(batch)
+        outcome = await _beating(self._applier.apply(batch), health)
         seconds = self._clock.monotonic() - begun
         self._pace.observe(batch.records, seconds)
         metrics.BATCH_RECORDS.observe(batch.records)
@@ -102,3 +103,15 @@ class Loop:
             get().info("applied", records=self._records, batches=self._batches)
             self._records = self._batches = 0
             self._said = now
+
+
+async def _beating(work: Coroutine[Any, Any, Outcome], health: Health) -> Outcome:
+    """Wait for the work, which may take as long as Postgres is away; that is no death of ours."""
+    task = asyncio.create_task(work)
+    try:
+        while not task.done():
+            health.beat("apply")
+            await asyncio.wait({task}, timeout=_IDLE_SECONDS)
+        return task.result()
+    finally:
+        task.cancel()

@@ -10,7 +10,7 @@ from portal_query.projector.apply import Applier
 from portal_query.projector.buffer import Buffer
 from portal_query.projector.freshness import Freshness
 from portal_query.projector.heads import Heads
-from portal_query.projector.intake import Intake
+from portal_query.projector.intake import Intake, StuckError
 from portal_query.projector.lists import WriterLists
 from portal_query.projector.loop import Loop
 from portal_query.projector.pace import BEHIND
@@ -73,7 +73,7 @@ class Projector:
             line=self._line("heads"),
             freshness=freshness,
             refolds=self.refolds,
-            publish=self.publisher.changed,
+            publisher=self.publisher,
             clock=clock,
             fold_version=rule,
             lately_seconds=settings.projector_heads_seconds,
@@ -186,7 +186,13 @@ def main() -> None:
     # Events live for one batch and hold no cycles: looking at them again and again only costs time.
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
-    lifecycle.run(lambda stop: serve(settings, stop))
+    try:
+        lifecycle.run(lambda stop: serve(settings, stop))
+    except BaseExceptionGroup as group:
+        if group.subgroup(StuckError) is None:
+            raise
+        logs.get().error("stuck", text="the consumer group is lost: a new process must begin")
+        raise SystemExit(1) from None
 
 
 if __name__ == "__main__":

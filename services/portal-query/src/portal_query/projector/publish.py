@@ -38,7 +38,10 @@ class Publisher:
         self._behind = behind
         self._changed: set[int] = set()
         self._marks: dict[int, Mark] = {}
+        self._begun = 0
+        self._done = 0
         self._wake = asyncio.Event()
+        self._round_ended = asyncio.Event()
         self._patience = Patience("publish", longest=2.0)
 
     def changed(self, customers: Collection[int]) -> None:
@@ -59,13 +62,24 @@ class Publisher:
             await self._woken()
             begun = loop.time()
             await self.round()
+            self._round_ended.set()
+            self._round_ended = asyncio.Event()
             took = loop.time() - begun
             if self._behind():
                 await asyncio.sleep(min(_LONGEST_REST_SECONDS, _REST * took))
 
+    async def flush(self) -> None:
+        """Wait until everything that has changed so far has been published, however long."""
+        wanted = self._begun + 1
+        while self._done < wanted:
+            self._wake.set()
+            await self._round_ended.wait()
+
     async def round(self) -> bool:
         """Publish what has changed so far; False when something failed and is still in the set."""
         self._wake.clear()
+        self._begun += 1
+        number = self._begun
         waiting, self._changed = self._changed, set()
         marks = dict(self._marks)
         metrics.UNPUBLISHED.set(len(waiting))
@@ -73,7 +87,7 @@ class Publisher:
             for chunk in _chunks(sorted(waiting)):
                 await self._publish(chunk)
                 waiting.difference_update(chunk)
-        except Exception as error:
+        except BaseException as error:
             self._changed |= waiting
             metrics.UNPUBLISHED.set(len(self._changed))
             if not (isinstance(error, CacheAwayError) or is_infrastructure(error)):
@@ -85,6 +99,7 @@ class Publisher:
         self._patience.worked()
         metrics.UNPUBLISHED.set(len(self._changed))
         self._positions.published(marks)
+        self._done = number
         return True
 
     async def _publish(self, customers: list[int]) -> None:

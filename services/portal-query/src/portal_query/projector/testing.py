@@ -189,8 +189,11 @@ class ListServer:
             body = json.dumps({"code": "customer-unknown", "status": 404})
             return web.Response(status=404, text=body, content_type="application/problem+json")
         lines = listed.lines[int(request.query.get("after", "0")) :]
+        revision = len(listed.events)
         if self.meanwhile is not None:
             await self.meanwhile()
         return web.Response(
-            body=b"".join(line + b"\n" for line in lines), content_type="application/x-ndjson"
+            body=b"".join(line + b"\n" for line in lines),
+            content_type="application/x-ndjson",
+            headers={"Portal-Revision": str(revision)},
         )

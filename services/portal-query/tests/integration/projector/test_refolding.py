@@ -24,13 +24,15 @@ async def tools(world: Any) -> AsyncIterator[tuple[Refolder, Applier, Verifier]]
     url = world.settings.portal_database_url.get_secret_value()
     lines = [Line(url, name=f"test {n}") for n in range(3)]
     async with WriterLists(world.writer.url, KEY) as lists:
-        yield (
-            Refolder(lines[0], lists, ZONE),
-            Applier(lines[1], ZONE),
-            Verifier(lines[2], lists, ZONE),
-        )
-    for line in lines:
-        line.drop()
+        try:
+            yield (
+                Refolder(lines[0], lists, ZONE),
+                Applier(lines[1], ZONE),
+                Verifier(lines[2], lists, ZONE),
+            )
+        finally:
+            for line in lines:
+                line.drop()
 
 
 async def apply(applier: Applier, events: Any) -> Any:
