@@ -43,6 +43,19 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("service", choices=sorted(commands.SETTINGS_OF), metavar="SERVICE")
     run.add_argument("words", nargs=argparse.REMAINDER, help="for the command")
     verb("env", commands.env, 'addresses and key for a shell: eval "$(./dev env)"')
+    back_up = verb(
+        "backup",
+        commands.back_up,
+        "copy what must not be lost into a new folder, while all goes on",
+    )
+    back_up.add_argument("folder", metavar="DIR", help="that does not exist yet")
+    restore = verb(
+        "restore",
+        commands.restore_backup,
+        "put a backup back; returns when all figures are those of the restored lists",
+    )
+    restore.add_argument("folder", metavar="DIR", help="that ./dev backup made")
+    restore.add_argument("--yes", action="store_true", help="do not ask")
     reset = verb("reset", commands.reset, "stop everything and delete all local data")
     reset.add_argument("--yes", action="store_true", help="do not ask")
     verb("doctor", commands.examine, "what this machine has and lacks")

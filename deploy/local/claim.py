@@ -1,4 +1,4 @@
-"""One `./dev up` at a time."""
+"""One command at a time that changes what runs or copies it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def claim(place: Place) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as problem:
             raise Trouble(
-                "another ./dev up is at work here",
+                "another ./dev up, backup or restore is at work here",
                 "Wait for it to end; ./dev status shows how far it is.",
             ) from problem
         yield

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deploy.local import (
+    backup,
     banner,
     checks,
     control,
@@ -20,6 +21,8 @@ from deploy.local import (
     environment,
     kafka,
     machine,
+    probe,
+    restore,
     rings,
     say,
     start,
@@ -147,21 +150,51 @@ def logs(arguments: argparse.Namespace) -> int:
     ).returncode
 
 
+def back_up(arguments: argparse.Namespace) -> int:
+    """Write a backup of what must not be lost into a new folder, while everything goes on."""
+    system, folder = _started(), Path(arguments.folder).resolve()
+    if not probe.postgres(system.ports["postgres"]) and system.at.local_postgres:
+        raise Trouble("PostgreSQL is not up", "Start it with ./dev up.")
+    with claim(PLACE):
+        manifest = backup.back_up(system, folder, say.Steps(backup.STEPS))
+    say.line(f"{folder} holds {manifest.summary()}.")
+    return 0
+
+
+def restore_backup(arguments: argparse.Namespace) -> int:
+    """Put a backup back, start everything, and return when all figures are those of the restored lists."""
+    _started()
+    folder = Path(arguments.folder).resolve()
+    _packages()
+    with claim(PLACE):
+        system = System.prepare(PLACE, os.environ)
+        manifest = restore.checked(system, folder)
+        say.line(f"{folder} holds {manifest.summary()}.")
+        if manifest.time_zone != system.at.time_zone:
+            say.line(f"Months were those of {manifest.time_zone}, here {system.at.time_zone}.")
+        what = "replaces all repairs, customers, API keys and users by those of the backup"
+        if not arguments.yes and not _confirmed(what, "restore DIR"):
+            say.line("Nothing was changed.")
+            return 1
+        restore.restore(system, folder, manifest, say.Steps(restore.STEPS))
+    say.line("Restored. Everybody has to sign in again.")
+    return 0
+
+
+def _confirmed(what: str, command: str) -> bool:
+    """Ask whether to do what cannot be undone. Raises Trouble when there is nobody to ask."""
+    if not sys.stdin.isatty():
+        raise Trouble(f"this {what}, and there is nobody to ask", f"Say ./dev {command} --yes.")
+    print(f"This {what}. Type yes: ", end="", flush=True)
+    return sys.stdin.readline().strip() == "yes"
+
+
 def reset(arguments: argparse.Namespace) -> int:
     """Stop everything and forget all data."""
-    if not arguments.yes:
-        if not sys.stdin.isatty():
-            raise Trouble(
-                "this deletes all local data, and there is nobody to ask", "Say ./dev reset --yes."
-            )
-        print(
-            "This stops everything and deletes all local data (repairs, users, counts). Type yes: ",
-            end="",
-            flush=True,
-        )
-        if sys.stdin.readline().strip() != "yes":
-            say.line("Nothing was deleted.")
-            return 1
+    what = "stops everything and deletes all local data (repairs, users, counts)"
+    if not arguments.yes and not _confirmed(what, "reset"):
+        say.line("Nothing was deleted.")
+        return 1
     control.stop(PLACE, lambda _: None)
     kafka.remove_container_data(PLACE)
     kafka.remove_all_but_jars(PLACE)

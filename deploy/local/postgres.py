@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SUPERUSER = "postgres"
+# No file of the user's is read, and the first error ends it.
+PSQL = ("-X", "-q", "-v", "ON_ERROR_STOP=1")
 ROLES_SQL = ROOT / "deploy" / "postgres" / "roles.sql"
 SETTINGS = {
     "listen_addresses": HOST,
@@ -115,16 +117,8 @@ class Cluster:
     ) -> str:
         """Run a statement or a file as superuser in one transaction; return its output. Raises Trouble."""
         what = ["-c", sql] if file is None else ["--single-transaction", "-f", str(file)]
-        command = [
-            *(self.program("psql"), "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"),
-            *("-h", HOST, "-p", str(port), "-U", SUPERUSER, "-d", database, *what),
-        ]
-        settings = {
-            **os.environ,
-            "PGPASSWORD": self.password,
-            "PGOPTIONS": f"-c client_min_messages=warning {options}",
-            "PGCONNECT_TIMEOUT": "10",
-        }
+        command = [*self.client("psql", port, database), *PSQL, "-A", "-t", *what]
+        settings = self.client_settings(options)
         done = subprocess.run(
             command, capture_output=True, text=True, env=settings, timeout=120, check=False
         )
@@ -135,6 +129,20 @@ class Cluster:
                 str(self.place.logs / "postgres.log"),
             )
         return done.stdout.strip()
+
+    def client(self, program: str, port: int, database: str) -> list[str]:
+        """Return the beginning of a command line: one of PostgreSQL's programs, as superuser on this server."""
+        at = ["-h", HOST, "-p", str(port), "-U", SUPERUSER, "-d", database]
+        return [self.program(program), *at]
+
+    def client_settings(self, options: str = "") -> dict[str, str]:
+        """Return the environment of such a program; `options` are settings of its session (`-c name=value`)."""
+        return {
+            **os.environ,
+            "PGPASSWORD": self.password,
+            "PGOPTIONS": f"-c client_min_messages=warning {options}",
+            "PGCONNECT_TIMEOUT": "10",
+        }
 
     def create_database(self, port: int, name: str, passwords: Mapping[str, str]) -> None:
         """Make the database if there is none, and its roles and schemas."""

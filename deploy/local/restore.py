@@ -1,0 +1,237 @@
+"""A backup put back: everything is checked first, the databases change in one transaction, the rest follows by itself.
+
+The read model needs no restore. It is newer than the restored lists, or holds another future of them: the projectors
+compare the heads at their start and make each such customer again under a higher refold number. Nobody edits a table.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from functools import partial
+from typing import TYPE_CHECKING
+
+from deploy.local import addresses, backup, control, once, postgres, probe, start
+from deploy.local.backup import DUMP, MANIFEST, MIGRATIONS, SCHEMAS, SECRETS, Manifest
+from deploy.local.layout import write_private
+from deploy.local.system import System
+from deploy.local.trouble import Trouble
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from deploy.local.layout import Place
+    from deploy.local.say import Steps
+
+# Four of its own, and the seven of a start without demo.
+STEPS = 11
+STOP_SECONDS = 150.0
+AGREE_SECONDS = 900.0
+LOOK_SECONDS = 0.5
+CHUNK_BYTES = 2**16
+
+# What a start does once and a restore undoes: done again by the start that follows.
+UNDONE = ("migrations", "topic and keys")
+
+_DROP = "; ".join(f"DROP SCHEMA IF EXISTS {schema} CASCADE" for schema in SCHEMAS)
+# Said after the last byte of the dump. Without it the transaction is not for keeping: whoever fed it is gone.
+_WHOLE = "\nSET rswind.restored = 'whole';\n"
+_CHECK = """
+DO $check$
+DECLARE
+    customers bigint; revisions bigint; events bigint;
+BEGIN
+    IF current_setting('rswind.restored', true) IS DISTINCT FROM 'whole' THEN
+        RAISE EXCEPTION 'the dump was not read to its end';
+    END IF;
+    SELECT count(*), coalesce(sum(revision), 0) INTO customers, revisions FROM writer.customer;
+    SELECT count(*) INTO events FROM writer.event;
+    IF (customers, revisions, events) IS DISTINCT FROM ({customers}::bigint, {changes}::bigint, {changes}::bigint) THEN
+        RAISE EXCEPTION 'it holds % customers, % revisions and % events instead of {customers} and {changes}',
+            customers, revisions, events;
+    END IF;
+END
+$check$
+"""
+
+# Customers whose figures are not those of their list. What was accepted a moment ago is on its way; a parked one
+# waits for an operator.
+_DIFFERENT = """
+SELECT count(*) FROM writer.customer w FULL JOIN portal.customer p USING (customer_id)
+WHERE p.parked_at IS NULL AND (w.changed_at IS NULL OR w.changed_at < clock_timestamp() - interval '5 seconds')
+  AND (coalesce(w.revision, 0), w.event_id) IS DISTINCT FROM (coalesce(p.revision, 0), p.event_id)
+"""
+
+
+def checked(system: System, folder: Path) -> Manifest:
+    """Return the manifest of a backup that can be restored here. Raises Trouble that says why it cannot."""
+    backup.check_local(system)
+    manifest = _manifest(folder)
+    if backup.major(system) < manifest.postgresql:
+        raise Trouble(
+            f"the backup is of PostgreSQL {manifest.postgresql}, newer than the one here",
+            "Restore it with the version of this project that made it, or a newer one.",
+        )
+    for schema, version in manifest.schemas.items():
+        if not list(MIGRATIONS[schema].glob(f"{version}_*.py")):
+            raise Trouble(
+                f"the backup's {schema} schema is of migration {version}, which is not known here",
+                "Restore it with the version of this project that made it, or a newer one.",
+            )
+    for name, sum_now in backup.checksums(folder, manifest.files).items():
+        if sum_now != manifest.files[name]:
+            raise Trouble(
+                f"{folder / name} is {'not what was written' if sum_now else 'missing'}",
+                "The backup is damaged; nothing was changed. Take another one.",
+            )
+    return manifest
+
+
+def _manifest(folder: Path) -> Manifest:
+    file = folder / MANIFEST
+    if not file.exists():
+        raise Trouble(f"{folder} is no backup: it has no {MANIFEST}", "./dev backup makes one.")
+    try:
+        found = json.loads(file.read_text())
+        if found.get("format") != backup.FORMAT:
+            raise Trouble(
+                f"the backup is of format {found.get('format')}, not {backup.FORMAT}",
+                "Restore it with the version of this project that made it.",
+            )
+        manifest = Manifest(**found)
+    except (ValueError, TypeError, AttributeError) as problem:
+        raise Trouble(f"{file} cannot be read: {problem}", "Take another backup.") from problem
+    if set(manifest.schemas) != set(SCHEMAS) or DUMP not in manifest.files:
+        raise Trouble(f"{file} does not name what a backup holds", "Take another backup.")
+    return manifest
+
+
+def restore(system: System, folder: Path, manifest: Manifest, steps: Steps) -> None:
+    """Put back a backup that has been checked, start everything, and wait until all figures are those of the lists.
+
+    Raises Trouble. Before the databases were replaced everything is as it was, and runs again if it ran.
+    """
+    ran = bool(_ours(system))
+    try:
+        replace(system, folder, manifest, steps)
+    except BaseException:
+        if ran:
+            control.want(system.place, [*system.backends(), *system.services()])
+        raise
+    renewed = System.found(system.place)
+    start.start(renewed, steps, demo=False)
+    with steps.step("heads compared") as step:
+        _wait_for_agreement(renewed, step.note)
+        step.note("every customer's figures are those of the list")
+
+
+def replace(system: System, folder: Path, manifest: Manifest, steps: Steps) -> None:
+    """Stop our processes and replace the databases and their secrets; nothing of ours runs afterwards."""
+    with steps.step("stopping our processes") as step:
+        control.want(system.place, system.backends())
+        _wait_for_silence(system, step.note)
+    with steps.step("writer and gateway") as step:
+        ready = partial(probe.postgres, system.ports["postgres"])
+        if not probe.eventually(ready, start.BACKEND_SECONDS):
+            raise Trouble("PostgreSQL does not answer", "./dev logs postgres says why.")
+        done = once.Once(system.place)
+        for name in UNDONE:
+            done.mark(name, "to be done again after a restore")
+        _load(system, folder / DUMP, manifest, step.note)
+        step.note(manifest.summary())
+    with steps.step("keys and passwords") as step:
+        _put_secrets(system.place, folder / SECRETS)
+        step.note("those of the backup")
+
+
+def _ours(system: System) -> list[str]:
+    """Return which of our own processes run."""
+    names = {spec.name for spec in system.services()}
+    running = control.processes(system.place)
+    return [found["name"] for found in running if found["name"] in names and found["pid"]]
+
+
+def _wait_for_silence(system: System, show: Callable[[str], None]) -> None:
+    deadline = time.monotonic() + STOP_SECONDS
+    while running := _ours(system):
+        show(", ".join(running))
+        if time.monotonic() > deadline:
+            raise Trouble(f"these do not stop: {', '.join(running)}", "Nothing was changed.")
+        time.sleep(probe.PAUSE_SECONDS)
+    show("all stopped")
+
+
+def _load(system: System, dump: Path, manifest: Manifest, show: Callable[[str], None]) -> None:
+    """Replace both schemas in one transaction, which keeps them only if the whole dump went in."""
+    port = system.ports["postgres"]
+    reading = [system.cluster.program("pg_restore"), "-f", "-", str(dump)]
+    check = _CHECK.format(customers=manifest.customers, changes=manifest.changes)
+    writing = [*system.cluster.client("psql", port, addresses.DATABASE), *postgres.PSQL, "-1"]
+    writing += ["-c", _DROP, "-f", "-", "-c", check]
+    settings = system.cluster.client_settings(f"-c lock_timeout={backup.LOCK_SECONDS}s")
+    log = system.place.logs / "restore.log"
+    with (
+        log.open("w") as words,
+        subprocess.Popen(reading, stdout=subprocess.PIPE, stderr=words) as source,
+        subprocess.Popen(
+            writing, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=words, env=settings
+        ) as target,
+    ):
+        try:
+            _pour(source, target, show)
+        except BrokenPipeError:
+            pass  # psql has ended early, and its log says why
+        except BaseException:
+            target.kill()
+            raise
+        finally:
+            source.stdout.close() if source.stdout else None
+    if source.returncode != 0 or target.returncode != 0:
+        said = backup.complaint(log.read_text())
+        raise Trouble(f"the databases are as they were: {said}", "See the log.", str(log))
+
+
+def _pour(
+    source: subprocess.Popen[bytes], target: subprocess.Popen[bytes], show: Callable[[str], None]
+) -> None:
+    """Hand the dump over, and say that it is whole if it is."""
+    if source.stdout is None or target.stdin is None:
+        raise RuntimeError("both ends of the pipe are ours")
+    poured = 0
+    with target.stdin as into:
+        while chunk := source.stdout.read(CHUNK_BYTES):
+            into.write(chunk)
+            poured += len(chunk)
+            show(f"{poured / backup.MEBIBYTE:.0f} MiB")
+        if source.wait() == 0:
+            into.write(_WHOLE.encode())
+    show("checking")
+
+
+def _put_secrets(place: Place, folder: Path) -> None:
+    """Replace the secrets that the databases know by those of the backup."""
+    wanted = {path.name: path for path in backup.kept_secrets(folder)}
+    for name, path in wanted.items():
+        write_private(place.secrets / name, path.read_text())
+    for path in backup.kept_secrets(place.secrets):
+        if path.name not in wanted:
+            path.unlink()
+
+
+def _wait_for_agreement(system: System, show: Callable[[str], None]) -> None:
+    deadline = time.monotonic() + AGREE_SECONDS
+    while different := _different(system):
+        show(f"{different:,} customers are being made again")
+        if time.monotonic() > deadline:
+            raise Trouble(
+                f"{different:,} customers are still being made again; that goes on by itself",
+                "./dev run portal-query verify says which; ./dev logs projector-1 says why.",
+            )
+        time.sleep(LOOK_SECONDS)
+
+
+def _different(system: System) -> int:
+    port = system.ports["postgres"]
+    return int(system.cluster.run_sql(port, addresses.DATABASE, sql=_DIFFERENT))
