@@ -9,6 +9,7 @@ from tests.chaos.scenarios import (
     poison,
     promises,
     redelivery,
+    wires,
 )
 
 SCENARIOS = [
@@ -20,5 +21,6 @@ SCENARIOS = [
     *databases.SCENARIOS,
     *pauses.SCENARIOS,
     *promises.SCENARIOS,
+    *wires.SCENARIOS,
 ]
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}

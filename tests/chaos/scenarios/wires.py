@@ -1,0 +1,106 @@
+"""Wires between two processes: silent in one direction (row 46), slow (47), and crowded by a hostile caller (52)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING
+
+import aiohttp
+from tests.chaos.proxy import BOTH
+from tests.chaos.scenarios.caches import good_reads
+from tests.chaos.system import every_link, link_name
+from tests.chaos.trial import InconclusiveError, Scenario, Trial
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+SLOW_SECONDS = 0.1
+LORIS = 150
+
+
+def silent(*processes: str) -> Callable[[Trial], Awaitable[None]]:
+    """Return a scenario in which each wire of these processes falls silent, first one way and then the other."""
+
+    async def run(t: Trial) -> None:
+        wires = [link_name(*pair) for pair in every_link() if pair[0] in processes]
+        for wire in wires:
+            for direction in BOTH:
+                before = t.links.seen([wire])[f"held {direction}"]
+                t.links.blackhole([wire], (direction,))
+                await t.hold(2.5)
+                held = t.links.seen([wire])[f"held {direction}"] - before
+                t.links.flow([wire])
+                if held:
+                    t.stage(f"{wire} silent {direction}", f"{held} held back")
+                else:
+                    t.evidence.append(f"{wire}: nothing was {direction} in that time")
+            await good_reads(t, 3)
+        silenced = {name.partition(" silent")[0] for name in t.staged}
+        if silenced != set(wires):
+            raise InconclusiveError(f"nothing was held back on {set(wires) - silenced}")
+
+    return run
+
+
+async def slow(t: Trial) -> None:
+    """Everything takes 100 ms more in each direction: slower, and nothing else."""
+    names = [name for name in t.links.matching() if not name.endswith(">kafka")]
+    t.links.delay(names, SLOW_SECONDS)
+    before = len(t.readers.reads)
+    await good_reads(t, 30, 60)
+    await t.acked(30, 60)
+    await t.hold(3)
+    took = sorted(read.took for read in t.readers.reads[before:] if read.status == 200)
+    t.stage("delay", f"{t.links.seen(names)['delayed']} chunks by {SLOW_SECONDS} s")
+    t.evidence.append(f"reads took {took[len(took) // 2]:.2f} s, the slowest {took[-1]:.2f} s")
+    t.links.flow(names)
+
+
+async def hostile(t: Trial) -> None:
+    """Huge bodies, huge headers, connections that say nothing: refused, and other people's reads go on."""
+    at = t.stack.browser_url
+    cookie = {"Cookie": f"sessionid={t.readers.browsers[0].cookie}"}
+    begun = len(t.readers.reads)
+    async with contextlib.AsyncExitStack() as stack:
+        await _say_nothing(t, stack)
+        http = await stack.enter_async_context(aiohttp.ClientSession())
+        body = b"x" * 10_000_000
+        large = await _status(
+            http, "POST", f"{at}/customer/api/repairs/", data=body, headers=cookie
+        )
+        t.expect(large in {400, 403, 413, 0}, f"I12: ten megabytes are answered {large}")
+        head = {**cookie, "X-Padding": "x" * 70_000}
+        wide = await _status(http, "GET", f"{at}/customer/api/unit-repair-data/", headers=head)
+        t.expect(wide in {400, 413, 431, 0}, f"I12: a header of 70 kB is answered {wide}")
+        t.stage("hostile requests", f"10 MB {large}, 70 kB of header {wide}")
+        await good_reads(t, 25)
+    took = sorted(read.took for read in t.readers.reads[begun:] if read.status == 200)
+    t.evidence.append(f"others' reads meanwhile: {took[len(took) // 2]:.2f} s, {took[-1]:.2f} s")
+
+
+async def _say_nothing(t: Trial, stack: contextlib.AsyncExitStack) -> None:
+    port = t.stack.system.ports[link_name("browser", "gateway")]
+    for _ in range(LORIS):
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /customer/ HTTP/1.1\r\nHost: localhost\r\nX-")
+        stack.callback(writer.close)
+    t.stage("connections that say nothing", f"{LORIS}")
+
+
+async def _status(http: aiohttp.ClientSession, method: str, url: str, **sent: object) -> int:
+    """Return the status of one request, 0 when the connection was ended instead."""
+    try:
+        async with http.request(method, url, allow_redirects=False, **sent) as answer:  # type: ignore[arg-type]
+            return answer.status
+    except (aiohttp.ClientError, OSError):
+        return 0
+
+
+SCENARIOS = [
+    Scenario("silent wires of the pipe", "46", silent("writer", "relay")),
+    Scenario("silent wires of a projector", "46", silent("projector-1")),
+    Scenario("silent wires of the readers", "46", silent("query", "gateway")),
+    Scenario("slow wires", "47", slow),
+    Scenario("hostile caller", "52", hostile),
+]

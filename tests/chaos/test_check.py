@@ -1,0 +1,94 @@
+"""The judge is judged: reads that break a law are found, one that keeps them all is not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from tests.chaos import check
+from tests.chaos.reads import Read
+
+ZONE = "America/Chicago"
+START = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def event(revision: int, unit: str) -> dict[str, Any]:
+    repair = {
+        "repair_id": f"repair-{revision}",
+        "unit_number": unit,
+        "repair_date": "2026-02-10T12:00:00Z",
+        "status": "PENDING",
+        "removed": False,
+    }
+    moment = (START + timedelta(seconds=revision)).isoformat()
+    return {"time": moment, "data": {"revision": revision, "repair": repair}}
+
+
+EVENTS = {7: [event(1, "A"), event(2, "A"), event(3, "B")]}
+TWO = b'[{"unit_number": "A", "repair_count": 2}]'
+GOOD = Read(
+    session=1,
+    customer=7,
+    view="units",
+    began=(START + timedelta(seconds=5)).timestamp(),
+    took=0.1,
+    asked=2,
+    asked_refold=9,
+    status=200,
+    revision=2,
+    refold=9,
+    as_of=START + timedelta(seconds=3),
+    lag=3,
+    body=TWO,
+)
+
+
+def judged(*found: Read, may_break: bool = False) -> list[str]:
+    return [
+        sentence.partition(":")[0]
+        for sentence in check.reads(found, EVENTS, ZONE, may_break=may_break)
+    ]
+
+
+def test_an_answer_that_keeps_every_law_passes() -> None:
+    assert judged(GOOD) == []
+
+
+@pytest.mark.parametrize(
+    ("read", "law"),
+    [
+        (replace(GOOD, body=b'[{"unit_number": "A", "repair_count": 1}]'), "I7"),
+        (replace(GOOD, revision=4, asked=0), "I7"),
+        (replace(GOOD, asked=3), "I6"),
+        (replace(GOOD, as_of=START + timedelta(seconds=4)), "I8"),
+        (replace(GOOD, lag=1), "I8"),
+        (replace(GOOD, status=500, body=b"boom"), "I12"),
+        (replace(GOOD, status=503), "I12"),
+        (replace(GOOD, status=-1), "I12"),
+        (replace(GOOD, status=0), "I12"),
+    ],
+)
+def test_an_answer_that_breaks_a_law_is_named(read: Read, law: str) -> None:
+    assert judged(read) == [law]
+
+
+def test_a_session_that_goes_back_is_named() -> None:
+    older = replace(GOOD, revision=1, asked=0, as_of=None, lag=9, body=TWO.replace(b": 2", b": 1"))
+    assert judged(GOOD, older) == ["I5"]
+
+
+def test_a_higher_refold_may_begin_anew() -> None:
+    older = replace(
+        GOOD, revision=1, refold=10, as_of=None, lag=9, body=TWO.replace(b": 2", b": 1")
+    )
+    assert judged(GOOD, older) == []
+
+
+def test_a_refusal_says_when_to_come_again() -> None:
+    assert judged(replace(GOOD, status=503, retry_after="1")) == []
+
+
+def test_a_broken_connection_is_pardoned_where_its_end_was_killed() -> None:
+    assert judged(replace(GOOD, status=0), may_break=True) == []
