@@ -216,7 +216,10 @@ def _show(columns: Sequence[str], rows: list[dict[str, Any]], *, as_json: bool) 
             data=[{name: row[name] for name in columns} for row in rows], default=str
         )
         return
-    table = Table(*columns)
+    table = Table()
+    for number, name in enumerate(columns):
+        # The first column is what the next command is given: never shortened.
+        table.add_column(name, no_wrap=number == 0, overflow="fold")
     for row in rows:
         table.add_row(*("" if row[name] is None else str(row[name]) for name in columns))
     console.print(table)
