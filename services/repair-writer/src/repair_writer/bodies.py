@@ -174,10 +174,11 @@ class Profile(Body):
     city: ShortText = ""
     state: ShortText = ""
     postal_code: Postal = ""
+    occurred_at: OccurredAt | None = None
 
     def to_customer(self, customer_id: int) -> Customer:
         """Return the profile of this customer."""
-        return Customer(customer_id=customer_id, **self.model_dump())
+        return Customer(customer_id=customer_id, **self.model_dump(exclude={"occurred_at"}))
 
 
 class AskedRepair(Body):

@@ -7,7 +7,7 @@ one being saved while the next is read and checked.
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -24,6 +24,7 @@ from repair_writer.store.customers import lock_customers
 from repair_writer.store.repairs import Reference, load_many, read_moment
 from repair_writer.store.rows import Head, HeldRepair
 from repair_writer.store.transaction import Connection, Pool, is_lost_race, transaction
+from service_runtime.postgres import is_infrastructure
 
 CHUNK_LINES: Final = 500
 CHUNK_BYTES: Final = 4 * 1024 * 1024
@@ -68,7 +69,7 @@ class ImportAsk(msgspec.Struct, frozen=True, kw_only=True):
 
 async def import_repairs(
     pool: Pool, ask: ImportAsk, pieces: AsyncIterator[bytes]
-) -> AsyncIterator[list[Result]]:
+) -> AsyncGenerator[list[Result], None]:
     """Yield the results of the lines that these pieces of a body make up, chunk by chunk.
 
     While one chunk is being saved the next is read and checked. Raises what the store raises
@@ -84,8 +85,9 @@ async def import_repairs(
         if saving is not None:
             yield await saving
     finally:
-        if saving is not None and not saving.done():
+        if saving is not None:
             saving.cancel()
+            await asyncio.gather(saving, return_exceptions=True)
 
 
 async def _chunks(pieces: AsyncIterator[bytes]) -> AsyncIterator[list[tuple[int, bytes | None]]]:
@@ -153,12 +155,13 @@ def _refused(number: int, code: str, detail: str, **more: Any) -> Result:
 async def _save_chunk(
     pool: Pool, ask: ImportAsk, lines: Sequence[Line], refused: Sequence[Result]
 ) -> list[Result]:
-    """Save the lines in one transaction, again from its beginning when it lost a race."""
+    """Save the lines in one transaction and return the results of the whole chunk."""
     results = await _until_won(pool, ask, lines) if lines else []
     return sorted([*results, *refused], key=lambda result: result.line)
 
 
 async def _until_won(pool: Pool, ask: ImportAsk, lines: Sequence[Line]) -> list[Result]:
+    """Save, again from the beginning after a lost race or a short absence of Postgres."""
     also: set[int] = set()
     for attempt in range(1, _ATTEMPTS + 1):
         try:
@@ -167,9 +170,10 @@ async def _until_won(pool: Pool, ask: ImportAsk, lines: Sequence[Line]) -> list[
         except _OwnedElsewhereError as error:
             also |= error.customer_ids
         except Exception as error:
-            if not is_lost_race(error) or attempt == _ATTEMPTS:
+            # Safe whether or not the commit was done: what it saved is unchanged the next time.
+            if attempt == _ATTEMPTS or not (is_lost_race(error) or is_infrastructure(error)):
                 raise
-        await asyncio.sleep(random.uniform(0, 0.02 * attempt))  # noqa: S311 - no secret
+        await asyncio.sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311 - no secret
     raise TimeoutError("repairs of this chunk kept moving between customers")
 
 

@@ -82,7 +82,9 @@ class Writer:
         headers: Mapping[str, str] | None = None,
         key: str | None = None,
         idempotency_key: str | None = None,
+        patient: bool = True,
     ) -> Answer:
+        """Send a request; a `patient` caller comes back after a 503, as callers should."""
         sent = {"Authorization": f"Bearer {key or self.key}"}
         if idempotency_key is not None:
             sent["Idempotency-Key"] = idempotency_key
@@ -90,7 +92,16 @@ class Writer:
             data = json.dumps(body).encode()
             sent["Content-Type"] = "application/json"
         sent |= headers or {}
-        async with self.http.request(method, self.url + path, data=data, headers=sent) as answer:
+        answer = await self._send(method, path, data, sent)
+        for _ in range(20 if patient else 0):
+            if answer.status != 503:
+                break
+            await asyncio.sleep(float(answer.headers["Retry-After"]) / 5)
+            answer = await self._send(method, path, data, sent)
+        return answer
+
+    async def _send(self, method: str, path: str, data: Any, headers: dict[str, str]) -> Answer:
+        async with self.http.request(method, self.url + path, data=data, headers=headers) as answer:
             return Answer(answer.status, answer.headers, await answer.read())
 
     async def put_customer(self, customer_id: int, name: str = "Lakeshore Freight") -> Answer:
@@ -125,10 +136,13 @@ class Writer:
         audience: str = WRITER,
     ) -> Answer:
         """Call as the gateway does for a customer."""
-        identity = Identity(3, "dana", customer_id, "5e55")
-        token = TokenSigner(IDENTITY_KEYS, audience).sign(identity, SystemClock().now())
+        token = self.token(customer_id, audience)
         sent = {HEADER: token, "Authorization": "", **(headers or {})}
         return await self.call(method, path, body, headers=sent)
+
+    def token(self, customer_id: int = 7, audience: str = WRITER) -> str:
+        identity = Identity(3, "dana", customer_id, "5e55")
+        return TokenSigner(IDENTITY_KEYS, audience).sign(identity, SystemClock().now())
 
     async def events(self, customer_id: int = 7, after: int = 0) -> list[Any]:
         answer = await self.call("GET", f"/v1/customers/{customer_id}/events?after={after}")

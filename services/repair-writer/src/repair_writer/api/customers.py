@@ -56,8 +56,9 @@ def customer_routes(d: Dependencies) -> APIRouter:
         check_query(request)
         customer_id = customer_id_of(request)
         data = await read_bytes(request)
-        profile = parse_body(d, request, Profile, data).to_customer(customer_id)
-        ask = ask_of(request, caller, data)
+        body = parse_body(d, request, Profile, data)
+        profile = body.to_customer(customer_id)
+        ask = ask_of(request, caller, data, occurred_at=body.occurred_at)
         outcome = await put_profile(
             d.pool, ask, customer_id, lambda _: profile, profile_tag, may_make=True
         )

@@ -6,6 +6,7 @@ Starlette's answer would take pieces of the body for itself.
 
 import tempfile
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import IO, Any, Final
 
 import msgspec
@@ -23,10 +24,12 @@ from repair_writer.api.reading import (
     check_media_type,
     check_query,
     internal_caller,
+    pieces_of,
 )
 from repair_writer.fields import bounds_at
 from repair_writer.imports import ImportAsk, Result, import_repairs
 from service_runtime.errors import Problem
+from service_runtime.logs import get
 from service_runtime.metrics import REGISTRY
 
 _MEDIA_TYPES: Final = (
@@ -96,13 +99,16 @@ def import_routes(d: Dependencies) -> APIRouter:
         spool = _Spool()
         running += 1
         try:
-            async for results in import_repairs(d.pool, ask, _pieces(request, d.import_max_bytes)):
-                spool.write(results)
+            pieces = _pieces(request, d.import_max_bytes)
+            async with aclosing(import_repairs(d.pool, ask, pieces)) as chunks:
+                async for results in chunks:
+                    spool.write(results)
         except BaseException:
             spool.close()
             raise
         finally:
             running -= 1
+        get().info("import", lines=spool.lines, refused=spool.refused, client=caller.source)
         return _answer(spool)
 
     return router
@@ -123,7 +129,7 @@ def _answer(spool: _Spool) -> Response:
 
 async def _pieces(request: Request, most: int) -> AsyncIterator[bytes]:
     taken = 0
-    async for piece in request.stream():
+    async for piece in pieces_of(request):
         taken += len(piece)
         if taken > most:
             raise _too_large(most)
@@ -170,7 +176,7 @@ def _documented() -> dict[str, Any]:
             ),
         ),
     )
-    documented["openapi_extra"]["requestBody"] = {"required": True, "content": _ndjson(line)}
+    documented["openapi_extra"]["requestBody"] = {"required": False, "content": _ndjson(line)}
     return documented
 
 

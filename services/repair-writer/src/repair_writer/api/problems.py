@@ -55,6 +55,7 @@ PROBLEMS: Final[dict[str, tuple[int, str, str]]] = {
         "Changed meanwhile",
         "It has changed since it was read (If-Match); read it again.",
     ),
+    "too-slow": (408, "The body stopped coming", "Nothing came for 30 seconds."),
     "too-large": (413, "The request is too large", "A body has at most 262144 bytes."),
     "media-type": (415, "Not the right kind of body", "Send application/json."),
     "invalid": (

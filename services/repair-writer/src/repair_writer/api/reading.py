@@ -1,6 +1,8 @@
 """Reading a request: its caller, its body, and the headers that change what a command means."""
 
+import asyncio
 import re
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -16,10 +18,14 @@ from repair_writer.history import Author
 from repair_writer.idempotency import IdempotencyKey, scoped_key
 from repair_writer.store.transaction import Pool
 from service_runtime.clock import Clock
+from service_runtime.errors import Problem
 from service_runtime.logs import get
 
 #: Room for the longest texts of every field, each character escaped.
 MAX_BODY_BYTES: Final = 262_144
+
+#: How long a body may be silent: a client that is gone must not hold a place for ever.
+SILENCE_SECONDS: Final = 30
 
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _TAG: Final = re.compile(r'\s*(?:W/)?"([\x21\x23-\x7e]*)"\s*')
@@ -70,19 +76,41 @@ def customer_caller(d: Dependencies, request: Request) -> Caller:
 
 
 async def read_bytes(request: Request) -> bytes:
-    """Return the body, at most 256 KiB; raises the problem 413."""
+    """Return the body, at most 256 KiB; raises the problems 408 and 413."""
     declared = request.headers.get("content-length", "0")
     if declared.isdecimal() and int(declared) > MAX_BODY_BYTES:
         raise _too_large()
     body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > MAX_BODY_BYTES:
-            raise _too_large()
+    try:
+        async with asyncio.timeout(SILENCE_SECONDS):
+            async for piece in request.stream():
+                body += piece
+                if len(body) > MAX_BODY_BYTES:
+                    raise _too_large()
+    except TimeoutError:
+        raise _too_slow() from None
     return bytes(body)
 
 
-def _too_large() -> Exception:
+async def pieces_of(request: Request) -> AsyncIterator[bytes]:
+    """Yield a body of any length as it comes; raises the problem 408 when it stops coming."""
+    stream = aiter(request.stream())
+    while True:
+        try:
+            async with asyncio.timeout(SILENCE_SECONDS):
+                piece = await anext(stream, None)
+        except TimeoutError:
+            raise _too_slow() from None
+        if piece is None:
+            return
+        yield piece
+
+
+def _too_slow() -> Problem:
+    return problem_of("too-slow", f"Nothing came for {SILENCE_SECONDS} seconds.")
+
+
+def _too_large() -> Problem:
     return problem_of("too-large", f"A body has at most {MAX_BODY_BYTES} bytes.")
 
 

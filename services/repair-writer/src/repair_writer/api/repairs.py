@@ -35,6 +35,7 @@ _CONTENT = json_content(RepairView, REPAIR_EXAMPLE)
 _CHANGED = {200: ("The repair after the change", _CONTENT)}
 _ONE = "/v1/repairs/{repair_id}"
 _ON_CHANGE = (IF_MATCH, "Idempotency-Key")
+_IN_QUERY = ("reason", "occurred_at")
 _MAX_REFERENCE = 200
 _TEXT = {"type": "string", "minLength": 1, "maxLength": _MAX_REFERENCE}
 
@@ -112,8 +113,9 @@ def _add_change(
     async def change(request: Request) -> Response:
         caller = await internal_caller(d, request, REPAIRS_WRITE)
         repair_id = repair_id_of(request)
-        data = await read_bytes(request)
-        body = parse_body(d, request, model, data or _query_as_body(request))
+        check_query(request, *(_IN_QUERY if method == "DELETE" else ()))
+        data = await read_bytes(request) or _query_as_body(request)
+        body = parse_body(d, request, model, data)
         ask = ask_of(request, caller, data, occurred_at=body.occurred_at)
         return outcome_answer(await change_repair(d.pool, ask, repair_id, body.command()))
 
@@ -131,11 +133,7 @@ def _add_change(
 
 def _query_as_body(request: Request) -> bytes:
     """Return what a DELETE without a body says in its query: some clients send no such body."""
-    if request.method != "DELETE":
-        check_query(request)
-        return b"{}"
-    check_query(request, "reason", "occurred_at")
-    return msgspec.json.encode(dict(request.query_params))
+    return msgspec.json.encode(dict(request.query_params)) if request.method == "DELETE" else b"{}"
 
 
 def _add_reads(router: APIRouter, d: Dependencies) -> None:

@@ -14,6 +14,19 @@ async def test_parallel_commands_on_one_customer_number_it_without_gaps(
     await check_lists(writer.pool)
 
 
+async def test_the_times_of_a_list_never_run_backwards_even_if_the_clock_does(
+    writer: Any, check_lists: Any
+) -> None:
+    await writer.pool.execute("UPDATE writer.event SET accepted_at = accepted_at + interval '1h'")
+    later = await writer.pool.fetchval(
+        "UPDATE writer.customer SET changed_at = changed_at + interval '1h' RETURNING changed_at"
+    )
+    await writer.recorded()
+    await check_lists(writer.pool)
+    accepted = await writer.pool.fetchval("SELECT max(accepted_at) FROM writer.event")
+    assert accepted == later
+
+
 async def test_twenty_completions_at_once_are_one(writer: Any, check_lists: Any) -> None:
     repair = await writer.recorded(status="IN_PROGRESS")
     path = f"/v1/repairs/{repair['repair_id']}/status"

@@ -1,7 +1,9 @@
 """The committed OpenAPI document is what the code says, and each route and refusal is in it."""
 
+import asyncio
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -95,3 +97,21 @@ async def test_examples_of_bodies_are_accepted(writer: Any, document: Any) -> No
         assert answer.status in {200, 201}, answer.body
     lines = said["POST /v1/repairs/import"]["requestBody"]["content"]["application/x-ndjson"]
     assert (await writer.send_lines([lines["example"].encode()])).headers["Import-Refused"] == "0"
+
+
+async def test_whatever_is_sent_the_answers_are_those_of_the_document(writer: Any) -> None:
+    checks = (
+        "not_a_server_error,status_code_conformance,content_type_conformance,"
+        "response_schema_conformance,negative_data_rejection"
+    )
+    process = await asyncio.create_subprocess_exec(
+        str(Path(sys.executable).parent / "schemathesis"), "run", str(SNAPSHOT),
+        "--url", writer.url, "--header", f"Authorization: Bearer {writer.key}",
+        "--header", f"X-Gateway-Token: {writer.token()}",
+        "--checks", checks, "--phases", "examples,fuzzing", "--max-examples", "5",
+        "--exclude-path", "/v1/repairs/import", "--suppress-health-check", "all",
+        "--generation-database", "none",
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    said, _ = await asyncio.wait_for(process.communicate(), 200)
+    assert process.returncode == 0, said.decode()
