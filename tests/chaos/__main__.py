@@ -15,7 +15,8 @@ from random import SystemRandom
 
 from deploy.local import say
 from tests.chaos import catalogue, faults, plan, report, system
-from tests.chaos.trial import Result, Scenario, conduct
+from tests.chaos.trial import Scenario
+from tests.chaos.verdict import Result, conduct
 
 ROUND_SECONDS = 75.0
 ROOT = Path(__file__).resolve().parents[2]

@@ -9,6 +9,7 @@ from tests.chaos.scenarios import (
     poison,
     promises,
     redelivery,
+    restores,
     wires,
 )
 
@@ -22,5 +23,6 @@ SCENARIOS = [
     *pauses.SCENARIOS,
     *promises.SCENARIOS,
     *wires.SCENARIOS,
+    *restores.SCENARIOS,
 ]
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}

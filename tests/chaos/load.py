@@ -27,6 +27,10 @@ PAUSE_SECONDS = 0.15
 MOST_AT_ONCE = 64
 
 
+class UnansweredError(Exception):
+    """Commands were sent again and again and never answered."""
+
+
 @dataclass(frozen=True)
 class Command:
     """One change as it is sent, always the same bytes under the same key."""
@@ -128,13 +132,14 @@ class Load:
             self._ticking = None
 
     async def drain(self, seconds: float) -> None:
-        """Stop sending and wait until each command has its answer. Raises TimeoutError."""
+        """Stop sending and wait until each command has its answer. Raises UnansweredError."""
         await self.pause()
-        async with asyncio.timeout(seconds):
-            while self._tasks:
-                done, _ = await asyncio.wait(set(self._tasks), timeout=1)
-                for task in done:
-                    task.result()
+        if self._tasks:
+            done, late = await asyncio.wait(set(self._tasks), timeout=seconds)
+            for task in done:
+                task.result()
+            if late:
+                raise UnansweredError(f"{len(late)} commands without an answer after {seconds} s")
 
     async def close(self) -> None:
         """Give up whatever is under way."""

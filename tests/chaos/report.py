@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from tests.chaos.trial import Result
+    from tests.chaos.verdict import Result
 
 WIDTHS = "{:<34} {:<7} {:<13} {:>6} {:>6} {:>6} {:>6} {:>5} {:>8} {:>7} {:>10}"
 TITLES = (

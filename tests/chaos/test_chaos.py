@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.chaos import catalogue, system
-from tests.chaos.trial import Scenario, conduct
+from tests.chaos.trial import Scenario
+from tests.chaos.verdict import conduct
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

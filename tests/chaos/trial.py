@@ -8,7 +8,7 @@ import os
 import signal
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,11 +16,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import asyncpg
 from deploy.local import control, once, process_id, processes
 from deploy.local.layout import venv_command
-from tests.chaos import check
-from tests.chaos.load import Ack, Load
+from tests.chaos.load import Load
 from tests.chaos.reads import Readers
-from tests.oracle.compare import Places, agree
-from tests.oracle.settle import PATHS, eventually, settled
+from tests.oracle.compare import Places
+from tests.oracle.settle import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -32,16 +31,10 @@ Found = TypeVar("Found")
 FIRED_SECONDS = 30.0
 READY_SECONDS = 90.0
 HEAL_SECONDS = 90.0
-DRAIN_SECONDS = 60.0
-QUIET_ACKS = 15
 
 
 class InconclusiveError(Exception):
     """What the scenario is about did not happen, so it has shown nothing."""
-
-
-class ViolationError(AssertionError):
-    """A law was broken."""
 
 
 @dataclass(frozen=True)
@@ -55,24 +48,6 @@ class Scenario:
     may_break: bool = False
     #: Whether the topic still holds everything afterwards.
     topic_whole: bool = True
-
-
-@dataclass
-class Result:
-    """What a trial showed."""
-
-    name: str
-    row: str
-    verdict: str = "ok"
-    staged: dict[str, int] = field(default_factory=dict)
-    evidence: list[str] = field(default_factory=list)
-    acked: int = 0
-    retried: int = 0
-    reads: int = 0
-    unavailable: int = 0
-    converged_seconds: float = 0.0
-    seconds: float = 0.0
-    violations: list[str] = field(default_factory=list)
 
 
 class Trial:
@@ -229,11 +204,13 @@ class Trial:
         self.thaw()
         self.links.flow()
         self.stack.want()
-        await self.until(
-            lambda: asyncio.to_thread(lambda: self.stack.status()["ready"]),
-            "the system is ready again",
-            READY_SECONDS,
-        )
+        try:
+            await self.until(self._is_ready, "the system is ready", READY_SECONDS)
+        except InconclusiveError as late:
+            self.broken.append(f"I10: {late}")
+
+    async def _is_ready(self) -> bool:
+        return bool((await asyncio.to_thread(self.stack.status))["ready"])
 
     async def sql(self, statement: str, *values: object) -> list[Any]:
         """Run a statement as superuser."""
@@ -267,92 +244,14 @@ class Trial:
         )
         return not behind
 
-    async def begin(self) -> None:
-        """Have customers, sessions and traffic."""
-        await self.load.found()
-        await self.readers.sign_in(self.databases["gateway"], self.load.hot)
-        self.readers.start()
-        self.load.start()
-        await self.acked(QUIET_ACKS)
-
-    async def finish(self, result: Result) -> None:
-        """Heal, let everything be answered, wait for agreement, and check every law."""
-        await self.ready()
-        await self.load.drain(DRAIN_SECONDS)
-        healed = time.monotonic()
-        try:
-            await self.applied()
-            await settled(self.places, self.load.customers, HEAL_SECONDS)
-            result.converged_seconds = time.monotonic() - healed
-            folds = await agree(self.places, self.load.customers, topic=self.scenario.topic_whole)
-            await self._answers(folds)
-        except AssertionError as broken:
-            self.broken.append(f"I4: {broken}"[:800])
-        await self.readers.stop()
-        await self._laws()
-
-    async def _answers(self, folds: dict[int, Any]) -> None:
-        """Ask over HTTP for what all other hops agree on."""
-        for browser in self.readers.browsers[::2]:
-            folded = folds[browser.customer]
-            for view in PATHS:
-                read = await self.readers.read(browser, view, own=True)
-                if (read.status, read.revision) != (200, folded.revision):
-                    raise AssertionError(f"HTTP {view}, {browser.customer}: {read}")
-
-    async def _laws(self) -> None:
-        events = await check.lists(self.databases["writer"], self.load.customers)
-        self.broken += check.commands(events, self.load.acks)
-        self.broken += await check.sums(self.databases["portal"], self.load.customers)
-        self.broken += check.reads(
-            self.readers.reads, events, self.places.time_zone, may_break=self.scenario.may_break
-        )
-
     async def close(self) -> None:
         """Leave a sound system behind."""
-        self.thaw()
-        self.links.flow()
         await self.readers.close()
         await self.load.close()
+        self.stack.system.spares.clear()
+        await self.ready()
 
 
 def _stands(pid: int) -> bool:
     fields = process_id._stat(pid)
     return bool(fields) and fields[0] == "T"
-
-
-async def conduct(
-    stack: ChaosStack, scenario: Scenario, seed: int, folder: Path, hold: float = 1.0
-) -> Result:
-    """Run one scenario to its verdict: ok, VIOLATION or INCONCLUSIVE."""
-    result, began = Result(scenario.name, scenario.row), time.monotonic()
-    trial = Trial(stack, scenario, seed, folder, hold)
-    try:
-        await trial.begin()
-        await scenario.run(trial)
-        await trial.finish(result)
-    except InconclusiveError as why:
-        result.verdict = "INCONCLUSIVE"
-        result.violations.append(str(why))
-    except TimeoutError as late:
-        trial.broken.append(f"I12: commands without an answer {late!r}")
-    finally:
-        await trial.close()
-    if not trial.staged and result.verdict == "ok":
-        result.verdict = "INCONCLUSIVE"
-        result.violations.append("nothing was staged")
-    result.violations += trial.broken
-    if trial.broken:
-        result.verdict = "VIOLATION"
-    _count(result, trial)
-    result.seconds = time.monotonic() - began
-    return result
-
-
-def _count(result: Result, trial: Trial) -> None:
-    done: list[Ack] = trial.load.acks.done
-    result.staged, result.evidence = dict(trial.staged), trial.evidence
-    result.acked = len(done)
-    result.retried = sum(ack.tries > 1 for ack in done)
-    result.reads = sum(read.status == 200 for read in trial.readers.reads)
-    result.unavailable = len(trial.readers.reads) - result.reads

@@ -119,10 +119,28 @@ async def slow(t: Trial) -> None:
     t.evidence.append(f"slowest of {len(during)} reads without Redis: {slowest:.2f} s")
 
 
+async def limits_away(t: Trial) -> None:
+    """The gateway's counters of requests are reset and refused, then silent: nobody is turned away for that."""
+    names = t.links.matching(">limits")
+    for how in ("refuse", "blackhole"):
+        getattr(t.links, how)(names)
+        before = len(t.readers.reads)
+        await good_reads(t, 20)
+        refused = {read.status for read in t.readers.reads[before:]} - {200, 503}
+        t.expect(not refused, f"I12: without counters the gateway answered {refused}")
+        t.links.flow(names)
+        await good_reads(t, 10)
+    seen = t.links.seen(names)
+    if not seen:
+        raise InconclusiveError("the counters were not asked")
+    t.stage("counters away", str(dict(seen)))
+
+
 SCENARIOS = [
     Scenario("redis emptied", "41", emptied),
     Scenario("redis refuses", "42", refuses),
     Scenario("redis full", "43", full),
     Scenario("redis read-only", "44", read_only),
     Scenario("redis slow", "45", slow),
+    Scenario("counters of requests away", "46", limits_away),
 ]

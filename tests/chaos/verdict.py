@@ -1,0 +1,132 @@
+"""A trial from its first command to its verdict: every law, and every hop against the one before it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from tests.chaos import check
+from tests.chaos.load import UnansweredError
+from tests.chaos.trial import HEAL_SECONDS, InconclusiveError, Scenario, Trial
+from tests.oracle.compare import agree
+from tests.oracle.settle import PATHS, settled
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.chaos.system import ChaosStack
+
+DRAIN_SECONDS = 60.0
+QUIET_ACKS = 15
+
+
+@dataclass
+class Result:
+    """What a trial showed."""
+
+    name: str
+    row: str
+    verdict: str = "ok"
+    staged: dict[str, int] = field(default_factory=dict)
+    evidence: list[str] = field(default_factory=list)
+    acked: int = 0
+    retried: int = 0
+    reads: int = 0
+    unavailable: int = 0
+    converged_seconds: float = 0.0
+    seconds: float = 0.0
+    violations: list[str] = field(default_factory=list)
+
+
+async def conduct(
+    stack: ChaosStack, scenario: Scenario, seed: int, folder: Path, hold: float = 1.0
+) -> Result:
+    """Run one scenario to its verdict: ok, VIOLATION or INCONCLUSIVE.
+
+    What fails in the harness itself is inconclusive too: it has shown nothing.
+    """
+    result, began = Result(scenario.name, scenario.row), time.monotonic()
+    trial = Trial(stack, scenario, seed, folder, hold)
+    try:
+        await _begin(trial)
+        await scenario.run(trial)
+        await _finish(trial, result)
+        if not trial.staged:
+            _shows_nothing(result, "nothing was staged")
+    except UnansweredError as late:
+        trial.broken.append(f"I12: {late}")
+    except InconclusiveError as why:
+        _shows_nothing(result, str(why))
+    except Exception as error:  # noqa: BLE001 - the next scenario may still show something
+        _shows_nothing(result, f"the harness failed: {error!r}")
+    finally:
+        await trial.close()
+    _count(result, trial)
+    result.seconds = time.monotonic() - began
+    return result
+
+
+def _shows_nothing(result: Result, why: str) -> None:
+    result.verdict = "INCONCLUSIVE"
+    result.violations.append(why)
+
+
+async def _begin(t: Trial) -> None:
+    """Have customers, sessions and traffic."""
+    await t.load.found()
+    await t.readers.sign_in(t.databases["gateway"], t.load.hot)
+    t.readers.start()
+    t.load.start()
+    await t.acked(QUIET_ACKS)
+
+
+async def _finish(t: Trial, result: Result) -> None:
+    """Heal, let everything be answered, wait for agreement, and check every law."""
+    await t.ready()
+    await t.load.drain(DRAIN_SECONDS)
+    healed = time.monotonic()
+    try:
+        await t.applied()
+        await settled(t.places, t.load.customers, HEAL_SECONDS)
+        result.converged_seconds = time.monotonic() - healed
+        folds = await agree(t.places, t.load.customers, topic=t.scenario.topic_whole)
+        await _answers(t, folds)
+    except AssertionError as broken:
+        t.broken.append(f"I4: {broken}"[:800])
+    await t.readers.stop()
+    await laws(t)
+
+
+async def _answers(t: Trial, folds: dict[int, Any]) -> None:
+    """Ask over HTTP for what all other hops agree on; the laws judge what it says."""
+    for browser in t.readers.browsers[::2]:
+        folded = folds[browser.customer]
+        for view in PATHS:
+            read = await t.readers.read(browser, view, own=True)
+            found = (read.status, read.revision)
+            t.expect(
+                found == (200, folded.revision), f"I4: HTTP {view}, {browser.customer}: {read}"
+            )
+
+
+async def laws(t: Trial) -> None:
+    """Check everything that has been promised and read so far."""
+    events = await check.lists(t.databases["writer"], t.load.customers)
+    t.broken += check.commands(events, t.load.acks)
+    t.broken += await check.sums(t.databases["portal"], t.load.customers)
+    t.broken += check.reads(
+        t.readers.reads, events, t.places.time_zone, may_break=t.scenario.may_break
+    )
+
+
+def _count(result: Result, trial: Trial) -> None:
+    done = trial.load.acks.done
+    result.violations += trial.broken
+    if trial.broken:
+        result.verdict = "VIOLATION"
+    result.staged, result.evidence = dict(trial.staged), trial.evidence
+    result.acked = len(done)
+    result.retried = sum(ack.tries > 1 for ack in done)
+    result.reads = sum(read.status == 200 for read in trial.readers.reads)
+    result.unavailable = len(trial.readers.reads) - result.reads
