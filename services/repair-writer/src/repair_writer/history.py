@@ -61,44 +61,45 @@ class History:
         `occurred_at` is the publisher's word; without one it happened when it was accepted.
         """
         before = self._heads[state.customer_id]
-        is_repair = isinstance(state, Repair)
-        subject = state.repair_id if isinstance(state, Repair) else str(state.customer_id)
         head = Head(
             customer_id=before.customer_id,
             revision=before.revision + 1,
             event_id=new_id(),
             changed_at=self._accepted_at,
         )
-        event = Event(
-            id=str(head.event_id),
-            source=author.source,
-            type=event_type(fact),
-            subject=subject,
-            time=self._accepted_text,
-            traceparent=author.traceparent,
-            data=EventData(
-                customer_id=head.customer_id,
-                revision=head.revision,
-                previous=before.event_id,
-                occurred_at=occurred_at or self._accepted_text,
-                actor=author.actor,
-                reason=reason,
-                repair=state if isinstance(state, Repair) else None,
-                customer=None if isinstance(state, Repair) else state,
-            ),
+        data = EventData(
+            customer_id=head.customer_id,
+            revision=head.revision,
+            previous=before.event_id,
+            occurred_at=occurred_at or self._accepted_text,
+            actor=author.actor,
+            reason=reason,
+            repair=state if isinstance(state, Repair) else None,
+            customer=None if isinstance(state, Repair) else state,
         )
         self._heads[head.customer_id] = self._moved[head.customer_id] = head
-        self._events.append(
-            EventRow(
-                customer_id=head.customer_id,
-                revision=head.revision,
-                event_id=event.id,
-                repair_id=subject if is_repair else None,
-                type=event.type,
-                payload=encode(event),
-            )
-        )
+        self._events.append(self._row(author, event_type(fact), str(head.event_id), data))
         return head
+
+    def _row(self, author: Author, type_: str, event_id: str, data: EventData) -> EventRow:
+        repair_id = None if data.repair is None else data.repair.repair_id
+        event = Event(
+            id=event_id,
+            source=author.source,
+            type=type_,
+            subject=repair_id or str(data.customer_id),
+            time=self._accepted_text,
+            traceparent=author.traceparent,
+            data=data,
+        )
+        return EventRow(
+            customer_id=data.customer_id,
+            revision=data.revision,
+            event_id=event_id,
+            repair_id=repair_id,
+            type=type_,
+            payload=encode(event),
+        )
 
     def state(self, repair: Repair, head: Head) -> None:
         """Let the repair's row say this, as of the event that `head` names."""
