@@ -31,9 +31,7 @@ class Places:
     time_zone: str
 
 
-async def agree(
-    places: Places, ids: Collection[int], *, topic: bool = True
-) -> dict[int, Folded]:
+async def agree(places: Places, ids: Collection[int], *, topic: bool = True) -> dict[int, Folded]:
     """Compare list, writer tables, topic, projector tables and Redis documents of these customers.
 
     `topic` leaves the topic out where it has lost what it held, which it may. Returns the folds, for whoever

@@ -92,10 +92,7 @@ class Tally:
         if place is None:
             return
         for key in zip(Dimension, place, strict=True):
-            n = self._counts.get(key, 0) + step
-            if n < 0:
-                raise UncountableError(f"the count of {key[1]!r} falls below zero")
-            self._counts[key] = n
+            self._counts[key] = self._counts.get(key, 0) + step
 
 
 def fold(repairs: Iterable[Repair], months: Months) -> dict[tuple[Dimension, str], int]:
