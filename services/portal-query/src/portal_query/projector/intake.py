@@ -32,6 +32,8 @@ from service_runtime.ops import Health
 
 _AT_ONCE: Final = 2_000
 _POLL_MS: Final = 250
+_FEW: Final = 500
+_GATHER_SECONDS: Final = 0.003
 _FULL: Final = 12_000
 _FULL_SECONDS: Final = 5.0
 _COMMIT_SECONDS: Final = 1.0
@@ -253,8 +255,10 @@ class Intake(RebalanceListener):
         for tp, records in fetched.items():
             if records:
                 self._take(tp.partition, records)
-        # With much waiting the driver answers at once, and nobody else would get a turn.
-        await asyncio.sleep(0)
+        # With much waiting the driver answers at once, and nobody else would get a turn. With
+        # little, each record would cost a fetch of its own; one that comes alone waits for nothing.
+        few = 0 < sum(map(len, fetched.values())) < _FEW
+        await asyncio.sleep(_GATHER_SECONDS if few else 0)
 
     def _take(self, number: int, records: list[ConsumerRecord]) -> None:
         mark, follows = self._positions.read(number, records[0].offset, records[-1].offset + 1)
