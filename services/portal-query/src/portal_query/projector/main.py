@@ -36,6 +36,9 @@ _STATEMENT_SECONDS: Final = 30.0
 _REFOLD_SECONDS: Final = 300.0
 _LOCK_SECONDS: Final = 15.0
 _LAST_ROUND_SECONDS: Final = 3.0
+#: What the driver may hold ready: it is no faster with more, and all of it is our memory.
+_FETCH_BYTES: Final = 8 * 1024 * 1024
+_PARTITION_BYTES: Final = 512 * 1024
 
 
 class Projector:
@@ -155,7 +158,13 @@ def _intake(
 ) -> Intake:
     servers = settings.kafka_bootstrap_servers
     return Intake(
-        lambda: create_consumer(servers, client_id=NAME, group=settings.projector_group),
+        lambda: create_consumer(
+            servers,
+            client_id=NAME,
+            group=settings.projector_group,
+            fetch_max_bytes=_FETCH_BYTES,
+            max_partition_fetch_bytes=_PARTITION_BYTES,
+        ),
         lambda: Topics(servers, client_id=NAME),
         settings.kafka_topic,
         settings.projector_group,
