@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from tests.chaos.trial import InconclusiveError, Scenario, Trial
+from tests.chaos.visits import visiting
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -122,14 +123,16 @@ async def slow(t: Trial) -> None:
 async def limits_away(t: Trial) -> None:
     """The gateway's counters of requests are reset and refused, then silent: nobody is turned away for that."""
     names = t.links.matching(">limits")
-    for how in ("refuse", "blackhole"):
-        getattr(t.links, how)(names)
-        before = len(t.readers.reads)
-        await good_reads(t, 20)
-        refused = {read.status for read in t.readers.reads[before:]} - {200, 503}
-        t.expect(not refused, f"I12: without counters the gateway answered {refused}")
-        t.links.flow(names)
-        await good_reads(t, 10)
+    async with visiting(t):
+        await good_reads(t, 5)
+        for how in ("refuse", "blackhole"):
+            getattr(t.links, how)(names)
+            before = len(t.readers.reads)
+            await good_reads(t, 20)
+            refused = {read.status for read in t.readers.reads[before:]} - {200, 503}
+            t.expect(not refused, f"I12: without counters the gateway answered {refused}")
+            t.links.flow(names)
+            await good_reads(t, 10)
     seen = t.links.seen(names)
     if not seen:
         raise InconclusiveError("the counters were not asked")

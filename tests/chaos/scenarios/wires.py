@@ -11,6 +11,7 @@ from tests.chaos.proxy import BOTH
 from tests.chaos.scenarios.caches import good_reads
 from tests.chaos.system import every_link, link_name
 from tests.chaos.trial import InconclusiveError, Scenario, Trial
+from tests.chaos.visits import visiting
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -24,23 +25,29 @@ def silent(*processes: str) -> Callable[[Trial], Awaitable[None]]:
 
     async def run(t: Trial) -> None:
         wires = [link_name(*pair) for pair in every_link() if pair[0] in processes]
-        for wire in wires:
-            for direction in BOTH:
-                before = t.links.seen([wire])[f"held {direction}"]
-                t.links.blackhole([wire], (direction,))
-                await t.hold(2.5)
-                held = t.links.seen([wire])[f"held {direction}"] - before
-                t.links.flow([wire])
-                if held:
-                    t.stage(f"{wire} silent {direction}", f"{held} held back")
-                else:
-                    t.evidence.append(f"{wire}: nothing was {direction} in that time")
-            await good_reads(t, 3)
+        async with visiting(t) as visits:
+            for wire in wires:
+                for direction in BOTH:
+                    await _silence(t, wire, direction)
+                await good_reads(t, 3)
+        t.evidence.append(f"visits meanwhile: {dict(visits)}")
         silenced = {name.partition(" silent")[0] for name in t.staged}
         if silenced != set(wires):
             raise InconclusiveError(f"nothing was held back on {set(wires) - silenced}")
 
     return run
+
+
+async def _silence(t: Trial, wire: str, direction: str) -> None:
+    before = t.links.seen([wire])[f"held {direction}"]
+    t.links.blackhole([wire], (direction,))
+    await t.hold(2.5)
+    held = t.links.seen([wire])[f"held {direction}"] - before
+    t.links.flow([wire])
+    if held:
+        t.stage(f"{wire} silent {direction}", f"{held} held back")
+    else:
+        t.evidence.append(f"{wire}: nothing was {direction} in that time")
 
 
 async def slow(t: Trial) -> None:
