@@ -58,7 +58,7 @@ def test_each_metric_of_a_rule_is_one_that_a_process_has(
     root: Path, rules: list[dict[str, Any]]
 ) -> None:
     expressions = " ".join(re.sub(r'"[^"]*"|\{[^}]*\}', "", rule["expr"]) for rule in rules)
-    named = set(re.findall(r"\b((?:repair|gateway|http)_\w+)\b", expressions))
+    named = set(re.findall(r"\b((?:repair|gateway|http|invariant)_\w+)\b", expressions))
     code = "".join(p.read_text() for p in root.glob("s*/**/src/**/*.py"))
     suffix = re.compile(r"_(total|count|bucket|sum)$")
 

@@ -25,6 +25,7 @@ class Trouble(StrEnum):
     BAD_RECORD = "bad-record"
     BAD_VALUE = "bad-value"
     HEADS = "heads"
+    INVARIANT = "invariant"
     STANDING_STILL = "standing-still"
     ASKED = "asked"
 

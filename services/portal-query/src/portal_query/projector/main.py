@@ -18,6 +18,7 @@ from portal_query.projector.positions import Positions
 from portal_query.projector.publish import Publisher
 from portal_query.projector.refold import Refolder
 from portal_query.projector.refolds import Refolds
+from portal_query.projector.selfcheck import Lately, SelfCheck
 from portal_query.projector.settings import ProjectorSettings
 from portal_query.projector.watch import FreshnessLoop
 from portal_query.read_model.postgres import Line
@@ -52,13 +53,17 @@ class Projector:
         months = Months(settings.portal_time_zone)
         self._lines: list[Line] = []
         self._url = settings.portal_database_url.get_secret_value()
-        buffer, positions = Buffer(), Positions()
+        buffer, positions, lately = Buffer(), Positions(), Lately()
         freshness = Freshness(positions)
         self.health = Health(clock)
         self.freshness = freshness
         self.intake = _intake(settings, buffer, positions, freshness)
         self.publisher = Publisher(
-            self._line("publish"), cache, positions, lambda: self.intake.behind() >= BEHIND
+            self._line("publish"),
+            cache,
+            positions,
+            lambda: self.intake.behind() >= BEHIND,
+            lately.add,
         )
         self.refolds = Refolds(self.publisher.changed, self.intake.owns, clock)
         self.loop = Loop(
@@ -89,6 +94,18 @@ class Projector:
             line=self._line("freshness"),
             cache=cache,
             clock=clock,
+        )
+        self.selfcheck = SelfCheck(
+            lately=lately,
+            line=self._line("self-check"),
+            cache=cache,
+            lists=lists,
+            freshness=freshness,
+            refolds=self.refolds,
+            owns=self.intake.owns,
+            clock=clock,
+            seconds=settings.projector_selfcheck_seconds,
+            customers=settings.projector_selfcheck_customers,
         )
         self.refolders = [
             Refolder(self._line("refold", _REFOLD_SECONDS), lists, settings.portal_time_zone)
@@ -122,6 +139,7 @@ class Projector:
             self.publisher.run(self.health),
             self.heads.run(),
             self.watch.run(),
+            self.selfcheck.run(),
             self.refolds.watch_standing_still(self._line("standing still")),
             *(self.refolds.work(refolder) for refolder in self.refolders),
         ]

@@ -88,4 +88,15 @@ HEADS_DIFFERENT = Counter(
     "Customers found by comparing heads.",
     registry=REGISTRY,
 )
+INVARIANT_VIOLATIONS = Counter(
+    "invariant_violations_total",
+    "Customers found by the self-check for whom something that must always hold did not.",
+    ["invariant"],
+    registry=REGISTRY,
+)
+INVARIANT_CHECKED = Gauge(
+    "invariant_checked_customers",
+    "Customers that the self-check looked at in its last round.",
+    registry=REGISTRY,
+)
 HEADS_COMPARED = Counter("repair_heads_compared_total", "Heads compared.", registry=REGISTRY)

@@ -30,12 +30,19 @@ class Publisher:
     """Collects changed customers and publishes them in rounds."""
 
     def __init__(
-        self, line: Line, cache: DocumentCache, positions: Positions, behind: Callable[[], bool]
+        self,
+        line: Line,
+        cache: DocumentCache,
+        positions: Positions,
+        behind: Callable[[], bool],
+        published: Callable[[Collection[int]], None] = lambda _: None,
     ) -> None:
+        """Take what a round needs; `published` is told of the customers of each chunk."""
         self._line = line
         self._cache = cache
         self._positions = positions
         self._behind = behind
+        self._published = published
         self._changed: set[int] = set()
         self._marks: dict[int, Mark] = {}
         self._begun = 0
@@ -108,6 +115,7 @@ class Publisher:
         fp("projector.before_redis")
         await self._cache.put_many([render(one) for one in counts])
         metrics.PUBLISHED.inc(len(counts))
+        self._published(customers)
 
     async def _woken(self) -> None:
         try:

@@ -59,10 +59,16 @@ class Refolds:
         self._patience = Patience("refold")
 
     def ask(self, customer: int, trouble: Trouble, suspects: Sequence[Arrived] = ()) -> None:
-        """Have a customer looked after; `suspects` are events of it that were not applied."""
+        """Have a customer looked after; `suspects` are events of it that were not applied.
+
+        The first reason stays, but for a broken invariant: that alone says that the rows are wrong
+        though the customer ends where its list does, so that it must be counted again.
+        """
         before = self._waiting.get(customer)
         gathered = (*(before.suspects if before else ()), *suspects)[:_SUSPECTS]
-        self._waiting[customer] = _Request(before.trouble if before else trouble, gathered)
+        if before is not None and trouble is not Trouble.INVARIANT:
+            trouble = before.trouble
+        self._waiting[customer] = _Request(trouble, gathered)
         metrics.REFOLDS_WAITING.set(len(self._waiting))
         self._asked.set()
 
@@ -77,7 +83,11 @@ class Refolds:
             self._active.add(customer)
             begun = self._clock.monotonic()
             try:
-                outcome = await refolder.look_after(customer, suspects=request.suspects)
+                outcome = await refolder.look_after(
+                    customer,
+                    suspects=request.suspects,
+                    force=request.trouble is Trouble.INVARIANT,
+                )
             except Exception as error:
                 self.ask(customer, request.trouble, request.suspects)
                 if not (isinstance(error, WriterAwayError) or is_infrastructure(error)):

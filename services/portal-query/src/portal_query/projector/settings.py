@@ -37,3 +37,5 @@ class ProjectorSettings(RefoldSettings, ServiceSettings):
     projector_refolds: int = Field(default=4, ge=1, le=32)
     projector_heads_seconds: float = Field(default=60.0, gt=0)
     projector_sweep_page_seconds: float = Field(default=10.0, gt=0)
+    projector_selfcheck_seconds: float = Field(default=60.0, gt=0)
+    projector_selfcheck_customers: int = Field(default=1_000, ge=2, le=100_000)

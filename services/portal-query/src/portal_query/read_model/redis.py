@@ -152,6 +152,20 @@ class DocumentCache:
         """
         return await self._reads.ask(_Asked(customer_id, partition, view))
 
+    async def versions(self, customer_ids: Iterable[int]) -> dict[int, Version]:
+        """Return which version of each of these customers Redis holds. Raises CacheAwayError."""
+        asked = list(customer_ids)
+        with _away():
+            async with self._client.pipeline(transaction=False) as pipe:
+                for customer_id in asked:
+                    pipe.hmget(key_of(customer_id), "refold", "revision")
+                rows = await pipe.execute()
+        return {
+            customer_id: Version(int(refold), int(revision))
+            for customer_id, (refold, revision) in zip(asked, rows, strict=True)
+            if refold is not None and revision is not None
+        }
+
     async def hints(self) -> AsyncIterator[Hint]:
         """Yield hints as they come, for ever. Raises CacheAwayError when the connection breaks."""
         with _away():
