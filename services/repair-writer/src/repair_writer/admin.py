@@ -26,6 +26,7 @@ from repair_writer.callers import (
 )
 from repair_writer.relay.admin import register
 from repair_writer.schema import MIGRATIONS
+from repair_writer.store.checking import measure_lists
 from repair_writer.store.keys import KeyRow, list_keys, revoke_key
 from repair_writer.store.transaction import Pool, transaction
 from service_runtime.postgres import create_pool, is_infrastructure
@@ -34,6 +35,7 @@ from service_runtime.settings import load
 _DEFAULT_DAYS: Final = 180
 _MAX_DAYS: Final = 366
 _STATEMENT_SECONDS: Final = 30.0
+_LISTS_A_PAGE: Final = 200
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 keys = typer.Typer(no_args_is_help=True, help="API keys of internal systems.")
@@ -134,6 +136,26 @@ def revoke(key_id: Annotated[str, typer.Argument(help="The eight characters of t
     if not _on_database(end):
         _give_up(f"There is no live key {key_id}; see `repair-writer keys list`.")
     typer.echo(f"{key_id} is revoked.")
+
+
+@app.command()
+def verify() -> None:
+    """Check that each list is numbered without a gap and ends at its head; changes nothing."""
+
+    async def measure(pool: Pool) -> tuple[int, int]:
+        after, lists, broken = 0, 0, 0
+        while page := await measure_lists(pool, after, _LISTS_A_PAGE):
+            after, lists = page[-1].customer_id, lists + len(page)
+            for one in page:
+                if one.trouble is not None:
+                    broken += 1
+                    typer.echo(f"customer {one.customer_id}: {one.trouble}")
+        return lists, broken
+
+    lists, broken = _on_database(measure)
+    if broken:
+        _give_up(f"{broken} of {lists} lists are broken. See docs/operating.md, Parked customers.")
+    typer.echo(f"{lists} lists are whole.")
 
 
 @app.command("openapi")
