@@ -4,7 +4,7 @@ import asyncio
 import gc
 import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine
 from contextlib import asynccontextmanager, nullcontext
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from service_runtime.logs import get
 from service_runtime.ops import Health
 
 GRACE_SECONDS: Final = 30
+_CANCEL_AGAIN_SECONDS: Final = 0.5
 #: Longer than any client of ours keeps an idle connection, so that the client closes first.
 _KEEP_ALIVE_SECONDS: Final = 75
 _BACKLOG: Final = 2_048
@@ -42,9 +43,22 @@ async def background(*jobs: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     """
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(job) for job in jobs]
-        yield
-        for task in tasks:
+        try:
+            yield
+        finally:
+            await _end(tasks)
+
+
+async def _end(tasks: Collection[asyncio.Task[None]]) -> None:
+    """Cancel these until they have ended.
+
+    One cancellation can be lost: `wait_for` of Python 3.11, which drivers use, swallows one that
+    comes together with the answer. A loop that lost it would go on for ever.
+    """
+    while waiting := [task for task in tasks if not task.done()]:
+        for task in waiting:
             task.cancel()
+        await asyncio.wait(waiting, timeout=_CANCEL_AGAIN_SECONDS)
 
 
 def listen(host: str, port: int, fd: int | None) -> socket.socket:
