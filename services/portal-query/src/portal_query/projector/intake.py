@@ -39,6 +39,7 @@ _FULL_SECONDS: Final = 5.0
 _COMMIT_SECONDS: Final = 1.0
 _LAST_COMMIT_SECONDS: Final = 2.0
 _LONGEST_COMMIT_SECONDS: Final = 15.0
+_LEAVE_SECONDS: Final = 8.0
 _END_OFFSETS_SECONDS: Final = 5.0
 _POSITION_SECONDS: Final = 0.5
 #: Twice the group's rebalance timeout: after that the driver will never join again.
@@ -113,7 +114,11 @@ class Intake(RebalanceListener):
         """Commit what has been published and leave the group."""
         if self._consumer is not None:
             await self._commit_bounded()
-            await self._consumer.stop()
+            try:
+                async with asyncio.timeout(_LEAVE_SECONDS):
+                    await self._consumer.stop()
+            except TimeoutError:
+                get().warning("left_without_goodbye")  # the group notices by itself
 
     async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
         """Forget what has not been taken yet: whoever gets the partitions reads it again."""
