@@ -239,7 +239,8 @@ class Trial:
     async def _caught_up(self) -> bool:
         behind = await self.one(
             "SELECT count(*) FROM writer.customer w LEFT JOIN portal.customer p USING (customer_id) "
-            "WHERE w.customer_id = ANY($1) AND p.revision IS DISTINCT FROM w.revision",
+            "WHERE w.customer_id = ANY($1) "
+            "AND (p.revision, p.event_id) IS DISTINCT FROM (w.revision, w.event_id)",
             self.load.customers,
         )
         return not behind

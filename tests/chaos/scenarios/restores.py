@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 from deploy.local import addresses
 from deploy.local.layout import ROOT, venv_command
-from tests.chaos import verdict
+from tests.chaos import check, verdict
 from tests.chaos.trial import InconclusiveError, Scenario, Trial
 
 if TYPE_CHECKING:
@@ -35,12 +35,40 @@ async def writer_restored(t: Trial) -> None:
     await t.load.drain(30)
     await t.applied()
     await _judge_what_was(t, kept)
+    lists, numbers = await _lists_and_refolds(t)
     await t.down("writer", "relay")
     lost = await _put_back(t)
     t.stage("writer restored", f"{lost} events are gone from the lists")
     await t.ready()
     t.load.start()
     await t.acked(30)
+    await t.load.drain(30)
+    await t.applied()
+    await _judge_the_meantime(t, lists, numbers)
+
+
+async def _lists_and_refolds(t: Trial) -> tuple[dict[int, check.Events], dict[int, int]]:
+    lists = await check.lists(t.databases["writer"], t.load.hot)
+    rows = await t.sql(
+        "SELECT customer_id, refold FROM portal.customer WHERE customer_id = ANY($1)", t.load.hot
+    )
+    return lists, {row["customer_id"]: row["refold"] for row in rows}
+
+
+async def _judge_the_meantime(
+    t: Trial, lists: dict[int, check.Events], numbers: dict[int, int]
+) -> None:
+    """Judge by the old lists what was read of customers before their new lists were counted."""
+    _, now = await _lists_and_refolds(t)
+    anew = {customer for customer, refold in now.items() if refold != numbers[customer]}
+    old = [
+        read
+        for read in t.readers.reads
+        if read.customer in anew and read.status == 200 and read.refold == numbers[read.customer]
+    ]
+    t.broken += check.reads(old, lists, t.places.time_zone, may_break=False)
+    t.readers.reads[:] = [read for read in t.readers.reads if read not in old]
+    t.evidence.append(f"{len(anew)} customers counted anew, {len(old)} reads before that")
 
 
 async def _copy(t: Trial) -> None:
