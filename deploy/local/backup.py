@@ -96,6 +96,7 @@ def back_up(system: System, folder: Path, steps: Steps) -> Manifest:
                 changes=changes,
                 files=checksums(fresh),
             )
+            (fresh / DUMP).chmod(0o600)
             write_private(fresh / MANIFEST, json.dumps(asdict(manifest), indent=1) + "\n")
             _to_disk(*fresh.rglob("*"), fresh)
             step.note(f"{(fresh / DUMP).stat().st_size / MEBIBYTE:.1f} MiB")

@@ -121,6 +121,8 @@ def restore(system: System, folder: Path, manifest: Manifest, steps: Steps) -> N
             control.want(system.place, [*system.backends(), *system.services()])
         raise
     renewed = System.found(system.place)
+    # What was restored is all there is: the next start adds no demo to it.
+    once.Once(system.place).mark("demo", start.demo_mark(renewed))
     start.start(renewed, steps, demo=False)
     with steps.step("heads compared") as step:
         _wait_for_agreement(renewed, step.note)

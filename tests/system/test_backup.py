@@ -205,6 +205,7 @@ async def test_a_backup_is_for_its_owner_alone_and_holds_what_it_says(
         events = await connection.fetchval("SELECT count(*) FROM writer.event")
         customers = await connection.fetchval("SELECT count(*) FROM writer.customer")
     assert (manifest["changes"], manifest["customers"]) == (events, customers)
-    assert (tmp_path / "sixth").stat().st_mode & 0o077 == 0
+    for file in (".", backup.DUMP, backup.MANIFEST, backup.SECRETS):
+        assert (tmp_path / "sixth" / file).stat().st_mode & 0o077 == 0, file
     assert os.listdir(tmp_path) == ["sixth"]  # noqa: PTH208 - nothing to wait for in a test
     await portal.agreed([customer])
