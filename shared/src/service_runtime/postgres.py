@@ -5,7 +5,6 @@ from typing import Any, Final
 
 import asyncpg
 from sqlalchemy.engine import make_url
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 CONNECT_SECONDS: Final = 1.0
 STATEMENT_SECONDS: Final = 2.0
@@ -48,24 +47,6 @@ def server_settings(
         "TimeZone": "UTC",
         "jit": "off",
     }
-
-
-def create_engine(
-    url: str, *, name: str, size: int, pool_wait_seconds: float = 1.0, **limits: float
-) -> AsyncEngine:
-    """Return a SQLAlchemy engine on asyncpg with at most `size` connections."""
-    return create_async_engine(
-        make_url(url).set(drivername="postgresql+asyncpg"),
-        pool_size=size,
-        max_overflow=0,
-        pool_timeout=pool_wait_seconds,
-        pool_pre_ping=False,
-        connect_args={
-            "timeout": CONNECT_SECONDS,
-            "command_timeout": limits.get("statement_seconds", STATEMENT_SECONDS) + 0.5,
-            "server_settings": server_settings(name, **limits),
-        },
-    )
 
 
 async def create_pool(

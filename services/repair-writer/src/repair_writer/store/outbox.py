@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 import asyncpg
 
-from service_runtime.postgres import connect
+from service_runtime.postgres import connect, is_infrastructure
 
 #: Any two numbers that nobody else uses in this database: "outbox", "relay".
 _LEADER_LOCK: Final = (0x6F75_7462, 0x7265_6C61)
@@ -78,7 +78,7 @@ class Backlog:
 
 def is_postgres_error(error: BaseException) -> bool:
     """Say whether Postgres is away or cannot do it (no table yet, another password)."""
-    return isinstance(error, (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError))
+    return isinstance(error, asyncpg.PostgresError) or is_infrastructure(error)
 
 
 async def connect_leader(url: str) -> LeaderConnection:
