@@ -67,17 +67,14 @@ def parser() -> argparse.ArgumentParser:
     )
     test.add_argument("--long", action="store_true", help="with the tests that take minutes")
     test.add_argument("pytest", nargs="*", help="for pytest")
-    bench = verb("bench", commands.bench, "speed and memory against floors; takes minutes")
-    bench.add_argument("bench", nargs=argparse.REMAINDER, help="for the bench")
-    # The harness reads its own options: to this parser a dash begins none.
-    chaos = verbs.add_parser(
-        "chaos",
-        help="break a system of its own, check every number; --help names its options",
-        prefix_chars="+",
-        add_help=False,
-    )
-    chaos.set_defaults(run=commands.chaos)
-    chaos.add_argument("chaos", nargs="*")
+    # These two read their own options: to this parser a dash begins none.
+    for name, run_it, text in (
+        ("bench", commands.bench, "speed and memory against floors; --help names its options"),
+        ("chaos", commands.chaos, "break a system of its own, check every number; --help too"),
+    ):
+        own = verbs.add_parser(name, help=text, prefix_chars="+", add_help=False)
+        own.set_defaults(run=run_it)
+        own.add_argument(name, nargs="*")
     demo = verb(
         "demo",
         commands.demo,

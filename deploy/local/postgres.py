@@ -24,8 +24,9 @@ SETTINGS = {
     "listen_addresses": HOST,
     "unix_socket_directories": "",
     "max_connections": "200",
-    "shared_buffers": "128MB",
-    "max_wal_size": "2GB",
+    "shared_buffers": "256MB",
+    "max_wal_size": "4GB",
+    "checkpoint_timeout": "15min",
     "synchronous_commit": "on",
     "random_page_cost": "1.1",
     # Short statements all: compiling one costs more than running it.

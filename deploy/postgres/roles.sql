@@ -49,3 +49,5 @@ ALTER ROLE query SET default_transaction_read_only = on;
 ALTER ROLE writer SET synchronous_commit = on;
 ALTER ROLE gateway SET synchronous_commit = on;
 ALTER ROLE portal SET synchronous_commit = on;
+-- A batch of the projector is unpacked, sorted and grouped in memory; it has a handful of connections.
+ALTER ROLE portal SET work_mem = '64MB';
