@@ -5,7 +5,9 @@ by everybody on the machine.
 """
 
 import asyncio
+import sys
 from collections.abc import Callable, Coroutine, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 
@@ -28,6 +30,7 @@ app.add_typer(sessions, name="sessions")
 
 _T = TypeVar("_T")
 _MAX_CUSTOMER = 2**63 - 1
+_PIPE_WIDTH = 200
 _NO_SUCH_TABLE = "42P01"
 
 Username = Annotated[str, typer.Argument(help="The name to sign in with.")]
@@ -210,19 +213,26 @@ def _password(file: Path | None) -> str:
 
 
 def _show(columns: Sequence[str], rows: list[dict[str, Any]], *, as_json: bool) -> None:
-    console = Console()
+    # Into a pipe there is room for whole words.
+    console = Console() if sys.stdout.isatty() else Console(width=_PIPE_WIDTH)
     if as_json:
         console.print_json(
             data=[{name: row[name] for name in columns} for row in rows], default=str
         )
         return
     table = Table()
-    for number, name in enumerate(columns):
-        # The first column is what the next command is given: never shortened.
-        table.add_column(name, no_wrap=number == 0, overflow="fold")
+    for name in columns:
+        # A session's short name is what `sessions end` is given: never shortened.
+        table.add_column(name, no_wrap=True, min_width=16 if name == "session" else None)
     for row in rows:
-        table.add_row(*("" if row[name] is None else str(row[name]) for name in columns))
+        table.add_row(*(_cell(row[name]) for name in columns))
     console.print(table)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M}"
+    return "" if value is None else str(value)
 
 
 def _fail(sentence: str) -> NoReturn:
