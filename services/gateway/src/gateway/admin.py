@@ -223,7 +223,8 @@ def _show(columns: Sequence[str], rows: list[dict[str, Any]], *, as_json: bool) 
     table = Table()
     for name in columns:
         # A session's short name is what `sessions end` is given: never shortened.
-        table.add_column(name, no_wrap=True, min_width=16 if name == "session" else None)
+        width = {"session": 16, "user_agent": 40}.get(name)
+        table.add_column(name, no_wrap=True, width=width)
     for row in rows:
         table.add_row(*(_cell(row[name]) for name in columns))
     console.print(table)
