@@ -26,6 +26,7 @@ from deploy.local import (
     rings,
     say,
     start,
+    test_tools,
     unprivileged,
 )
 from deploy.local.claim import claim
@@ -219,6 +220,7 @@ def check(_: argparse.Namespace) -> int:
 def test(arguments: argparse.Namespace) -> int:
     """Run check and all tests."""
     _packages()
+    test_tools.ensure(PLACE.logs)
     return rings.run(long=arguments.long, extra=arguments.pytest)
 
 

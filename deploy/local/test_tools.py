@@ -1,0 +1,58 @@
+"""What only tests need: a browser from Debian, and Node's modules where there is npm.
+
+What cannot be had is said in words, and the tests that need it are skipped by name.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+from deploy.local import machine, say
+from deploy.local.layout import ROOT
+from deploy.local.trouble import Trouble
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_NPM_SECONDS = 300
+
+
+def ensure(logs: Path) -> None:
+    """Get what is missing and can be had on this machine."""
+    if shutil.which("chromium") is None:
+        _browser(logs / "apt.log")
+    if shutil.which("npm") is None:
+        say.line("Without npm the page's script is not built again to compare it.")
+    elif not (ROOT / "node_modules").is_dir():
+        _modules(logs / "npm.log")
+
+
+def _browser(log: Path) -> None:
+    if not machine.can_apt():
+        say.line("Without Chromium the page is not tested in a browser: apt-get install chromium.")
+        return
+    say.line("Installing Debian's Chromium for the tests of the page.")
+    try:
+        machine.apt_install("chromium", log)
+    except Trouble as trouble:
+        say.line(f"The page is not tested in a browser: {trouble}. Log: {log}")
+
+
+def _modules(log: Path) -> None:
+    say.line("Installing Node's modules to build the page's script again.")
+    with log.open("w") as output:
+        done = subprocess.run(
+            ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"],
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            timeout=_NPM_SECONDS,
+            check=False,
+        )
+    if done.returncode != 0:
+        # A half-filled folder would look like a whole one.
+        shutil.rmtree(ROOT / "node_modules", ignore_errors=True)
+        say.line(f"The page's script is not built again to compare it: npm failed. Log: {log}")
