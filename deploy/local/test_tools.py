@@ -42,17 +42,18 @@ def _browser(log: Path) -> None:
 
 def _modules(log: Path) -> None:
     say.line("Installing Node's modules to build the page's script again.")
-    with log.open("w") as output:
-        done = subprocess.run(
-            ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"],
-            cwd=ROOT,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            timeout=_NPM_SECONDS,
-            check=False,
-        )
-    if done.returncode != 0:
+    try:
+        with log.open("w") as output:
+            subprocess.run(
+                ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"],
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                timeout=_NPM_SECONDS,
+                check=True,
+            )
+    except subprocess.SubprocessError:
         # A half-filled folder would look like a whole one.
         shutil.rmtree(ROOT / "node_modules", ignore_errors=True)
         say.line(f"The page's script is not built again to compare it: npm failed. Log: {log}")
