@@ -20,6 +20,9 @@ def normalise_unit(text: str) -> str:
             f"A unit number has at most {MAX_UNIT_LENGTH} characters; this has {len(unit)}."
         )
     # Cc: control, Cs: half of a surrogate pair (no UTF-8), Zl and Zp are folded by split().
-    if any(unicodedata.category(character) in {"Cc", "Cs"} for character in unit):
+    # No printable character is one of these: nearly every unit is done with the first question.
+    if not unit.isprintable() and any(
+        unicodedata.category(character) in {"Cc", "Cs"} for character in unit
+    ):
         raise ValueError("A unit number must not hold control characters.")
     return unit
