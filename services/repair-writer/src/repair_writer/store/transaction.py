@@ -1,5 +1,6 @@
 """A transaction on a pooled connection, with a bounded wait for the connection."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -39,15 +40,20 @@ async def transaction(pool: Pool) -> AsyncIterator[Connection]:
 
     Raises TimeoutError when no connection is free within a second.
     """
-    async with pool.acquire(timeout=ACQUIRE_SECONDS) as connection, connection.transaction():
+    async with reading(pool) as connection, connection.transaction():
         yield connection
 
 
 @asynccontextmanager
 async def reading(pool: Pool) -> AsyncIterator[Connection]:
     """Yield a connection outside any transaction: each statement sees what is committed."""
-    async with pool.acquire(timeout=ACQUIRE_SECONDS) as connection:
+    # Not `acquire(timeout=...)`: the driver would make a task of each wait.
+    async with asyncio.timeout(ACQUIRE_SECONDS):
+        connection = await pool.acquire()
+    try:
         yield connection
+    finally:
+        await pool.release(connection, timeout=ACQUIRE_SECONDS)
 
 
 def is_lost_race(error: BaseException) -> bool:
