@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from repair_events.event import PROFILE_CHANGED, REMOVED
+from repair_events.event import PROFILE_CHANGED, RECORDED, REMOVED, REQUESTED
 from repair_events.repair import Customer, Repair
 from repair_writer.history import Author, History
 from repair_writer.idempotency import IdempotencyKey
@@ -283,7 +283,8 @@ def append_change(
     head = history.append(
         author, change.fact, change.repair, reason=change.reason, occurred_at=occurred_at
     )
-    history.state(change.repair, head)
+    new = change.left is None and change.fact in {RECORDED, REQUESTED}
+    history.state(change.repair, head, new=new)
     return head
 
 

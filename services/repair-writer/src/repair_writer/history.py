@@ -101,10 +101,14 @@ class History:
             payload=encode(event),
         )
 
-    def state(self, repair: Repair, head: Head) -> None:
-        """Let the repair's row say this, as of the event that `head` names."""
+    def state(self, repair: Repair, head: Head, *, new: bool) -> None:
+        """Let the repair's row say this, as of the event that `head` names; `new`: make the row."""
+        before = self._stated.get(repair.repair_id)
         self._stated[repair.repair_id] = Stated(
-            repair=repair, revision=head.revision, event_id=str(head.event_id)
+            repair=repair,
+            revision=head.revision,
+            event_id=str(head.event_id),
+            new=new or (before is not None and before.new),
         )
 
     async def save(self, connection: Connection, kept: Kept | None = None) -> None:
