@@ -34,7 +34,7 @@ from repair_writer.store.customers import (
     read_customer,
     save_profile,
 )
-from repair_writer.store.repairs import Loaded, load_by_id, load_by_reference
+from repair_writer.store.repairs import Loaded, load_by_id, lock_and_load
 from repair_writer.store.rows import Head, HeldCustomer, HeldRepair
 from repair_writer.store.transaction import Connection, Pool, is_lost_race, transaction
 from service_runtime.failpoints import fp
@@ -109,10 +109,10 @@ async def record_repair(pool: Pool, ask: Ask, repair: Repair) -> Outcome:
     """Record a repair that came with its new id; its customer must exist."""
 
     async def once(connection: Connection) -> Outcome:
-        heads = await _lock(connection, ask, [repair.customer_id])
-        loaded = await load_by_reference(
-            connection, ask.key_digest, repair.source, repair.source_ref
-        )
+        found = await lock_and_load(connection, repair, ask.key_digest, ask.key_lock)
+        if found is None:
+            raise RefusedError(_key_running())
+        heads, loaded = found
         kept = _kept_outcome(ask, loaded)
         if kept is not None:
             return kept
@@ -191,13 +191,15 @@ async def _lock(
 ) -> dict[int, Head]:
     heads = await lock_customers(connection, customer_ids, owning=owning, key_lock=ask.key_lock)
     if heads is None:
-        raise RefusedError(
-            Refusal(
-                code="key-running",
-                detail="A request with this Idempotency-Key is still running; ask again shortly.",
-            )
-        )
+        raise RefusedError(_key_running())
     return heads
+
+
+def _key_running() -> Refusal:
+    return Refusal(
+        code="key-running",
+        detail="A request with this Idempotency-Key is still running; ask again shortly.",
+    )
 
 
 def _kept_outcome(ask: Ask, loaded: Loaded) -> Outcome | None:

@@ -6,7 +6,8 @@ from datetime import datetime
 import asyncpg
 import msgspec
 
-from repair_writer.store.rows import REPAIR_COLUMNS, HeldRepair, held_repair
+from repair_events.repair import Repair
+from repair_writer.store.rows import REPAIR_COLUMNS, Head, HeldRepair, held_repair
 from repair_writer.store.transaction import Connection
 
 # The moment is read by a statement that begins when the lock is held: time never runs back
@@ -18,7 +19,24 @@ LEFT JOIN writer.idempotency_key k ON k.key_digest = $1::bytea
 LEFT JOIN writer.repair r ON
 """  # noqa: S608 - constants only
 _LOAD_BY_ID = _LOAD + "r.repair_id = $2::uuid"
-_LOAD_BY_REFERENCE = _LOAD + "r.source = $2 AND r.source_ref = $3"
+
+# All of it in one statement, for a new repair alone: what is already there can only refuse it. It
+# is read as it was before the wait for the lock; who takes the reference or the key meanwhile makes
+# the save fail as a lost race. The head is read under the lock, and the moment after it.
+_LOCK_AND_LOAD = f"""
+WITH key AS MATERIALIZED (
+    SELECT CASE WHEN $2::bigint IS NULL THEN true ELSE pg_try_advisory_xact_lock($2) END AS free
+)
+SELECT key.free, c.customer_id AS head_customer_id, c.revision AS head_revision,
+    c.event_id AS head_event_id, c.changed_at AS head_changed_at,
+    clock_timestamp() AS now, k.request_digest, k.outcome, {REPAIR_COLUMNS}
+FROM key LEFT JOIN LATERAL (
+    SELECT customer_id, revision, event_id, changed_at FROM writer.customer
+    WHERE key.free AND customer_id = $1 FOR UPDATE
+) c ON true
+LEFT JOIN writer.idempotency_key k ON k.key_digest = $3::bytea
+LEFT JOIN writer.repair r ON r.source = $4 AND r.source_ref = $5
+"""  # noqa: S608 - constants only
 
 _LOAD_MANY = f"""
 SELECT {REPAIR_COLUMNS}
@@ -45,12 +63,35 @@ async def load_by_id(
     return _loaded(await connection.fetchrow(_LOAD_BY_ID, key_digest, repair_id))
 
 
-async def load_by_reference(
-    connection: Connection, key_digest: bytes | None, source: str, source_ref: str | None
-) -> Loaded:
-    """Return the moment, the kept outcome of the key, and the repair of this reference."""
-    row = await connection.fetchrow(_LOAD_BY_REFERENCE, key_digest, source, source_ref)
-    return _loaded(row)
+async def lock_and_load(
+    connection: Connection, repair: Repair, key_digest: bytes | None, key_lock: int | None
+) -> tuple[dict[int, Head], Loaded] | None:
+    """Lock the customer of a new repair; return the head and what is known of its reference.
+
+    The heads are empty when there is no such customer. None: `key_lock` is held by another
+    transaction, and nothing was locked.
+    """
+    row = await connection.fetchrow(
+        _LOCK_AND_LOAD,
+        repair.customer_id,
+        key_lock,
+        key_digest,
+        repair.source,
+        repair.source_ref,
+    )
+    assert row is not None  # noqa: S101 - the statement always answers one row
+    if not row["free"]:
+        return None
+    customer_id: int | None = row["head_customer_id"]
+    if customer_id is None:
+        return {}, _loaded(row)
+    head = Head(
+        customer_id=customer_id,
+        revision=row["head_revision"],
+        event_id=None if row["head_event_id"] is None else str(row["head_event_id"]),
+        changed_at=row["head_changed_at"],
+    )
+    return {customer_id: head}, _loaded(row)
 
 
 def _loaded(row: asyncpg.Record | None) -> Loaded:
