@@ -68,8 +68,15 @@ class World:
         await asyncio.gather(*(self._client(todo) for _ in range(clients)))
         return self.acks
 
-    async def _client(self, todo: Iterator[int]) -> None:
+    async def run_until(self, over: asyncio.Event, clients: int) -> Acks:
+        """Send commands, some hundred a second, until `over` is set; return when each has its answer."""
+        todo = itertools.takewhile(lambda _: not over.is_set(), itertools.count())
+        await asyncio.gather(*(self._client(todo, pause=0.02) for _ in range(clients)))
+        return self.acks
+
+    async def _client(self, todo: Iterator[int], pause: float = 0) -> None:
         for _ in todo:
+            await asyncio.sleep(pause)
             number = next(self._numbers)
             kind, send = self._draw(number)
             key = f"{self._prefix}-{number}"

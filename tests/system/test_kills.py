@@ -24,18 +24,21 @@ async def _reached(world: World, changes: int, load: asyncio.Task[Acks]) -> bool
 
 
 async def kill_during_load(portal: Portal, names: list[str], commands: int) -> None:
-    """Let commands come in, kill the processes one after another, each when the one before is back."""
+    """Kill the processes one after another, each when the one before is back and commands have passed.
+
+    Commands come in until the last one is back, however fast the writer is.
+    """
     customers = await portal.customers(20)
     world = World(portal.writer, customers, 11, secrets.token_hex(4))
-    load = asyncio.create_task(world.run(commands * len(names), 4))
+    over = asyncio.Event()
+    load = asyncio.create_task(world.run_until(over, 4))
     for name in names:
-        begun = len(world.acks.changes)
-        await eventually(
-            partial(_reached, world, begun + commands // 4, load), "the load is under way"
-        )
-        assert not load.done(), f"the load was over before {name} was killed"
+        wanted = len(world.acks.changes) + commands
+        await eventually(partial(_reached, world, wanted, load), "the load is under way")
+        assert not load.done(), f"the load ended before {name} was killed: {load}"
         pid = portal.stack.kill(name)
         await asyncio.to_thread(portal.stack.wait_back, name, pid)
+    over.set()
     await load
     await check_world(portal, world, customers)
 
@@ -44,7 +47,7 @@ async def kill_during_load(portal: Portal, names: list[str], commands: int) -> N
 async def test_a_killed_process_comes_back_and_nothing_is_lost(portal: Portal, name: str) -> None:
     if name not in {process["name"] for process in portal.stack.status()["processes"]}:
         pytest.fail(f"{name} is no process of the system")
-    await kill_during_load(portal, [name], 600)
+    await kill_during_load(portal, [name], 100)
 
 
 @pytest.mark.long
@@ -52,9 +55,9 @@ async def test_a_killed_process_comes_back_and_nothing_is_lost(portal: Portal, n
 async def test_a_killed_server_comes_back_and_nothing_is_lost(portal: Portal, name: str) -> None:
     if name not in {process["name"] for process in portal.stack.status()["processes"]}:
         pytest.skip(f"{name} is not run by the stack here")
-    await kill_during_load(portal, [name], 1_200)
+    await kill_during_load(portal, [name], 300)
 
 
 @pytest.mark.long
 async def test_all_processes_killed_in_turn_lose_nothing(portal: Portal) -> None:
-    await kill_during_load(portal, OURS, 1_500)
+    await kill_during_load(portal, OURS, 300)
