@@ -30,8 +30,11 @@ class Link:
         self.port = port
         self.target = target
         self.seen: Counter[str] = Counter()
+        #: How many connections have come in: who asks again and again shows here.
+        self.taken = 0
         self._flows = {direction: asyncio.Event() for direction in BOTH}
         self._delay = 0.0
+        self._slams = False
         self._cut: int | None = None
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.StreamWriter] = set()
@@ -45,7 +48,7 @@ class Link:
 
     async def flow(self) -> None:
         """Let everything pass again; what was held back arrives late, as after a healed cable."""
-        self._delay, self._cut = 0.0, None
+        self._delay, self._cut, self._slams = 0.0, None, False
         for flow in self._flows.values():
             flow.set()
         await self.listen()
@@ -55,6 +58,12 @@ class Link:
         if self._server is not None:
             self._server.close()
             self._server = None
+        await self.reset()
+
+    async def slam(self) -> None:
+        """End what is open and each new connection as soon as it is taken, which counts them."""
+        self._slams = True
+        await self.listen()
         await self.reset()
 
     async def blackhole(self, directions: Iterable[str] = BOTH) -> None:
@@ -82,6 +91,11 @@ class Link:
         await self.refuse()
 
     async def _connected(self, near: asyncio.StreamReader, answers: asyncio.StreamWriter) -> None:
+        self.taken += 1
+        if self._slams:
+            self.seen["slammed"] += 1
+            _reset(answers)
+            return
         self._open.add(answers)
         requests: asyncio.StreamWriter | None = None
         try:
@@ -166,6 +180,16 @@ class Links:
         """Return what has been done to these links together."""
         return sum((Counter(self._links[name].seen) for name in names), Counter())
 
+    def taken(self, names: Iterable[str]) -> int:
+        """Return how many connections have come in over these links together."""
+        return sum(self._links[name].taken for name in names)
+
+    def lead(self, names: Iterable[str], target: int) -> None:
+        """Lead new connections on these links to another port of this machine; open ones end."""
+        for name in names:
+            self._links[name].target = target
+            self._do(self._links[name].reset())
+
     def flow(self, names: Iterable[str] | None = None) -> None:
         """Heal these links, all by default."""
         for name in self._links if names is None else names:
@@ -175,6 +199,11 @@ class Links:
         """Refuse and end connections on these links."""
         for name in names:
             self._do(self._links[name].refuse())
+
+    def slam(self, names: Iterable[str]) -> None:
+        """Take connections on these links and end each at once."""
+        for name in names:
+            self._do(self._links[name].slam())
 
     def blackhole(self, names: Iterable[str], directions: Iterable[str] = BOTH) -> None:
         """Swallow what goes over these links."""

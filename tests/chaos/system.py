@@ -102,6 +102,8 @@ class ChaosSystem(System):
         self.failpoints = place.state / "failpoints"
         self.failpoints.mkdir(exist_ok=True)
         self.spares: set[str] = set()
+        #: Settings that a scenario gives to processes, by their names.
+        self.settings: dict[str, dict[str, str]] = {}
         #: Options of the servers' own that a scenario needs.
         self.postgres_options: tuple[str, ...] = ()
 
@@ -143,7 +145,7 @@ class ChaosSystem(System):
             if there not in env[variable]:
                 raise LookupError(f"{spec.name}: {variable} does not name {there}")
             env[variable] = env[variable].replace(there, here)
-        return replace(spec, env=env)
+        return replace(spec, env=env | self.settings.get(spec.name, {}))
 
 
 class ChaosStack(whole.Stack):
