@@ -12,6 +12,7 @@ from portal_query.api.documented import CountLists
 from portal_query.api.live import Revisions, Streams, live_routes
 from portal_query.api.repairs import RepairPages, repair_routes
 from portal_query.api.static import StaticFiles
+from portal_query.api.templates import Templates
 from portal_query.api.visitors import GatewayOnly, Visitors
 from portal_query.read_model.counts import Pool
 from portal_query.read_model.documents import Documents
@@ -42,7 +43,7 @@ def create_app(parts: Parts) -> ASGIApp:
     dashboard = Dashboard(
         parts.documents,
         pages,
-        static=static,
+        templates=Templates(static, parts.zone),
         clock=parts.clock,
         zone=parts.zone,
     )

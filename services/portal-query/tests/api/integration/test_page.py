@@ -87,7 +87,7 @@ async def test_names_of_units_are_text_wherever_they_stand(
     _, text = await read(api)
     page = Page(text)
     assert not [tag for tag, _ in page.tags if tag == "img"][1:]
-    assert len([tag for tag, _ in page.tags if tag == "script"]) == 3
+    assert len([tag for tag, _ in page.tags if tag == "script"]) == 4
     assert "&lt;img src=x onerror=alert(1)&gt;" in text
     assert "{{7*7}}" in text
     assert json.loads(page.scripts["repair_status_counts"])

@@ -1,0 +1,93 @@
+"""The frame of every page: the templates, the headers, and what each page says of its visitor.
+
+A page is never kept by a browser: it names a person, and it holds the token of its forms.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from portal_access.token import Identity
+from portal_query.api import wording
+from portal_query.api.static import StaticFiles
+from portal_query.document import dumps, escape_for_script
+
+#: Only what a page needs, and nothing inline: a name of a unit can never become a script.
+CONTENT_SECURITY_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+_TEMPLATES: Final = Path(__file__).parent.parent / "web" / "templates"
+_HEADERS: Final = {
+    "Cache-Control": "no-store",
+    "Vary": "Cookie",
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+}
+
+
+class Templates:
+    """Renders a template as the page of the visitor who asks."""
+
+    def __init__(self, static: StaticFiles, zone: ZoneInfo) -> None:
+        self._environment = _environment(static, zone)
+
+    def page(
+        self,
+        request: Request,
+        template: str,
+        values: Mapping[str, object],
+        *,
+        status: int = 200,
+        headers: Mapping[str, str] | None = None,
+    ) -> HTMLResponse:
+        """Return the page. Beside `values`, a template knows what `_visitor` says."""
+        text = self._environment.get_template(template).render({**_visitor(request), **values})
+        return HTMLResponse(text, status, {**_HEADERS, **(headers or {})})
+
+    def away(self, request: Request) -> HTMLResponse:
+        """Return the page that says that nothing can be read just now (503)."""
+        again = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        return self.page(
+            request, "away.html", {"again": again}, status=503, headers={"Retry-After": "5"}
+        )
+
+
+def _visitor(request: Request) -> dict[str, object]:
+    identity: Identity = request.state.identity
+    return {
+        "username": identity.username,
+        "csrf_token": request.headers.get("X-Csrf-Token", ""),
+        "request_id": request.scope.get("state", {}).get("request_id", ""),
+    }
+
+
+def _environment(static: StaticFiles, zone: ZoneInfo) -> Environment:
+    """Return the templates, which escape everything and refuse a name that is not given."""
+    templates = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    templates.globals["static"] = static.address
+    templates.globals["label"] = wording.LABELS.__getitem__
+    templates.filters["clock"] = lambda moment: wording.clock(moment.astimezone(zone))
+    templates.filters["day"] = lambda moment: wording.day(moment.astimezone(zone))
+    templates.filters["month_name"] = wording.month_name
+    templates.filters["number"] = lambda number: f"{number:,}"
+    templates.filters["share"] = wording.share
+    templates.filters["json_script"] = _json_script
+    return templates
+
+
+def _json_script(value: object) -> Markup:
+    return Markup(escape_for_script(dumps(value)))  # noqa: S704 - escaped for a script
