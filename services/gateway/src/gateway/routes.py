@@ -120,6 +120,10 @@ def _read(
     )
 
 
+def _customer_page(name: str, path: str) -> Route:
+    return _read(name, path, Refusals.PAGE, query_passed=True, csrf_token_sent=True)
+
+
 def _command(name: str, method: str, path: str) -> Route:
     return Route(
         name,
@@ -153,14 +157,24 @@ ROUTES: Final = (
         STATIC_SENT,
         STATIC_RETURNED,
     ),
-    _read("dashboard", HOME_PATH, Refusals.PAGE, query_passed=True, csrf_token_sent=True),
+    _customer_page("dashboard", HOME_PATH),
+    _customer_page("repairs-page", "/customer/repairs/"),
+    _customer_page("request-page", "/customer/repairs/new/"),
+    _customer_page("repair-page", "/customer/repairs/{id}/"),
+    _customer_page("units-page", "/customer/units/"),
+    _customer_page("profile-page", "/customer/profile/"),
+    _customer_page("documentation", f"{_API}/docs/"),
     # The two that the portal's document names: whatever their query string says is ignored.
     _read("unit-repair-data", f"{_API}/unit-repair-data/", Refusals.DOCUMENTED),
     _read("repair-cost-data", f"{_API}/repair-cost-data/", Refusals.DOCUMENTED),
     _read("repair-status-data", f"{_API}/repair-status-data/", Refusals.PROBLEM),
     _read("repairs", f"{_API}/repairs/", Refusals.PROBLEM, query_passed=True),
+    _read("export", f"{_API}/repairs/export.csv", Refusals.PROBLEM, query_passed=True),
     _read("repair", f"{_API}/repairs/{{id}}/", Refusals.PROBLEM),
+    _read("figures", f"{_API}/figures/", Refusals.PROBLEM),
+    _read("units", f"{_API}/units/", Refusals.PROBLEM, query_passed=True),
     _read("profile", f"{_API}/profile/", Refusals.PROBLEM),
+    _read("openapi", f"{_API}/openapi.json", Refusals.PROBLEM),
     Route(
         "events",
         ("GET",),

@@ -25,12 +25,22 @@ POST OPTIONS                /accounts/logout/                  anyone   page   l
 GET HEAD                    /static/gateway/{file}             anyone   page   static
 GET HEAD                    /static/portal/{file}              anyone   call   query
 GET HEAD                    /customer/dashboard/               customer call   query
+GET HEAD                    /customer/repairs/                 customer call   query
+GET HEAD                    /customer/repairs/new/             customer call   query
+GET HEAD                    /customer/repairs/{id}/            customer call   query
+GET HEAD                    /customer/units/                   customer call   query
+GET HEAD                    /customer/profile/                 customer call   query
+GET HEAD                    /customer/api/docs/                customer call   query
 GET HEAD                    /customer/api/unit-repair-data/    customer call   query
 GET HEAD                    /customer/api/repair-cost-data/    customer call   query
 GET HEAD                    /customer/api/repair-status-data/  customer call   query
 GET HEAD                    /customer/api/repairs/             customer call   query
+GET HEAD                    /customer/api/repairs/export.csv   customer call   query
 GET HEAD                    /customer/api/repairs/{id}/        customer call   query
+GET HEAD                    /customer/api/figures/             customer call   query
+GET HEAD                    /customer/api/units/               customer call   query
 GET HEAD                    /customer/api/profile/             customer call   query
+GET HEAD                    /customer/api/openapi.json         customer call   query
 GET                         /customer/api/events/              customer stream query
 POST                        /customer/api/repairs/             customer call   writer
 POST                        /customer/api/repairs/status/      customer call   writer
