@@ -1,11 +1,13 @@
 """Sets right one customer from the writer's list: the one repair for everything.
 
 Compare first: a customer that agrees with its list needs nothing. Otherwise the list is read and
-staged outside of any transaction, and one transaction replaces all rows of the customer, if nobody
-has written about the customer since the list was begun to be read; else the rest of the list is
-read and it is tried again. Readers see the customer before or after, never between.
+staged, and the rows that differ are found, without any lock; one short transaction replaces them,
+if nobody has written about the customer since the list was begun to be read. Else the rest of the
+list is read, and differences are found and replaced in one transaction, under the lock.
+Readers see the customer before or after, never between.
 """
 
+import itertools
 from collections.abc import Sequence
 from contextlib import aclosing
 from enum import StrEnum
@@ -20,6 +22,7 @@ from portal_query.projector.listed import Listed, UnfoldableError
 from portal_query.projector.lists import UnknownCustomerError, WriterAwayError, WriterLists
 from portal_query.read_model import folding, letters, replacing, standing
 from portal_query.read_model.postgres import Connection, Line, is_data_error
+from portal_query.read_model.replacing import Differences
 from portal_query.read_model.rows import EventRow, pack
 from portal_query.read_model.standing import Standing
 from repair_events.month import Months, fold_version
@@ -143,26 +146,38 @@ class Refolder:
 
     async def _replace(self, connection: Connection, listed: Listed, held: Standing) -> Outcome:
         """Put the list in the place of what is held, once nobody has come between."""
-        while True:
+        found: Differences | None = None
+        for attempt in itertools.count():
             try:
+                # A customer to whom something happens all the time is compared under its lock.
+                if attempt == 0 and _replaces(listed, held):
+                    async with connection.transaction():
+                        found = await self._find(connection, listed)
                 async with connection.transaction():
                     now = await standing.lock_standing(connection, listed.customer_id)
                     if now is None:
                         return Outcome.BUSY
                     if now.version == held.version:
-                        return await self._write(connection, listed, now)
+                        return await self._write(connection, listed, now, found)
             except Exception as error:
                 if not is_data_error(error) or listed.trouble is not None:
                     raise
                 _give_up(listed, error)
                 continue
-            held = now
+            held, found = now, None
             await self._read_on(connection, listed)
+        raise AssertionError("the loop has no other end")
 
-    async def _write(self, connection: Connection, listed: Listed, held: Standing) -> Outcome:
-        # Of a list that cannot be folded to its end, the good beginning is better than less.
-        if listed.trouble is None or listed.revision > held.revision:
-            await replacing.replace_rows(connection, listed.customer_id, listed.tally.counts())
+    async def _write(
+        self,
+        connection: Connection,
+        listed: Listed,
+        held: Standing,
+        found: Differences | None,
+    ) -> Outcome:
+        if _replaces(listed, held):
+            found = found or await self._find(connection, listed)
+            await replacing.replace(connection, listed.customer_id, found)
             await replacing.put_customer(
                 connection,
                 profile_of(listed.profile or Customer(customer_id=listed.customer_id, name="")),
@@ -175,6 +190,14 @@ class Refolder:
             return Outcome.REFOLDED
         await standing.park(connection, listed.customer_id, listed.trouble[:500])
         return Outcome.PARKED
+
+    async def _find(self, connection: Connection, listed: Listed) -> Differences:
+        return await replacing.find(connection, listed.customer_id, listed.tally.counts())
+
+
+def _replaces(listed: Listed, held: Standing) -> bool:
+    """Say whether the list is to be written: of one with trouble, only more than what is held."""
+    return listed.trouble is None or listed.revision > held.revision
 
 
 def _give_up(listed: Listed, error: Exception) -> None:

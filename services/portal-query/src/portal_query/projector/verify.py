@@ -1,4 +1,4 @@
-"""Compares a customer's rows with a fold of its list, made anew: the same fold, nothing written."""
+"""Compares a customer's rows with a fold of its list, made anew: a refold that ends before it writes."""
 
 from contextlib import aclosing
 
@@ -70,9 +70,14 @@ class Verifier:
             found.append(f"folded by rule {held.fold_version}")
         if (listed.revision, listed.event_id) != (held.revision, held.event_id):
             found.append(f"the list ends at {listed.revision}, the rows say {held.revision}")
-        async with connection.transaction(isolation="repeatable_read", readonly=True):
-            now = (await standing.standing(connection, [held.customer_id])).get(held.customer_id)
-            if now is None or now.version != held.version:
-                return None
-            rows = await replacing.differences(connection, held.customer_id, listed.tally.counts())
-        return found + [f"{n} rows of {table}" for table, n in rows.items()]
+        async with connection.transaction():
+            differences = await replacing.find(connection, held.customer_id, listed.tally.counts())
+        now = (await standing.standing(connection, [held.customer_id])).get(held.customer_id)
+        if now is None or now.version != held.version:
+            return None
+        rows = {
+            "repair": differences.repairs,
+            "repair_history": differences.history,
+            "repair_count": len(differences.wrong),
+        }
+        return found + [f"{table}: {n} wrong" for table, n in rows.items() if n]

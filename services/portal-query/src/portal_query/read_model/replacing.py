@@ -1,10 +1,12 @@
-"""The SQL of a refold: stage a customer's list, then replace all its rows at once, or compare them.
+"""The SQL of a refold: stage a customer's list, find the rows that differ, and replace just those.
 
-The stage is a temporary table of the connection, so a list of any length costs no memory here and
-nobody else sees it. It holds one customer at a time.
+Stage and differences are temporary tables of the connection, so a list of any length costs no
+memory here and nobody else sees them. They hold one customer at a time. Finding takes long and
+locks nothing; replacing takes the customer's lock and as long as there are differences.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from portal_query.counting import Dimension
@@ -12,37 +14,92 @@ from portal_query.read_model.folding import Profile
 from portal_query.read_model.postgres import Connection
 from portal_query.read_model.rows import COLUMNS, UNPACKED
 
-_CREATE_STAGE: Final = f"CREATE TEMPORARY TABLE IF NOT EXISTS stage ({COLUMNS})"
-
-_STAGE: Final = f"INSERT INTO stage SELECT * FROM {UNPACKED}"  # noqa: S608 - ours
-
-_REPAIRS: Final = """
-SELECT DISTINCT ON (repair_id) customer_id, repair_id, unit_number, repair_date, month, status,
-  description, damage_type, cost, customer_notes, requested_by, batch_id, removed, revision,
-  event_id, first_value(accepted_at) OVER (PARTITION BY repair_id ORDER BY revision)
-    AS recorded_at, accepted_at AS changed_at
-FROM stage ORDER BY repair_id, revision DESC
-"""
-
-_REPAIR_COLUMNS: Final = (
+_REPAIR: Final = (
     "customer_id, repair_id, unit_number, repair_date, month, status, description, damage_type, "
     "cost, customer_notes, requested_by, batch_id, removed, revision, event_id, recorded_at, "
     "changed_at"
 )
-_HISTORY_COLUMNS: Final = (
-    "customer_id, revision, occurred_at, accepted_at, repair_id, event_id, fact, by, status, reason"
+_HISTORY: Final = (
+    "customer_id, repair_id, revision, occurred_at, accepted_at, event_id, fact, by, status, reason"
 )
 
-_PUT_REPAIRS: Final = f"INSERT INTO portal.repair ({_REPAIR_COLUMNS}) {_REPAIRS}"
-_HISTORY: Final = """
-SELECT customer_id, revision, coalesce(occurred_at, accepted_at) AS occurred_at, accepted_at,
-  repair_id, event_id, fact, by, status, reason
-FROM stage
+# `listed` says that the list has the row; without it the row is only to be deleted.
+_MAKE_TABLES: Final = f"""
+CREATE TEMPORARY TABLE IF NOT EXISTS stage ({COLUMNS});
+CREATE TEMPORARY TABLE IF NOT EXISTS repair_difference AS
+  SELECT {_REPAIR}, true AS listed FROM portal.repair WITH NO DATA;
+CREATE TEMPORARY TABLE IF NOT EXISTS history_difference AS
+  SELECT {_HISTORY}, true AS listed FROM portal.repair_history WITH NO DATA
+"""  # noqa: S608 - ours
+_EMPTY_STAGE: Final = "TRUNCATE stage"
+_EMPTY_DIFFERENCES: Final = "TRUNCATE repair_difference, history_difference"
+
+_STAGE: Final = f"INSERT INTO stage SELECT * FROM {UNPACKED}"  # noqa: S608 - ours
+
+# A sort of the whole stage fits into memory up to some hundred thousand events.
+_MEMORY: Final = "SET LOCAL work_mem = '64MB'"
+_FIND_REPAIRS: Final = f"""
+WITH listed AS (
+  SELECT DISTINCT ON (repair_id) customer_id, repair_id, unit_number, repair_date, month, status,
+    description, damage_type, cost, customer_notes, requested_by, batch_id, removed, revision,
+    event_id, first_value(accepted_at) OVER (PARTITION BY repair_id ORDER BY revision)
+      AS recorded_at, accepted_at AS changed_at
+  FROM stage ORDER BY repair_id, revision DESC
+), held AS (
+  SELECT {_REPAIR} FROM portal.repair WHERE customer_id = $1
+)
+INSERT INTO repair_difference
+SELECT $1, coalesce(listed.repair_id, held.repair_id), listed.unit_number, listed.repair_date,
+  listed.month, listed.status, listed.description, listed.damage_type, listed.cost,
+  listed.customer_notes, listed.requested_by, listed.batch_id, listed.removed, listed.revision,
+  listed.event_id, listed.recorded_at, listed.changed_at, listed.repair_id IS NOT NULL
+FROM listed FULL JOIN held ON listed.repair_id = held.repair_id
+WHERE listed IS DISTINCT FROM held
+"""  # noqa: S608 - ours
+_FIND_HISTORY: Final = f"""
+WITH listed AS (
+  SELECT customer_id, repair_id, revision, coalesce(occurred_at, accepted_at) AS occurred_at,
+    accepted_at, event_id, fact, by, status, reason
+  FROM stage
+), held AS (
+  SELECT {_HISTORY} FROM portal.repair_history WHERE customer_id = $1
+)
+INSERT INTO history_difference
+SELECT $1, coalesce(listed.repair_id, held.repair_id), coalesce(listed.revision, held.revision),
+  listed.occurred_at, listed.accepted_at, listed.event_id, listed.fact, listed.by, listed.status,
+  listed.reason, listed.repair_id IS NOT NULL
+FROM listed FULL JOIN held
+  ON listed.repair_id = held.repair_id AND listed.revision = held.revision
+WHERE listed IS DISTINCT FROM held
+"""  # noqa: S608 - ours
+_COUNTS: Final = """
+SELECT dimension, bucket, n FROM portal.repair_count WHERE customer_id = $1
 """
-_PUT_HISTORY: Final = f"INSERT INTO portal.repair_history ({_HISTORY_COLUMNS}) {_HISTORY} ORDER BY repair_id, revision"
+
+_REPLACE: Final = (
+    """
+DELETE FROM portal.repair AS held USING repair_difference AS found
+WHERE held.customer_id = $1 AND held.repair_id = found.repair_id
+""",
+    """
+DELETE FROM portal.repair_history AS held USING history_difference AS found
+WHERE held.customer_id = $1 AND held.repair_id = found.repair_id
+  AND held.revision = found.revision
+""",
+    f"""
+INSERT INTO portal.repair ({_REPAIR})
+SELECT {_REPAIR} FROM repair_difference WHERE customer_id = $1 AND listed ORDER BY repair_id
+""",  # noqa: S608 - ours
+    f"""
+INSERT INTO portal.repair_history ({_HISTORY})
+SELECT {_HISTORY} FROM history_difference WHERE customer_id = $1 AND listed
+ORDER BY repair_id, revision
+""",  # noqa: S608 - ours
+)
 _PUT_COUNTS: Final = """
-INSERT INTO portal.repair_count (customer_id, dimension, bucket, n)
+INSERT INTO portal.repair_count AS held (customer_id, dimension, bucket, n)
 SELECT $1::bigint, * FROM unnest($2::smallint[], $3::text[], $4::bigint[]) ORDER BY 2, 3
+ON CONFLICT (customer_id, dimension, bucket) DO UPDATE SET n = excluded.n
 """
 _PUT_CUSTOMER: Final = """
 UPDATE portal.customer SET revision = $2, event_id = $3::text::uuid, fold_version = $4,
@@ -52,25 +109,25 @@ UPDATE portal.customer SET revision = $2, event_id = $3::text::uuid, fold_versio
 WHERE customer_id = $1
 """
 
-# 'Different' counts the rows that only one side has.
-_DIFFERENT: Final = """
-SELECT count(*)
-FROM ((({0}) EXCEPT ALL ({1})) UNION ALL (({1}) EXCEPT ALL ({0}))) AS one_sided
-"""
-_DIFFERENT_REPAIRS: Final = _DIFFERENT.format(
-    f"SELECT {_REPAIR_COLUMNS} FROM ({_REPAIRS}) AS listed",  # noqa: S608 - ours
-    f"SELECT {_REPAIR_COLUMNS} FROM portal.repair WHERE customer_id = $1",  # noqa: S608 - ours
-)
-_DIFFERENT_HISTORY: Final = _DIFFERENT.format(
-    _HISTORY,
-    f"SELECT {_HISTORY_COLUMNS} FROM portal.repair_history WHERE customer_id = $1",  # noqa: S608 - ours
-)
-
 #: What a customer was looked at under: only one process refolds it at a time.
 _TRY_LOCK: Final = "SELECT pg_try_advisory_lock(hashtextextended('portal.refold', $1))"
 _UNLOCK: Final = "SELECT pg_advisory_unlock(hashtextextended('portal.refold', $1))"
 
-Counts = Mapping[tuple[Dimension, str], int]
+Key = tuple[Dimension, str]
+Counts = Mapping[Key, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Differences:
+    """How many rows of repairs and history differ from the stage, and which counts are wrong.
+
+    `wrong` has each count that differs from what the list makes, with the number it should be;
+    0 for a bucket that should not be.
+    """
+
+    repairs: int
+    history: int
+    wrong: Counts
 
 
 async def claim(connection: Connection, customer_id: int) -> bool:
@@ -86,8 +143,8 @@ async def release(connection: Connection, customer_id: int) -> None:
 async def clear_stage(connection: Connection) -> None:
     """Make the stage empty."""
     await connection.execute("SET client_min_messages = warning")
-    await connection.execute(_CREATE_STAGE)
-    await connection.execute("TRUNCATE stage")
+    await connection.execute(_MAKE_TABLES)
+    await connection.execute(_EMPTY_STAGE)
 
 
 async def stage(connection: Connection, packed: bytes) -> None:
@@ -95,21 +152,34 @@ async def stage(connection: Connection, packed: bytes) -> None:
     await connection.execute(_STAGE, packed)
 
 
-async def replace_rows(connection: Connection, customer_id: int, counts: Counts) -> None:
-    """Replace repairs, history and counts of the customer by the stage and these counts."""
-    for table in ("repair", "repair_history", "repair_count"):
-        await connection.execute(
-            f"DELETE FROM portal.{table} WHERE customer_id = $1",  # noqa: S608 - ours
-            customer_id,
-        )
-    await connection.execute(_PUT_REPAIRS)
-    await connection.execute(_PUT_HISTORY)
+async def find(connection: Connection, customer_id: int, counts: Counts) -> Differences:
+    """Note which rows of the customer differ from the stage and these counts.
+
+    Needs a transaction, and is worth something only if nobody writes about the customer meanwhile:
+    whoever uses it has to compare `Standing.version` from before with the one afterwards.
+    """
+    await connection.execute(_MEMORY)
+    await connection.execute(_EMPTY_DIFFERENCES)
+    repairs = await connection.execute(_FIND_REPAIRS, customer_id)
+    history = await connection.execute(_FIND_HISTORY, customer_id)
+    rows = await connection.fetch(_COUNTS, customer_id)
+    held = {(Dimension(row[0]), row[1]): row[2] for row in rows}
+    wrong = {key: counts.get(key, 0) for key, n in held.items() if n != counts.get(key, 0)}
+    wrong |= {key: n for key, n in counts.items() if key not in held}
+    return Differences(_rows(repairs), _rows(history), wrong)
+
+
+async def replace(connection: Connection, customer_id: int, differences: Differences) -> None:
+    """Make the customer's rows what the list says, where `find` has noted that they differ."""
+    if differences.repairs or differences.history:
+        for statement in _REPLACE:
+            await connection.execute(statement, customer_id)
     await connection.execute(
         _PUT_COUNTS,
         customer_id,
-        [int(dimension) for dimension, _ in counts],
-        [bucket for _, bucket in counts],
-        list(counts.values()),
+        [int(dimension) for dimension, _ in differences.wrong],
+        [bucket for _, bucket in differences.wrong],
+        list(differences.wrong.values()),
     )
 
 
@@ -140,16 +210,6 @@ async def put_customer(
     )
 
 
-async def differences(connection: Connection, customer_id: int, counts: Counts) -> dict[str, int]:
-    """Return how many rows of the customer differ from the stage and these counts, by table."""
-    rows = await connection.fetch(
-        "SELECT dimension, bucket, n FROM portal.repair_count WHERE customer_id = $1 AND n <> 0",
-        customer_id,
-    )
-    held = {(Dimension(row[0]), row[1]): row[2] for row in rows}
-    found = {
-        "repair": int(await connection.fetchval(_DIFFERENT_REPAIRS, customer_id) or 0),
-        "repair_history": int(await connection.fetchval(_DIFFERENT_HISTORY, customer_id) or 0),
-        "repair_count": len(held.items() ^ dict(counts).items()),
-    }
-    return {table: n for table, n in found.items() if n}
+def _rows(tag: str) -> int:
+    """Return how many rows a statement says it has inserted."""
+    return int(tag.rsplit(" ", 1)[1])

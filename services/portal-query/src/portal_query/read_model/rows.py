@@ -44,7 +44,8 @@ class EventRow(msgspec.Struct, gc=False, omit_defaults=True):
 #: The same as Postgres sees it.
 COLUMNS: Final = (
     "customer_id bigint, revision bigint, event_id uuid, fact text, accepted_at timestamptz, "
-    "by text, repair_id uuid, unit_number text, repair_date timestamptz, month text, status text, "
+    'by text, repair_id uuid, unit_number text COLLATE "C", repair_date timestamptz, '
+    'month text COLLATE "C", status text COLLATE "C", '
     "description text, damage_type text, cost numeric(12,2), customer_notes text, requested_by text, "
     "removed boolean, newest boolean, occurred_at timestamptz, recorded_at timestamptz, "
     "reason text, batch_id uuid"

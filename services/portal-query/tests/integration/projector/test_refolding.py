@@ -173,8 +173,8 @@ async def test_verifying_names_what_differs(world: Any) -> None:
         await world.database.execute("UPDATE portal.repair_count SET n = n + 1 WHERE bucket = 'A2'")
         await world.database.execute("DELETE FROM portal.repair_history WHERE revision = 2")
         assert await verifier.differences(7) == [
-            "2 rows of repair",
-            "1 rows of repair_history",
-            "2 rows of repair_count",
+            "repair: 1 wrong",
+            "repair_history: 1 wrong",
+            "repair_count: 1 wrong",
         ]
         assert await verifier.differences(8) == ["not in the read model"]
