@@ -24,9 +24,16 @@ def ensure(logs: Path) -> None:
     if shutil.which("chromium") is None:
         _browser(logs / "apt.log")
     if shutil.which("npm") is None:
-        say.line("Without npm the page's script is not built again to compare it.")
-    elif not (ROOT / "node_modules").is_dir():
+        say.line("Without npm the pages' scripts are not built again to compare them, and axe judges nothing.")
+    elif not _has_modules():
         _modules(logs / "npm.log")
+
+
+def _has_modules() -> bool:
+    """Tell whether what is installed is as new as the lock; npm notes there what it has installed."""
+    installed = ROOT / "node_modules" / ".package-lock.json"
+    lock = ROOT / "package-lock.json"
+    return installed.is_file() and installed.stat().st_mtime >= lock.stat().st_mtime
 
 
 def _browser(log: Path) -> None:
@@ -41,7 +48,7 @@ def _browser(log: Path) -> None:
 
 
 def _modules(log: Path) -> None:
-    say.line("Installing Node's modules to build the page's script again.")
+    say.line("Installing Node's modules, to build the pages' scripts again and to judge the pages.")
     try:
         with log.open("w") as output:
             subprocess.run(
@@ -56,4 +63,4 @@ def _modules(log: Path) -> None:
     except subprocess.SubprocessError:
         # A half-filled folder would look like a whole one.
         shutil.rmtree(ROOT / "node_modules", ignore_errors=True)
-        say.line(f"The page's script is not built again to compare it: npm failed. Log: {log}")
+        say.line(f"The pages' scripts are not built again, nor the pages judged: npm failed. Log: {log}")
