@@ -76,18 +76,44 @@ class _Lane:
     def __init__(self, url: str) -> None:
         self._url = url
         self._connection: store.Connection | None = None
+        self._connecting: asyncio.Task[store.Connection] | None = None
 
     async def connection(self) -> store.Connection:
-        if self._connection is None or self._connection.is_closed():
+        """Return the connection. A reading that is given up does not give up connecting.
+
+        Where that takes most of a reading's time, there would never be a connection again.
+        """
+        if self._connection is not None and not self._connection.is_closed():
+            return self._connection
+        if self._connecting is None:
+            self._connecting = asyncio.get_running_loop().create_task(self._connect())
+            self._connecting.add_done_callback(_hear)
+        return await asyncio.shield(self._connecting)
+
+    async def _connect(self) -> store.Connection:
+        try:
             self._connection = await connect(
                 self._url, name="gateway-visitors", statement_seconds=LOOKUP_DEADLINE_SECONDS
             )
+        finally:
+            self._connecting = None
         return self._connection
 
     def drop(self) -> None:
         if self._connection is not None:
             self._connection.terminate()
             self._connection = None
+
+    def close(self) -> None:
+        if self._connecting is not None:
+            self._connecting.cancel()
+        self.drop()
+
+
+def _hear(connecting: asyncio.Task[store.Connection]) -> None:
+    """Take note of how it ended: who waited for it may have given up."""
+    if not connecting.cancelled():
+        connecting.exception()
 
 
 class Visitors:
@@ -165,7 +191,7 @@ class Visitors:
             self._pending.fail("the gateway is stopping")
             self._pending = None
         for lane in self._lanes:
-            lane.drop()
+            lane.close()
 
     def _flush(self) -> None:
         batch = self._pending
