@@ -19,7 +19,8 @@ from zoneinfo import ZoneInfo
 
 import orjson
 
-from portal_query.document import Version
+from portal_query.document import State, Version
+from portal_query.read_model.lists import Listed
 from portal_query.read_model.repairs import (
     SORTS,
     PageWanted,
@@ -88,6 +89,14 @@ def asked_of(parameters: Iterable[tuple[str, str]], customer_id: int, zone: Zone
     if cursor is None:
         return Asked(page, None)
     return Asked(replace(page, after=cursor.place), cursor.version)
+
+
+def next_of(listed: Listed, asked: Asked, state: State, customer_id: int) -> str | None:
+    """Return the cursor of the page behind this one, None on the last."""
+    if listed.after is None:
+        return None
+    begun = asked.seen or state.version
+    return encode_cursor(Cursor(listed.after, begun), customer_id, asked.page)
 
 
 def encode_cursor(cursor: Cursor, customer_id: int, page: PageWanted) -> str:

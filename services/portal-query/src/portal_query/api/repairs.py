@@ -22,12 +22,13 @@ from portal_query.api.answers import (
     state_headers,
     wanted_of,
 )
-from portal_query.api.asking import Asked, Cursor, asked_of, encode_cursor
+from portal_query.api.asking import Asked, asked_of, next_of
 from portal_query.api.live import Revisions
 from portal_query.document import State, dumps
 from portal_query.read_model import repairs as store
 from portal_query.read_model.counts import Connection, Pool
 from portal_query.read_model.documents import ReadModelAwayError, in_time
+from portal_query.read_model.lists import Listed, load_list
 from service_runtime.clock import Clock, rfc3339
 from service_runtime.errors import Problem, unavailable
 
@@ -60,10 +61,9 @@ class RepairPages:
         asked = asked_of(request.query_params.multi_items(), customer_id, self._zone)
 
         async def show(connection: Connection, state: State) -> object:
-            page = asked.page
-            one_more = store.PageWanted(page.which, page.sort, page.after, page.limit + 1)
-            rows = await store.load_page(connection, customer_id, one_more)
-            return _page(rows, asked, state, customer_id)
+            return _page(
+                await load_list(connection, customer_id, asked.page), asked, state, customer_id
+            )
 
         return await self._answer(request, show)
 
@@ -164,17 +164,11 @@ def _no_such_repair() -> Problem:
     return Problem(404, "repair-unknown", "There is no such repair")
 
 
-def _page(rows: list[store.Row], asked: Asked, state: State, customer_id: int) -> dict[str, object]:
-    shown = rows[: asked.page.limit]
-    cursor = None
-    if len(rows) > len(shown):
-        last = shown[-1]
-        place = store.Place(last[store.SORTS[asked.page.sort.by]], last["repair_id"])
-        begun = asked.seen or state.version
-        cursor = encode_cursor(Cursor(place, begun), customer_id, asked.page)
+def _page(listed: Listed, asked: Asked, state: State, customer_id: int) -> dict[str, object]:
     return {
-        "repairs": [_repair(row) for row in shown],
-        "next": cursor,
+        "repairs": [_repair(row) for row in listed.rows],
+        "count": listed.count,
+        "next": next_of(listed, asked, state, customer_id),
         "refold": state.version.refold,
         "revision": state.version.revision,
         "changed_since": asked.seen is not None and asked.seen != state.version,

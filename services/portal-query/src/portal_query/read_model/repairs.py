@@ -1,10 +1,10 @@
-"""The SQL of single repairs: pages of a list by keyset, one repair with its history, the profile.
+"""The SQL of single repairs: one repair with its history, the profile; and what a list is made of.
 
 Every statement names the customer first, and there is none that does without. A page, the
 customer's revision and the time until which it is complete come from one snapshot.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -29,7 +29,7 @@ SORTS: Final = {
 SortKey = datetime | Decimal | str
 Row: TypeAlias = asyncpg.Record
 
-_COLUMNS: Final = """
+COLUMNS: Final = """
 repair_id, unit_number, repair_date, month, status, description, damage_type, cost,
 customer_notes, requested_by, batch_id, revision, event_id, recorded_at, changed_at
 """
@@ -38,7 +38,7 @@ SELECT refold, revision, event_id, nullif(as_of, 'epoch') AS as_of, parked_at IS
 FROM portal.customer WHERE customer_id = $1
 """
 _REPAIR: Final = f"""
-SELECT {_COLUMNS} FROM portal.repair WHERE customer_id = $1 AND repair_id = $2 AND NOT removed
+SELECT {COLUMNS} FROM portal.repair WHERE customer_id = $1 AND repair_id = $2 AND NOT removed
 """  # noqa: S608 - constants alone
 _HISTORY: Final = """
 SELECT revision, fact, occurred_at, accepted_at, by, status, reason
@@ -49,7 +49,6 @@ _PROFILE: Final = """
 SELECT customer_id, name, email, phone, address, city, state, postal_code
 FROM portal.customer WHERE customer_id = $1
 """
-_TEXT_COLUMNS: Final = ("unit_number", "description", "damage_type", "customer_notes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,12 +126,6 @@ async def load_state(connection: Connection, customer_id: int) -> State:
     return State(version, tag, row["as_of"] if frozen else as_of, frozen)
 
 
-async def load_page(connection: Connection, customer_id: int, wanted: PageWanted) -> list[Row]:
-    """Return the repairs of a page, in its order."""
-    sql, arguments = page_statement(customer_id, wanted)
-    return await connection.fetch(sql, *arguments)
-
-
 async def load_repair(connection: Connection, customer_id: int, repair_id: UUID) -> Row | None:
     """Return a repair of this customer that has not been removed, or None."""
     return await connection.fetchrow(_REPAIR, customer_id, repair_id)
@@ -148,44 +141,3 @@ async def load_profile(connection: Connection, customer_id: int) -> dict[str, An
     """Return a customer's own data, or None before its first event."""
     row = await connection.fetchrow(_PROFILE, customer_id)
     return None if row is None else dict(row)
-
-
-def page_statement(customer_id: int, wanted: PageWanted) -> tuple[str, Sequence[object]]:
-    """Return the statement of a page and its arguments; nothing of the caller's is in the text."""
-    arguments: list[object] = [customer_id]
-
-    def place(value: object) -> str:
-        arguments.append(value)
-        return f"${len(arguments)}"
-
-    conditions = ["customer_id = $1", "NOT removed", *_conditions(wanted.which, place)]
-    column = SORTS[wanted.sort.by]
-    direction, beyond = ("DESC", "<") if wanted.sort.descending else ("ASC", ">")
-    if wanted.after is not None:
-        key, repair_id = place(wanted.after.key), place(wanted.after.repair_id)
-        conditions.append(f"({column}, repair_id) {beyond} ({key}, {repair_id})")
-    sql = (
-        f"SELECT {_COLUMNS} FROM portal.repair WHERE {' AND '.join(conditions)} "  # noqa: S608
-        f"ORDER BY {column} {direction}, repair_id {direction} LIMIT {place(wanted.limit)}"
-    )
-    return sql, arguments
-
-
-def _conditions(which: RepairFilter, place: Callable[[object], str]) -> Iterator[str]:
-    if which.statuses:
-        yield f"status = ANY({place(list(which.statuses))}::text[])"
-    if which.unit is not None:
-        yield f"unit_number = {place(which.unit)}"
-    if which.month is not None:
-        yield f"month = {place(which.month)}"
-    if which.since is not None:
-        yield f"repair_date >= {place(which.since)}"
-    if which.until is not None:
-        yield f"repair_date < {place(which.until)}"
-    if which.text is not None:
-        pattern = place(f"%{_escape_like(which.text)}%")
-        yield f"({' OR '.join(f'{column} ILIKE {pattern}' for column in _TEXT_COLUMNS)})"
-
-
-def _escape_like(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

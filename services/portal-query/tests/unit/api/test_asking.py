@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 
 from portal_query.api.asking import Asked, Cursor, asked_of, decode_cursor, encode_cursor
 from portal_query.document import Version
+from portal_query.read_model.lists import collecting, exporting, reaching, walking
 from portal_query.read_model.repairs import (
+    SORTS,
     PageWanted,
     Place,
     RepairFilter,
     Sort,
-    page_statement,
 )
 from service_runtime.errors import Problem
 
@@ -136,15 +137,19 @@ def test_no_text_can_be_a_cursor_by_accident(text: str) -> None:
         decode_cursor(text, 1, PageWanted())
 
 
-@given(st.text(min_size=1, max_size=20))
-def test_nothing_of_the_caller_is_in_a_statement(text: str) -> None:
+@given(st.text(min_size=1, max_size=20), st.sampled_from(sorted(SORTS)))
+def test_nothing_of_the_caller_is_in_a_statement(text: str, by: str) -> None:
     marked = f"\u2603{text}"
-    page = PageWanted(RepairFilter((marked,), marked, marked, text=marked), after=Place(marked, ID))
-    sql, arguments = page_statement(1, page)
-    assert "\u2603" not in sql
-    assert len(arguments) == 8
+    which = RepairFilter((marked,), marked, "2026-01", text=marked)
+    page = PageWanted(which, Sort(by), Place(marked, ID))
+    for statement in (collecting, walking, reaching, exporting):
+        sql, arguments = statement(1, page)
+        assert "\u2603" not in sql
+        assert sql.count("$") >= len(arguments)
+        assert marked in arguments
 
 
 def test_signs_of_a_pattern_are_only_signs() -> None:
-    _, arguments = page_statement(1, PageWanted(RepairFilter(text=r"50%_\x")))
-    assert r"%50\%\_\\x%" in arguments
+    for statement in (collecting, walking, exporting):
+        _, arguments = statement(1, PageWanted(RepairFilter(text=r"50%_\x")))
+        assert r"%50\%\_\\x%" in arguments

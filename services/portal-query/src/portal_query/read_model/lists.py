@@ -1,0 +1,266 @@
+"""The SQL of a list of repairs: any filter, any order, any page, at a cost that has a bound.
+
+The counts say how many repairs each condition leaves at most. When the fewest are few, they are
+all collected by that condition's index, counted and sorted. When they are many, the list is walked
+in its order, by that order's index, for a bounded number of steps: many match, so a page is soon
+full; where it is not, it ends early and says where the next one begins. So no page misses a
+repair, none holds one twice, and none costs more because the customer has a longer history.
+Decision 0008 has the measurements.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from enum import Enum
+from typing import Final
+
+from portal_query.counting import Dimension
+from portal_query.read_model.bounds import Bounds, Known, bounds_of
+from portal_query.read_model.counts import Connection
+from portal_query.read_model.repairs import (
+    COLUMNS,
+    SORTS,
+    PageWanted,
+    Place,
+    RepairFilter,
+    Row,
+)
+
+#: How many repairs a page looks at, at most. To look for a text in one costs five times as much.
+STEPS: Final = 10_000
+TEXT_STEPS: Final = 4_000
+
+_KNOWN: Final = """
+SELECT dimension, bucket, n FROM portal.repair_count
+WHERE customer_id = $1 AND n > 0 AND (dimension IN (1, 2) OR dimension = 0 AND bucket = $2)
+"""
+_TEXT_COLUMNS: Final = ("unit_number", "description", "damage_type", "customer_notes")
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A page: its repairs in order, how many the list has, and where the next page begins.
+
+    `count` is None when it would have to be counted among more than `STEPS` repairs. `after` is
+    None on the last page; with it, a page may still hold fewer repairs than were wanted.
+    """
+
+    rows: list[Row]
+    count: int | None
+    after: Place | None
+
+
+class Means(Enum):
+    """How a page is found."""
+
+    COLLECT = "collect"
+    WALK = "walk"
+
+
+async def load_list(connection: Connection, customer_id: int, wanted: PageWanted) -> Listed:
+    """Return a page of a customer's repairs. The connection holds a snapshot (`snapshot`)."""
+    known = await _load_known(connection, customer_id, wanted.which)
+    bounds = bounds_of(wanted.which, known)
+    if bounds.at_most == 0:
+        return Listed([], 0, None)
+    if means_for(wanted, bounds) is Means.COLLECT:
+        return await _collect(connection, customer_id, wanted)
+    rows, after = await _walk(connection, customer_id, wanted)
+    return Listed(rows, await _count(connection, customer_id, bounds), after)
+
+
+def means_for(wanted: PageWanted, bounds: Bounds) -> Means:
+    """Say how a page is found: what is few is collected, what is many is walked."""
+    return Means.COLLECT if bounds.at_most <= steps_of(wanted.which) else Means.WALK
+
+
+def steps_of(which: RepairFilter) -> int:
+    """Return how many repairs a page of this list may look at."""
+    return STEPS if which.text is None else TEXT_STEPS
+
+
+def collecting(customer_id: int, wanted: PageWanted) -> tuple[str, Sequence[object]]:
+    """Return the statement that collects, counts and sorts all that match, and its arguments."""
+    place = _Places(customer_id)
+    column, direction, beyond = _order(wanted)
+    found = " AND ".join([*_MINE, *_conditions(wanted.which, place)])
+    after = f"WHERE {_beyond('key', wanted.after, beyond, place)}" if wanted.after else ""
+    sql = f"""
+WITH found AS MATERIALIZED (
+  SELECT {column} AS key, repair_id FROM portal.repair WHERE {found}
+), page AS (
+  SELECT key, repair_id FROM found {after}
+  ORDER BY key {direction}, repair_id {direction} LIMIT {place(wanted.limit + 1)}
+)
+SELECT listed.n, repair.*
+FROM (SELECT count(*) AS n FROM found) AS listed
+LEFT JOIN (page JOIN LATERAL (
+  SELECT {COLUMNS} FROM portal.repair AS held
+  WHERE held.customer_id = $1 AND held.repair_id = page.repair_id
+) AS repair ON true) ON true
+ORDER BY page.key {direction}, page.repair_id {direction}
+"""  # noqa: S608 - nothing of the caller's is in the text
+    return sql, place.arguments
+
+
+def walking(customer_id: int, wanted: PageWanted) -> tuple[str, Sequence[object]]:
+    """Return the statement that walks a list in its order, and its arguments."""
+    place = _Places(customer_id)
+    along, aside = _along(wanted)
+    path = _path(wanted, along, place)
+    conditions = " AND ".join(_conditions(aside, place)) or "true"
+    order = _order_by(wanted)
+    sql = (
+        f"SELECT * FROM (SELECT {COLUMNS} FROM portal.repair {path}"  # noqa: S608
+        f" LIMIT {place(steps_of(wanted.which))}) AS walked"
+        f" WHERE {conditions} {order} LIMIT {place(wanted.limit + 1)}"
+    )
+    return sql, place.arguments
+
+
+def reaching(customer_id: int, wanted: PageWanted) -> tuple[str, Sequence[object]]:
+    """Return the statement that finds where a walk ended, and its arguments; no row: at the end."""
+    place = _Places(customer_id)
+    path = _path(wanted, _along(wanted)[0], place)
+    column = SORTS[wanted.sort.by]
+    sql = (
+        f"SELECT {column} AS key, repair_id FROM portal.repair {path}"  # noqa: S608
+        f" OFFSET {place(steps_of(wanted.which) - 1)} LIMIT 1"
+    )
+    return sql, place.arguments
+
+
+def exporting(customer_id: int, wanted: PageWanted) -> tuple[str, Sequence[object]]:
+    """Return the statement of all repairs of a list in its order, and its arguments."""
+    place = _Places(customer_id)
+    path = _path(wanted, wanted.which, place)
+    return f"SELECT {COLUMNS} FROM portal.repair {path}", place.arguments  # noqa: S608
+
+
+async def _load_known(connection: Connection, customer_id: int, which: RepairFilter) -> Known:
+    rows = await connection.fetch(_KNOWN, customer_id, which.unit)
+    return {(Dimension(row[0]), row[1]): row[2] for row in rows}
+
+
+async def _count(connection: Connection, customer_id: int, bounds: Bounds) -> int | None:
+    """Return how many repairs a walked list has, when at most the ends of its days are to count."""
+    if bounds.beside is None or bounds.edges > STEPS:
+        return None
+    count = bounds.exactly
+    for edge in bounds.beside:
+        place = _Places(customer_id)
+        conditions = " AND ".join([*_MINE, *_conditions(edge, place)])
+        sql = f"SELECT count(*) FROM portal.repair WHERE {conditions}"  # noqa: S608
+        count += await connection.fetchval(sql, *place.arguments)
+    return count
+
+
+async def _collect(connection: Connection, customer_id: int, wanted: PageWanted) -> Listed:
+    sql, arguments = collecting(customer_id, wanted)
+    rows = await connection.fetch(sql, *arguments)
+    count = int(rows[0]["n"])
+    rows = [row for row in rows if row["repair_id"] is not None]
+    shown = rows[: wanted.limit]
+    return Listed(shown, count, _place_of(shown[-1], wanted) if len(rows) > len(shown) else None)
+
+
+async def _walk(
+    connection: Connection, customer_id: int, wanted: PageWanted
+) -> tuple[list[Row], Place | None]:
+    sql, arguments = walking(customer_id, wanted)
+    rows = await connection.fetch(sql, *arguments)
+    shown = rows[: wanted.limit]
+    if len(rows) > len(shown):
+        return shown, _place_of(shown[-1], wanted)
+    if _along(wanted)[1] == RepairFilter():
+        return shown, None
+    sql, arguments = reaching(customer_id, wanted)
+    end = await connection.fetchrow(sql, *arguments)
+    return shown, None if end is None else Place(end["key"], end["repair_id"])
+
+
+def _place_of(row: Row, wanted: PageWanted) -> Place:
+    return Place(row[SORTS[wanted.sort.by]], row["repair_id"])
+
+
+class _Places:
+    """The arguments of a statement, and the sign that stands in its text for each."""
+
+    def __init__(self, customer_id: int) -> None:
+        self.arguments: list[object] = [customer_id]
+
+    def __call__(self, value: object) -> str:
+        self.arguments.append(value)
+        return f"${len(self.arguments)}"
+
+
+_MINE: Final = ("customer_id = $1", "NOT removed")
+_Placing = Callable[[object], str]
+
+
+def _order(wanted: PageWanted) -> tuple[str, str, str]:
+    direction, beyond = ("DESC", "<") if wanted.sort.descending else ("ASC", ">")
+    return SORTS[wanted.sort.by], direction, beyond
+
+
+def _order_by(wanted: PageWanted) -> str:
+    column, direction, _ = _order(wanted)
+    return f"ORDER BY {column} {direction}, repair_id {direction}"
+
+
+def _beyond(column: str, after: Place, beyond: str, place: _Placing) -> str:
+    return f"({column}, repair_id) {beyond} ({place(after.key)}, {place(after.repair_id)})"
+
+
+def _path(wanted: PageWanted, along: RepairFilter, place: _Placing) -> str:
+    column, _, beyond = _order(wanted)
+    conditions = [*_MINE, *_conditions(along, place)]
+    if wanted.after is not None:
+        conditions.append(_beyond(column, wanted.after, beyond, place))
+    return f"WHERE {' AND '.join(conditions)} {_order_by(wanted)}"
+
+
+def _along(wanted: PageWanted) -> tuple[RepairFilter, RepairFilter]:
+    """Part the conditions: those that the walk's own index knows, and those looked at aside."""
+    which = wanted.which
+    if wanted.sort.by == "unit_number":
+        return RepairFilter(unit=which.unit), replace(which, unit=None)
+    if wanted.sort.by != "repair_date":
+        return RepairFilter(), which
+    statuses = which.statuses if len(set(which.statuses)) == 1 else ()
+    along = RepairFilter(statuses=statuses, month=which.month, since=which.since, until=which.until)
+    return along, RepairFilter(
+        statuses=() if statuses else which.statuses, unit=which.unit, text=which.text
+    )
+
+
+def _conditions(which: RepairFilter, place: _Placing) -> Iterator[str]:
+    if len(set(which.statuses)) == 1:
+        yield f"status = {place(which.statuses[0])}"
+    elif which.statuses:
+        yield f"status = ANY({place(list(which.statuses))}::text[])"
+    if which.unit is not None:
+        yield f"unit_number = {place(which.unit)}"
+    if which.month is not None:
+        # A month of the portal's time zone, wherever that is: a day more at both ends, by index.
+        first, beyond = _around(which.month)
+        yield f"month = {place(which.month)}"
+        yield f"repair_date >= {place(first)}::date"
+        yield f"repair_date < {place(beyond)}::date"
+    if which.since is not None:
+        yield f"repair_date >= {place(which.since)}"
+    if which.until is not None:
+        yield f"repair_date < {place(which.until)}"
+    if which.text is not None:
+        pattern = place(f"%{_escape_like(which.text)}%")
+        yield f"({' OR '.join(f'{column} ILIKE {pattern}' for column in _TEXT_COLUMNS)})"
+
+
+def _escape_like(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+
+
+def _around(month: str) -> tuple[date, date]:
+    first = date.fromisoformat(f"{month}-01")
+    beyond = (first + timedelta(days=31)).replace(day=1)
+    return first - timedelta(days=1), beyond + timedelta(days=1)
