@@ -4,5 +4,5 @@ One relay leads, by a lock of Postgres (`leader`); others wait. The loop (`loop`
 rows, sends them by partition, waits for the acknowledgements and deletes what has arrived; what
 it knows of each partition meanwhile stands in `lanes`. A crash between the acknowledgement and the
 delete sends a row twice, which readers drop by its revision; nothing can send it less than once.
-Read: main, loop, lanes, leader; `admin` is the command line (topic, republish).
+Read: main, relay, loop, lanes, leader; `admin` is the command line (topic, republish).
 """

@@ -6,9 +6,9 @@ is begun again with a new one; nothing is lost by that, for the rows still lie i
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Final
+from typing import Final, Protocol
 
 from repair_events import topic as language
 from repair_writer.relay import metrics
@@ -24,7 +24,7 @@ from repair_writer.store.outbox import (
 )
 from service_runtime.clock import Clock
 from service_runtime.failpoints import fp
-from service_runtime.kafka import BatchProducer, Record, Sent, is_too_large
+from service_runtime.kafka import Record, Sent, is_too_large
 from service_runtime.logs import get
 
 ROWS_AT_ONCE: Final = 5_000
@@ -50,6 +50,19 @@ def new_lanes() -> Lanes:
     return Lanes(language.PARTITIONS, lambda customer_id: lane_of(customer_id)[0])
 
 
+class Producer(Protocol):
+    """As much of a producer as the loop needs (`service_runtime.kafka.BatchProducer`)."""
+
+    async def send(
+        self, topic: str, partition: int, records: Sequence[Record], *, singly: bool = False
+    ) -> Sent:
+        """Send the records in order and wait until Kafka has them all or refuses some."""
+        ...
+
+    async def close(self) -> None:
+        """Close now; what was not acknowledged may or may not have arrived."""
+
+
 class Loop:
     """The life of one producer: rounds until a batch is refused or the process is to stop.
 
@@ -61,7 +74,7 @@ class Loop:
         reader: LeaderConnection,
         pool: Pool,
         *,
-        producer: BatchProducer,
+        producer: Producer,
         topic: str,
         lanes: Lanes,
         clock: Clock,

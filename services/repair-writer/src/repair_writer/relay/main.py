@@ -2,7 +2,9 @@
 
 import asyncio
 from contextlib import AsyncExitStack
+from functools import partial
 
+from repair_writer.relay.opening import open_producer
 from repair_writer.relay.relay import Relay
 from repair_writer.relay.settings import RelaySettings
 from service_runtime import logs
@@ -27,7 +29,9 @@ async def serve(settings: RelaySettings, stop: asyncio.Event) -> None:
         relay = Relay(
             database_url=settings.writer_database_url,
             pool=pool,
-            bootstrap_servers=settings.kafka_bootstrap_servers,
+            open_producer=partial(
+                open_producer, settings.kafka_bootstrap_servers, settings.kafka_topic
+            ),
             topic=settings.kafka_topic,
             health=health,
             clock=SystemClock(),

@@ -1,13 +1,14 @@
 """The whole of a relay: leadership, one producer after another, and the measuring beside it."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from math import nan
 from typing import Final
 
-from repair_events.topic import PARTITIONS
 from repair_writer.relay import metrics
 from repair_writer.relay.leader import leadership, pause
-from repair_writer.relay.loop import Loop, new_lanes
+from repair_writer.relay.loop import Loop, Producer, new_lanes
+from repair_writer.relay.opening import UnusableTopicError
 from repair_writer.store.outbox import (
     LeaderConnection,
     Pool,
@@ -16,7 +17,6 @@ from repair_writer.store.outbox import (
     measure_backlog,
 )
 from service_runtime.clock import Clock
-from service_runtime.kafka import BatchProducer, Topics
 from service_runtime.kafka import is_infrastructure as is_kafka_away
 from service_runtime.logs import get
 from service_runtime.ops import Health
@@ -32,26 +32,25 @@ _MEASURE_PAUSE_FACTOR: Final = 50.0
 _UNREADY_SECONDS: Final = 10.0
 
 
-class UnusableTopicError(Exception):
-    """The topic is not there, or not as it must be; the message says what to do."""
-
-
 class Relay:
-    """Sends the outbox of one database to one topic, while it leads."""
+    """Sends the outbox of one database to one topic, while it leads.
+
+    `open_producer` returns a started producer, or raises UnusableTopicError or what Kafka raises.
+    """
 
     def __init__(
         self,
         *,
         database_url: str,
         pool: Pool,
-        bootstrap_servers: str,
+        open_producer: Callable[[], Awaitable[Producer]],
         topic: str,
         health: Health,
         clock: Clock,
     ) -> None:
         self._database_url = database_url
         self._pool = pool
-        self._bootstrap_servers = bootstrap_servers
+        self._open_producer = open_producer
         self._topic = topic
         self._health = health
         self._clock = clock
@@ -109,22 +108,6 @@ class Relay:
                 ).run(stop, self._alive)
             finally:
                 await producer.close()
-
-    async def _open_producer(self) -> BatchProducer:
-        """Return a started producer; a topic that is missing is never made by asking for it."""
-        async with Topics(self._bootstrap_servers, client_id="repair-relay") as topics:
-            facts = await topics.facts(self._topic)
-        if facts is None:
-            raise UnusableTopicError(
-                f"There is no topic {self._topic}: make it with `repair-writer topic`."
-            )
-        if facts.partitions != PARTITIONS:
-            raise UnusableTopicError(
-                f"Topic {self._topic} has {facts.partitions} partitions and must have "
-                f"{PARTITIONS}: `repair-writer topic` says what to do."
-            )
-        producer = BatchProducer(self._bootstrap_servers, client_id="repair-relay")
-        return await producer.__aenter__()
 
     async def measure(self) -> None:
         """Count what waits, each second or less often when that takes long; runs for ever."""

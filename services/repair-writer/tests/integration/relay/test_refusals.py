@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from repair_events.topic import PARTITIONS, partition
-from repair_writer.relay import relay
+from repair_writer.relay import opening
 from service_runtime.kafka import BatchProducer, KafkaError, Record, Sent, Topics, TopicSettings
 from service_runtime.testing import eventually
 
@@ -86,7 +86,7 @@ async def test_a_partition_that_fails_holds_back_only_itself(
     monkeypatch: pytest.MonkeyPatch,
     hangs: bool,
 ) -> None:
-    monkeypatch.setattr(relay, "BatchProducer", Stubborn)
+    monkeypatch.setattr(opening, "BatchProducer", Stubborn)
     monkeypatch.setattr("repair_writer.relay.loop.STUCK_SECONDS", 3.0)
     Stubborn.partition, Stubborn.hangs = partition(1), hangs
     Stubborn.refusals = 1 if hangs else 1_000_000
