@@ -143,6 +143,14 @@ class Link:
                 await sink.drain()
 
 
+async def _end_all() -> None:
+    """End what still runs on this loop."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+
+
 def _reset(writer: asyncio.StreamWriter) -> None:
     connection = writer.get_extra_info("socket")
     with contextlib.suppress(OSError):
@@ -169,8 +177,10 @@ class Links:
     def __exit__(self, *_: object) -> None:
         for link in self._links.values():
             self._do(link.close())
+        self._do(_end_all())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(5)
+        self._loop.close()
 
     def matching(self, *parts: str) -> list[str]:
         """Return the names of the links that contain any of these words, all without one."""

@@ -1,0 +1,220 @@
+"""Six kinds of callers of one system, and what each is told: the columns of the degradation matrix."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import secrets
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+import aiohttp
+from deploy.local import once
+from deploy.local.layout import venv_command
+from redis.asyncio import Redis
+from tests.oracle.sessions import open_sessions
+from tests.oracle.settle import PATHS, eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Container
+    from pathlib import Path
+
+    from tests.chaos.system import ChaosStack
+
+OK, SAYS_SO, NOBODY = "ok", "says so", "nobody answers"
+#: What a person or a program reads in a refusal that says so.
+WORDS = (
+    b"is not reachable just now",
+    b"cannot be read just now",
+    b"temporarily unavailable",
+)
+PASSWORD = "a long password of nobody else's"
+TOKEN = "m" * 32
+CUSTOMER, OTHER = 900_001, 900_002
+# Longer than the longest promise there is (the gateway gives any answer within ten seconds), and for those who wait
+# for what cannot come.
+PATIENCE_SECONDS, SHORT_PATIENCE_SECONDS = 12.0, 1.5
+COLUMNS = (
+    "login",
+    "counts",
+    "counts that Redis lacks",
+    "dashboard",
+    "command",
+    "customer's command",
+)
+
+
+@dataclass(frozen=True)
+class Told:
+    """One answer; status 0 is a connection refused or broken, -1 no answer in the caller's patience."""
+
+    status: int
+    seconds: float
+    began: float
+    retry_after: str | None = None
+    body: bytes = b""
+    revision: int = 0
+    lag: int | None = None
+
+    @property
+    def outcome(self) -> str:
+        """Say in one word what it was."""
+        if self.status in {200, 201, 302}:
+            return OK
+        if self.status == 503:
+            return SAYS_SO
+        return NOBODY if self.status in {0, -1} else f"status {self.status}"
+
+    @property
+    def says_why(self) -> bool:
+        """Tell whether a refusal has its words and says when to come again."""
+        words = self.body.lower()
+        return bool(int(self.retry_after or 0)) and any(word in words for word in WORDS)
+
+
+class Callers:
+    """One caller for each column. Open it with `async with`; `prepare` once for a system."""
+
+    def __init__(self, stack: ChaosStack, sessions: list[str]) -> None:
+        self._stack = stack
+        self._sessions = sessions
+        self._numbers = itertools.count(1)
+        self._run = secrets.token_hex(4)
+        #: Revision and time of the last change that was acknowledged to an internal system.
+        self.acked: tuple[int, float] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._http = aiohttp.ClientSession(
+            cookie_jar=aiohttp.DummyCookieJar(), connector=aiohttp.TCPConnector(limit=32)
+        )
+        self._redis = Redis.from_url(self._stack.description["redis"])
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._http.close()
+        await self._redis.aclose()
+
+    async def everybody(self, hopeless: Container[str] = ()) -> dict[str, Told]:
+        """Have all ask at once. Who is among the hopeless gives up soon."""
+        every = (
+            self.login, self.counts, self.unknown_counts, self.dashboard, self.command, self.customers_command,
+        )  # fmt: skip
+        answers = await asyncio.gather(
+            *(
+                _patiently(ask, SHORT_PATIENCE_SECONDS if column in hopeless else PATIENCE_SECONDS)
+                for column, ask in zip(COLUMNS, every, strict=True)
+            )
+        )
+        return dict(zip(COLUMNS, answers, strict=True))
+
+    async def all_well(self) -> bool:
+        """Tell whether everybody is served."""
+        return all(told.outcome == OK for told in (await self.everybody()).values())
+
+    async def login(self) -> Told:
+        """Sign in with a name and a password."""
+        form = {"username": "harbor", "password": PASSWORD, "csrfmiddlewaretoken": TOKEN}
+        return await self._visit("POST", "/accounts/login/", None, data=form)
+
+    async def counts(self) -> Told:
+        """Read a list that was read a moment ago."""
+        return await self._visit("GET", PATHS["units"], CUSTOMER)
+
+    async def unknown_counts(self) -> Told:
+        """Read a list of which Redis holds nothing."""
+        await self._redis.delete(f"portal:{OTHER}")
+        return await self._visit("GET", PATHS["units"], OTHER)
+
+    async def dashboard(self) -> Told:
+        """Open the page."""
+        return await self._visit("GET", "/customer/dashboard/", CUSTOMER)
+
+    async def customers_command(self) -> Told:
+        """Ask for a repair as a customer does."""
+        return await self._visit("POST", "/customer/api/repairs/", OTHER, json=_asked())
+
+    async def command(self) -> Told:
+        """Record a repair as an internal system does."""
+        return await self.send("POST", "/v1/repairs", {**_asked(), **self._own(CUSTOMER)})
+
+    async def send(self, method: str, path: str, body: dict[str, object]) -> Told:
+        """Send a command of an internal system."""
+        headers = {
+            "Authorization": f"Bearer {self._stack.description['internal_key']}",
+            "Idempotency-Key": secrets.token_hex(8),
+        }
+        told = await self._ask(method, self._stack.publisher_url + path, headers=headers, json=body)
+        if told.outcome == OK and body.get("customer_id") == CUSTOMER:
+            self.acked = (told.revision, time.time())
+        return told
+
+    def _own(self, customer: int) -> dict[str, object]:
+        return {
+            "customer_id": customer,
+            "repair_date": "2026-02-11T15:00:00Z",
+            "status": "PENDING",
+            "source_ref": f"{self._run}-{next(self._numbers)}",
+        }
+
+    async def _visit(self, method: str, path: str, customer: int | None, **sent: object) -> Told:
+        cookies = {"csrftoken": TOKEN}
+        if customer is not None:
+            cookies["sessionid"] = self._sessions[customer - CUSTOMER]
+        headers = {
+            "Cookie": "; ".join(f"{name}={value}" for name, value in cookies.items()),
+            "X-CSRFToken": TOKEN,
+            "Origin": self._stack.browser_url,
+        }
+        return await self._ask(method, self._stack.browser_url + path, headers=headers, **sent)
+
+    async def _ask(self, method: str, url: str, **sent: object) -> Told:
+        began, clock = time.time(), time.monotonic()
+        try:
+            async with self._http.request(method, url, allow_redirects=False, **sent) as answer:  # type: ignore[arg-type]
+                body, found = await answer.read(), answer.headers
+        except (aiohttp.ClientError, OSError):
+            return Told(0, time.monotonic() - clock, began)
+        return Told(
+            answer.status,
+            time.monotonic() - clock,
+            began,
+            retry_after=found.get("Retry-After"),
+            body=body,
+            revision=int(found.get("Portal-Revision", 0)),
+            lag=int(found["Portal-Lag"]) if "Portal-Lag" in found else None,
+        )
+
+
+async def _patiently(ask: Callable[[], Awaitable[Told]], seconds: float) -> Told:
+    began = time.time()
+    try:
+        async with asyncio.timeout(seconds):
+            return await ask()
+    except TimeoutError:
+        return Told(-1, seconds, began)
+
+
+def _asked() -> dict[str, object]:
+    return {"unit_number": "TRUCK 07", "description": "star break"}
+
+
+async def prepare(stack: ChaosStack, folder: Path) -> list[str]:
+    """Make two customers with a repair each, a user who can sign in, and a session for each customer; return these."""
+    sessions = await open_sessions(stack.description["postgres"]["gateway"], [CUSTOMER, OTHER])
+    await asyncio.to_thread(_add_user, stack, folder)
+    async with Callers(stack, sessions) as callers:
+        for customer in (CUSTOMER, OTHER):
+            await callers.send("PUT", f"/v1/customers/{customer}", {"name": f"Fleet {customer}"})
+            await callers.send("POST", "/v1/repairs", {**_asked(), **callers._own(customer)})
+
+        await eventually(callers.all_well, "everybody is served")
+    return sessions
+
+
+def _add_user(stack: ChaosStack, folder: Path) -> None:
+    file = folder / "password"
+    file.write_text(PASSWORD)
+    settings = {"GATEWAY_DATABASE_URL": stack.description["postgres"]["gateway"]}
+    argv = [venv_command("gateway"), "users", "add", "harbor", "--customer", str(CUSTOMER)]
+    once.run("user", [*argv, "--password-file", str(file)], settings, stack.system.place)

@@ -1,0 +1,195 @@
+"""One part of a running system away, slow or silent: the rows of the degradation matrix, and how each is staged."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from tests.oracle.settle import eventually
+from tests.system.callers import COLUMNS, NOBODY, OK, SAYS_SO, Callers, Told
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tests.chaos.system import ChaosStack
+
+MODES = ("away", "slow", "silent")
+SLOW_SECONDS = 0.05
+SPELL_SECONDS = 1.5
+HEAL_SECONDS = 60.0
+FELT_SECONDS = 15.0
+
+FIGURES = ("counts", "counts that Redis lacks", "dashboard")
+PORTAL = ("login", *FIGURES, "customer's command")
+PROJECTORS = ("projector-1", "projector-2")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A part that may be away: the links that lead to it, or the processes that it is."""
+
+    name: str
+    #: The first is the one on which the break has to be felt.
+    links: tuple[str, ...] = ()
+    processes: tuple[str, ...] = ()
+    #: What a caller is told while it is away or silent, where that is not what it wanted.
+    lost: Mapping[str, str] = field(default_factory=dict)
+    #: Whether changes reach no reader meanwhile, so that the figures have to say how old they are.
+    stale: bool = False
+
+    def expected(self, column: str, mode: str) -> str:
+        """Return what a caller is to be told. A slow part is slow, and nothing else."""
+        return OK if mode == "slow" else self.lost.get(column, OK)
+
+
+ROWS = (
+    Row("Redis documents", tuple(f"{name}>documents" for name in ("query", *PROJECTORS))),
+    Row("Redis limits", ("gateway>limits",)),
+    Row(
+        "Postgres of the read model",
+        tuple(f"{name}>postgres" for name in ("query", *PROJECTORS)),
+        lost={"counts that Redis lacks": SAYS_SO},
+        stale=True,
+    ),
+    Row(
+        "Postgres of the writer",
+        ("writer>postgres", "relay>postgres"),
+        lost=dict.fromkeys(("command", "customer's command"), SAYS_SO),
+    ),
+    Row("Postgres of the gateway", ("gateway>postgres",), lost=dict.fromkeys(PORTAL, SAYS_SO)),
+    Row("Kafka", tuple(f"{name}>kafka" for name in ("relay", *PROJECTORS)), stale=True),
+    Row("projector", processes=PROJECTORS, stale=True),
+    Row("relay", processes=("relay",), stale=True),
+    Row("query", ("gateway>query",), lost=dict.fromkeys(FIGURES, SAYS_SO)),
+    Row(
+        "writer",
+        ("publisher>writer", "gateway>writer", "projector-1>writer", "projector-2>writer"),
+        lost={"command": NOBODY, "customer's command": SAYS_SO},
+    ),
+    Row("gateway", ("browser>gateway",), lost=dict.fromkeys(PORTAL, NOBODY)),
+)
+
+
+@dataclass
+class Spell:
+    """What happened while one part was away in one way."""
+
+    told: dict[str, list[Told]]
+    #: What was done on the first link of the part, or to its processes: the proof of the fault.
+    felt: Counter[str] = field(default_factory=Counter)
+    #: Connections that came in on the broken links, from how many processes, in how many seconds.
+    taken: int = 0
+    links: int = 0
+    seconds: float = 0.0
+    #: The last acknowledged change of the time (revision, moment), and a reading after it.
+    acked: tuple[int, float] | None = None
+    read: Told | None = None
+    healed_seconds: float = 0.0
+    #: Processes that did not outlive it, without having been stopped by us.
+    ended: list[str] = field(default_factory=list)
+
+
+async def spell(stack: ChaosStack, sessions: list[str], row: Row, mode: str) -> Spell:
+    """Break a part, let everybody ask until the break has been felt, mend it, and wait until all is well again.
+
+    Raises AssertionError when nobody feels it, or when all is not well in time.
+    """
+    found = Spell({column: [] for column in COLUMNS})
+    links, pids = _links(stack, row, mode), stack.pids()
+    async with Callers(stack, sessions) as callers:
+        if mode == "away" and links:
+            # Refused first; then taken and ended at once, which shows who tries how often.
+            stack.links.refuse(links)
+            await _ask(callers, row, mode, found)
+        began, taken = time.monotonic(), stack.links.taken(links)
+        found.felt = await _break_until_felt(stack, callers, row, mode, found)
+        if row.stale and mode != "slow":
+            await asyncio.sleep(SPELL_SECONDS)
+            found.acked, found.read = callers.acked, await callers.counts()
+    found.seconds = time.monotonic() - began
+    found.taken, found.links = stack.links.taken(links) - taken, len(links)
+    await _mend(stack, row, mode)
+    await _healed(stack, sessions, found)
+    held = row.processes if mode == "away" else ()
+    now = stack.pids()
+    found.ended = [name for name, pid in pids.items() if now.get(name) != pid and name not in held]
+    return found
+
+
+def _links(stack: ChaosStack, row: Row, mode: str) -> list[str]:
+    """Return the links to break: those that lead to the part, or all that a slow process has."""
+    if mode == "slow" and row.processes:
+        return [name for name in stack.links.matching() if name.partition(">")[0] in row.processes]
+    return list(row.links)
+
+
+async def _break_until_felt(
+    stack: ChaosStack, callers: Callers, row: Row, mode: str, found: Spell
+) -> Counter[str]:
+    """Break it and let everybody ask until that has been felt; return by what that is known."""
+    links = _links(stack, row, mode)
+    seen, began = stack.links.seen(links[:1]), time.monotonic()
+    felt = await _break(stack, row, mode, links)
+    while True:
+        await _ask(callers, row, mode, found)
+        felt = felt or stack.links.seen(links[:1]) - seen
+        if felt:
+            return felt
+        assert time.monotonic() < began + FELT_SECONDS, f"{row.name} {mode}: nobody felt it"
+        await asyncio.sleep(1)
+
+
+async def _break(stack: ChaosStack, row: Row, mode: str, links: list[str]) -> Counter[str]:
+    """Break it; return what was done to its processes."""
+    if mode == "slow":
+        stack.links.delay(links, SLOW_SECONDS)
+    elif links:
+        (stack.links.slam if mode == "away" else stack.links.blackhole)(links)
+    elif mode == "away":
+        await asyncio.to_thread(stack.hold, *row.processes)
+        return Counter({"held": len(row.processes)})
+    else:
+        pids = stack.pids(*row.processes).values()
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        return Counter({"stopped": len(pids)})
+    return Counter()
+
+
+async def _ask(callers: Callers, row: Row, mode: str, found: Spell) -> None:
+    hopeless = [column for column in COLUMNS if row.expected(column, mode) == NOBODY]
+    for column, told in (await callers.everybody(hopeless)).items():
+        found.told[column].append(told)
+
+
+async def _mend(stack: ChaosStack, row: Row, mode: str) -> None:
+    stack.links.flow()
+    if row.processes and mode == "silent":
+        for pid in stack.pids(*row.processes).values():
+            os.kill(pid, signal.SIGCONT)
+    elif row.processes and mode == "away":
+        stack.want()
+
+
+async def _healed(stack: ChaosStack, sessions: list[str], found: Spell) -> None:
+    """Wait until everybody is served again, readers see the last change, and the system says that it is ready."""
+    began = time.monotonic()
+    async with Callers(stack, sessions) as callers:
+        await eventually(callers.all_well, "everybody is served again", HEAL_SECONDS)
+        revision = callers.acked[0] if callers.acked else 0
+
+        async def up_to_date() -> bool:
+            return (await callers.counts()).revision >= revision
+
+        await eventually(up_to_date, "readers see the last change", HEAL_SECONDS)
+
+        async def ready() -> bool:
+            return bool((await asyncio.to_thread(stack.status))["ready"])
+
+        await eventually(ready, "the system is ready", HEAL_SECONDS)
+    found.healed_seconds = time.monotonic() - began

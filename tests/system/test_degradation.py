@@ -1,0 +1,97 @@
+"""The degradation matrix: whatever is away, slow or silent, what can work works, what cannot says so, and it heals.
+
+A part is broken once in each way, everybody asks, and each test below looks at its own part of what was seen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.chaos import system
+from tests.system import callers, degraded
+from tests.system.callers import COLUMNS, NOBODY, SAYS_SO
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.chaos.system import ChaosStack
+    from tests.system.degraded import Row, Spell
+
+#: The longest promise there is: the gateway gives any answer within ten seconds.
+PROMISED_SECONDS = 10.0
+#: A driver that tries ten times a second on each of a few connections is no storm; one without a pause is thousands.
+TRIES_A_SECOND = 50
+
+rows = pytest.mark.parametrize("row", degraded.ROWS, ids=lambda row: row.name)
+modes = pytest.mark.parametrize("mode", degraded.MODES)
+
+
+class Matrix:
+    """A running system, and what was seen of each spell; a spell happens when it is first asked for."""
+
+    def __init__(self, stack: ChaosStack, sessions: list[str]) -> None:
+        self._stack = stack
+        self._sessions = sessions
+        self._seen: dict[tuple[str, str], Spell] = {}
+
+    def spell(self, row: Row, mode: str) -> Spell:
+        """Return what was seen while the part was away in this way."""
+        place = (row.name, mode)
+        if place not in self._seen:
+            work = degraded.spell(self._stack, self._sessions, row, mode)
+            self._seen[place] = asyncio.run(work)
+        return self._seen[place]
+
+
+@pytest.fixture(scope="module")
+def matrix(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Matrix]:
+    with system.started() as stack:
+        yield Matrix(stack, asyncio.run(callers.prepare(stack, tmp_path_factory.mktemp("user"))))
+
+
+@rows
+@modes
+@pytest.mark.parametrize("column", COLUMNS)
+def test_who_can_be_served_is_served_and_who_cannot_is_told_so(
+    matrix: Matrix, row: Row, mode: str, column: str
+) -> None:
+    told = matrix.spell(row, mode).told[column]
+
+    expected = row.expected(column, mode)
+    assert {one.outcome for one in told} == {expected}, told
+    if expected == SAYS_SO:
+        assert all(one.says_why for one in told), told
+    if expected != NOBODY:
+        assert max(one.seconds for one in told) < PROMISED_SECONDS
+
+
+@rows
+@modes
+def test_nobody_hammers_on_what_is_broken(matrix: Matrix, row: Row, mode: str) -> None:
+    spell = matrix.spell(row, mode)
+
+    calls = sum(map(len, spell.told.values()))
+    assert spell.taken <= 2 * calls + TRIES_A_SECOND * spell.links * spell.seconds
+
+
+@rows
+@modes
+def test_nobody_has_to_restart_anything(matrix: Matrix, row: Row, mode: str) -> None:
+    assert matrix.spell(row, mode).ended == []
+
+
+@pytest.mark.parametrize("mode", ["away", "silent"])
+@pytest.mark.parametrize(
+    "row", [row for row in degraded.ROWS if row.stale], ids=lambda row: row.name
+)
+def test_figures_that_stand_still_say_how_old_they_are(matrix: Matrix, row: Row, mode: str) -> None:
+    spell = matrix.spell(row, mode)
+
+    assert spell.acked is not None
+    assert spell.read is not None
+    revision, acked_at = spell.acked
+    assert spell.read.revision < revision, "the figures did not stand still: nothing was shown"
+    assert spell.read.lag is not None
+    assert spell.read.lag >= spell.read.began - acked_at
