@@ -143,12 +143,11 @@ class Link:
                 await sink.drain()
 
 
-async def _end_all() -> None:
-    """End what still runs on this loop."""
+async def _ended() -> None:
+    """Wait until what still ran on this loop has ended: its connections have been reset."""
     others = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in others:
-        task.cancel()
-    await asyncio.gather(*others, return_exceptions=True)
+    if others:
+        await asyncio.wait(others, timeout=5)
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:
@@ -177,7 +176,7 @@ class Links:
     def __exit__(self, *_: object) -> None:
         for link in self._links.values():
             self._do(link.close())
-        self._do(_end_all())
+        self._do(_ended())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(5)
         self._loop.close()
