@@ -1,10 +1,15 @@
-"""What callers may send, request by request: unknown fields are refused, types are not guessed."""
+"""What internal systems may send, request by request, and how any body is read.
 
-from collections.abc import Callable
+Unknown fields are refused, types are not guessed.
+"""
+
 from typing import Any, Final, TypeVar
 
-import msgspec
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    ValidationError,
+)
 
 from repair_events.repair import Customer, Repair
 from repair_writer.fields import (
@@ -12,7 +17,6 @@ from repair_writer.fields import (
     Bounds,
     Cost,
     CustomerId,
-    Decided,
     Email,
     LongText,
     Name,
@@ -179,39 +183,6 @@ class Profile(Body):
     def to_customer(self, customer_id: int) -> Customer:
         """Return the profile of this customer."""
         return Customer(customer_id=customer_id, **self.model_dump(exclude={"occurred_at"}))
-
-
-class AskedRepair(Body):
-    """What a customer says when asking for a repair."""
-
-    unit_number: UnitNumber
-    repair_date: RepairDate | None = None
-    description: LongText = ""
-    damage_type: ShortText = ""
-    customer_notes: LongText = ""
-
-
-class CustomersDecision(Body):
-    """What a customer decides of a repair that waits for it."""
-
-    status: Decided
-    reason: Reason | None = None
-
-
-class ProfilePatch(Body):
-    """What a customer may change of the own profile: how to be reached, never the name."""
-
-    email: Email = ""
-    phone: ShortText = ""
-    address: Address = ""
-    city: ShortText = ""
-    state: ShortText = ""
-    postal_code: Postal = ""
-
-    def changes(self) -> Callable[[Customer], Customer]:
-        """Return the function that makes the changed profile of the one that is there."""
-        given = self.model_dump(include=self.model_fields_set)
-        return lambda customer: msgspec.structs.replace(customer, **given)
 
 
 BodyT = TypeVar("BodyT", bound=Body)

@@ -21,11 +21,13 @@ MAX_COST: Final = Decimal("9999999999.99")
 _ONE_LINE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _LINES: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_TAG: Final = re.compile(rf'(?:W/)?"?({_UUID.pattern})"?')
 _COST: Final = re.compile(r"[0-9]{1,10}(?:\.[0-9]{1,2})?")
 _MOMENT: Final = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?"
     r"(?:Z|[+-][0-9]{2}:[0-9]{2})"
 )
+_DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _EMAIL: Final = re.compile(r"[^@\s]+@[^@\s]+")
 
 
@@ -93,6 +95,11 @@ def _repair_date(text: str, info: ValidationInfo) -> str:
     return _text_between(moment_of(text), _bounds(info).latest_date)
 
 
+def _visit_date(text: str, info: ValidationInfo) -> str:
+    # Noon in UTC lies on the day that is meant, whichever zone the portal counts days in.
+    return _repair_date(f"{text}T12:00:00Z" if _DAY.fullmatch(text) else text, info)
+
+
 def _occurred_at(text: str, info: ValidationInfo) -> str:
     return _text_between(moment_of(text), _bounds(info).latest_occurrence)
 
@@ -100,6 +107,13 @@ def _occurred_at(text: str, info: ValidationInfo) -> str:
 def _bounds(info: ValidationInfo) -> Bounds:
     assert isinstance(info.context, Bounds)  # noqa: S101 - every validation is given them
     return info.context
+
+
+def _tag(text: str) -> str:
+    found = _TAG.fullmatch(text)
+    if found is None:
+        raise ValueError("must be the ETag of the state that was seen")
+    return found[1].lower()
 
 
 def _uuid(text: str) -> str:
@@ -130,6 +144,12 @@ RepairDate = Annotated[
         max_length=40, examples=["2026-03-01T14:30:00Z"], json_schema_extra={"format": "date-time"}
     ),
 ]
+VisitDate = Annotated[
+    str,
+    AfterValidator(_visit_date),
+    Field(max_length=40, examples=["2026-03-01", "2026-03-01T14:30:00Z"]),
+]
+SeenTag = Annotated[str, AfterValidator(_tag), Field(max_length=100)]
 OccurredAt = Annotated[
     str,
     AfterValidator(_occurred_at),

@@ -43,6 +43,11 @@ class History:
         """When this transaction's changes were accepted, RFC 3339."""
         return self._accepted_text
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing has been appended, so that there is nothing to save."""
+        return not self._events
+
     def head(self, customer_id: int) -> Head | None:
         """Return where a locked customer's list stands now; None: no such customer."""
         return self._heads.get(customer_id)

@@ -15,8 +15,9 @@ import msgspec
 from repair_events.event import RECORDED
 from repair_events.ids import new_id
 from repair_events.repair import Repair
+from repair_writer.asking import customer_unknown
 from repair_writer.bodies import BadBodyError, ImportedRepair, parse
-from repair_writer.commands import append_change, customer_unknown
+from repair_writer.commands import append_change
 from repair_writer.fields import Bounds
 from repair_writer.history import Author, History
 from repair_writer.repair import Change, Refusal, Restate, Unchanged, decide

@@ -158,6 +158,11 @@ def _change_status(repair: Repair, command: ChangeStatus) -> Decision:
     return Change(fact=STATUS_CHANGED, repair=after, reason=command.reason)
 
 
+def undecidable(repair: Repair, detail: str) -> Refusal:
+    """Return the refusal of a customer's decision on what does not wait for one, and why."""
+    return Refusal(code="illegal-move", detail=detail, allowed=(), repair_id=repair.repair_id)
+
+
 def _allowed(current: str, *, by_customer: bool) -> tuple[str, ...]:
     moves = status.MOVES.get(current, frozenset())
     if by_customer:

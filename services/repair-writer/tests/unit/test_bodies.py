@@ -1,6 +1,7 @@
 import json
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -9,20 +10,18 @@ from hypothesis import strategies as st
 from repair_events.event import Event, EventData, encode, event_type
 from repair_events.topic import MAX_EVENT_BYTES
 from repair_writer.bodies import (
-    AskedRepair,
     BadBodyError,
     Body,
     Correction,
-    CustomersDecision,
     ImportedRepair,
     NewRepair,
     NewStatus,
     Profile,
-    ProfilePatch,
     Removal,
     Restoration,
     parse,
 )
+from repair_writer.customer_bodies import CustomersDecision, ProfilePatch, Visit
 from repair_writer.fields import bounds_at, cost_text
 from repair_writer.repair import ChangeStatus, Correct, Remove, Restore
 
@@ -168,8 +167,8 @@ def test_values_get_their_one_text() -> None:
 
 
 def test_the_edges_of_the_dates_are_accepted() -> None:
-    for date in ("1990-01-01T00:00:00Z", "2027-03-01T12:00:00Z"):
-        assert read(NewRepair, REPAIR | {"repair_date": date}).repair_date == date
+    for edge in ("1990-01-01T00:00:00Z", "2027-03-01T12:00:00Z"):
+        assert read(NewRepair, REPAIR | {"repair_date": edge}).repair_date == edge
 
 
 def test_the_largest_event_stays_below_its_bound() -> None:
@@ -253,7 +252,8 @@ def test_a_line_of_an_import_needs_its_reference_and_states_what_it_names() -> N
 
 def test_a_customer_says_little() -> None:
     for name in ("cost", "status", "technician", "customer_id", "source", "technician_notes"):
-        assert list(faults(AskedRepair, {"unit_number": "A1", name: "x"})) == [f"/{name}"]
+        visit = {"unit_number": "A1", "breaks": [{"damage_type": "chip"}], name: "x"}
+        assert list(faults(Visit, visit)) == [f"/{name}"]
     assert list(faults(CustomersDecision, {"status": "COMPLETED"})) == ["/status"]
     assert list(faults(ProfilePatch, {"name": "Mine now"})) == ["/name"]
 
@@ -273,3 +273,22 @@ def test_whatever_comes_is_read_or_refused_with_names(body: dict[str, Any]) -> N
         read(NewRepair, body)
     except BadBodyError as error:
         assert error.errors  # noqa: PT017 - either way is right
+
+
+def test_a_day_of_a_visit_is_that_day_in_every_zone_of_the_portal() -> None:
+    visit = read(
+        Visit, {"unit_number": "A1", "repair_date": "2026-03-01", "breaks": [{"damage_type": "x"}]}
+    )
+    assert visit.repair_date is not None
+    noon = datetime.fromisoformat(visit.repair_date)
+    days = {
+        noon.astimezone(ZoneInfo(zone)).date()
+        for zone in ("America/Chicago", "Pacific/Honolulu", "Europe/Berlin")
+    }
+    assert days == {date(2026, 3, 1)}
+    for wrong in ("2026-02-30", "20260301", "2026-3-1", "1989-12-31", "9999-12-31"):
+        assert list(
+            faults(
+                Visit, {"unit_number": "A1", "repair_date": wrong, "breaks": [{"damage_type": "x"}]}
+            )
+        ) == ["/repair_date"]

@@ -1,100 +1,27 @@
-"""What callers see: repairs and profiles as JSON, with the headers that go with them."""
+"""Answers: repairs and profiles as JSON, with the headers that go with them."""
 
-import hashlib
 from typing import Final
 
 import msgspec
 from fastapi.responses import Response
 
-from repair_events.repair import Customer, Repair
-from repair_writer.commands import Outcome
+from repair_writer.api.problems import problem_of_refusal
+from repair_writer.api.views import (
+    DecisionsView,
+    DecisionView,
+    VisitView,
+    portal_repair_view,
+    profile_tag,
+    profile_view,
+    repair_view,
+)
+from repair_writer.asking import Outcome, Result
 from repair_writer.store.rows import HeldCustomer, HeldRepair
 
 REVISION_HEADER: Final = "Portal-Revision"
 REPLAYED_HEADER: Final = "Idempotent-Replayed"
 _CREATED: Final = 201
 _OK: Final = 200
-
-
-class RepairView(Repair, frozen=True, kw_only=True):
-    """A repair as internal systems see it: everything, with its last revision and event."""
-
-    revision: int
-    event_id: str
-    created_at: str
-    changed_at: str
-
-
-class PortalRepairView(msgspec.Struct, frozen=True, kw_only=True):
-    """A repair as its customer sees it: no technician, no notes of the technicians."""
-
-    repair_id: str
-    unit_number: str
-    repair_date: str
-    status: str
-    description: str
-    damage_type: str
-    cost: str
-    customer_notes: str
-    requested_by: str
-    batch_id: str | None
-    revision: int
-    event_id: str
-    created_at: str
-    changed_at: str
-
-
-class ProfileView(Customer, frozen=True, kw_only=True):
-    """A customer's profile, with the revision of the customer's list."""
-
-    revision: int
-    changed_at: str
-
-
-def profile_tag(customer: Customer) -> str:
-    """Return the name of a profile's state: made of what it says, for the list moves without it."""
-    return hashlib.sha256(msgspec.json.encode(customer)).hexdigest()[:32]
-
-
-def repair_view(held: HeldRepair) -> RepairView:
-    """Return what internal systems see."""
-    return RepairView(
-        **msgspec.structs.asdict(held.repair),
-        revision=held.revision,
-        event_id=held.event_id,
-        created_at=held.created_at,
-        changed_at=held.changed_at,
-    )
-
-
-def portal_repair_view(held: HeldRepair) -> PortalRepairView:
-    """Return what the customer sees."""
-    repair = held.repair
-    return PortalRepairView(
-        repair_id=repair.repair_id,
-        unit_number=repair.unit_number,
-        repair_date=repair.repair_date,
-        status=repair.status,
-        description=repair.description,
-        damage_type=repair.damage_type,
-        cost=repair.cost,
-        customer_notes=repair.customer_notes,
-        requested_by=repair.requested_by,
-        batch_id=repair.batch_id,
-        revision=held.revision,
-        event_id=held.event_id,
-        created_at=held.created_at,
-        changed_at=held.changed_at,
-    )
-
-
-def profile_view(held: HeldCustomer) -> ProfileView:
-    """Return a profile as its customer and internal systems see it."""
-    return ProfileView(
-        **msgspec.structs.asdict(held.customer),
-        revision=held.revision,
-        changed_at=held.changed_at,
-    )
 
 
 def repair_answer(held: HeldRepair, *, portal: bool = False) -> Response:
@@ -123,19 +50,49 @@ def outcome_answer(outcome: Outcome, *, portal: bool = False) -> Response:
         location = f"/customer/api/repairs/{repair_id}/" if portal else f"/v1/repairs/{repair_id}"
     if outcome.created:
         response.headers["Location"] = location
+    return _marked(response, outcome)
+
+
+def visit_answer(outcome: Outcome) -> Response:
+    """Answer the repairs of a visit that was asked for."""
+    repairs = [portal_repair_view(held) for held in outcome.visit]
+    view = VisitView(batch_id=repairs[0].batch_id, repairs=repairs)
+    response = _answer(_CREATED, view, None, outcome.revision)
+    if len(repairs) == 1:
+        response.headers["Location"] = f"/customer/api/repairs/{repairs[0].repair_id}/"
+    return _marked(response, outcome)
+
+
+def decisions_answer(outcome: Outcome) -> Response:
+    """Answer what became of each decision."""
+    view = DecisionsView(results=[_decision_view(result) for result in outcome.results])
+    return _marked(_answer(_OK, view, None, outcome.revision), outcome)
+
+
+def _decision_view(result: Result) -> DecisionView:
+    if result.refusal is None:
+        assert result.held is not None  # noqa: S101 - a result has one of the two
+        view = portal_repair_view(result.held)
+        return DecisionView(repair_id=result.repair_id, status=_OK, repair=view)
+    problem = problem_of_refusal(result.refusal, result.standing)
+    return DecisionView(
+        repair_id=result.repair_id, status=problem.status, problem=problem.to_body()
+    )
+
+
+def _marked(response: Response, outcome: Outcome) -> Response:
     if outcome.replayed:
         response.headers[REPLAYED_HEADER] = "true"
     return response
 
 
-def _answer(status: int, view: object, tag: str, revision: int) -> Response:
+def _answer(status: int, view: object, tag: str | None, revision: int) -> Response:
+    headers = {REVISION_HEADER: str(revision), "Cache-Control": "private, no-cache"}
+    if tag is not None:
+        headers["ETag"] = f'"{tag}"'
     return Response(
         msgspec.json.encode(view),
         status_code=status,
         media_type="application/json",
-        headers={
-            "ETag": f'"{tag}"',
-            REVISION_HEADER: str(revision),
-            "Cache-Control": "private, no-cache",
-        },
+        headers=headers,
     )

@@ -116,9 +116,16 @@ def operation(
 def json_content(view: type[msgspec.Struct], example: object) -> dict[str, Any]:
     """Return the content of a JSON answer."""
     (schema,), components = msgspec.json.schema_components([view])
-    name = next(iter(components))
-    assert schema == {"$ref": f"#/$defs/{name}"}, "a view holds no other struct"  # noqa: S101
-    return {"application/json": {"schema": components[name], "example": example}}
+    return {"application/json": {"schema": _whole(schema, components), "example": example}}
+
+
+def _whole(schema: Any, components: Mapping[str, Any]) -> Any:
+    """Return a schema with the structs that it names written out: there is one place for each."""
+    if isinstance(schema, dict):
+        if "$ref" in schema:
+            return _whole(components[schema["$ref"].rpartition("/")[2]], components)
+        return {name: _whole(part, components) for name, part in schema.items()}
+    return [_whole(part, components) for part in schema] if isinstance(schema, list) else schema
 
 
 def query(
@@ -209,6 +216,31 @@ _PROBLEM_SCHEMA: Final = {
         },
         "allowed": {"type": "array", "items": {"type": "string"}},
         "repair_id": {"type": "string", "format": "uuid"},
+        "repair": {
+            "type": "object",
+            "description": "To a customer whose decision cannot be done: the repair as it is now.",
+        },
+        "profile": {
+            "type": "object",
+            "description": "To a customer whose profile was changed meanwhile: as it is now.",
+        },
+        "etag": {"type": "string", "description": "Names that state; for If-Match."},
+        "revision": {"type": "integer"},
+        "changed_by": {"type": "string", "enum": ["customer", "company"]},
+        "changed_at": {"type": "string", "format": "date-time"},
+        "changed": {
+            "type": "array",
+            "description": "What is not as it was seen.",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "field": {"type": "string"},
+                    "seen": {"type": "string"},
+                    "now": {"type": "string"},
+                },
+                "required": ["field", "seen", "now"],
+            },
+        },
         "request_id": {"type": "string"},
     },
 }

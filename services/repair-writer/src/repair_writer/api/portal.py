@@ -1,16 +1,15 @@
 """What a customer may change, reached through the gateway alone; what it sees is listed field by field."""
 
+import msgspec
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from repair_events.ids import new_id
-from repair_events.repair import Customer, Repair
+from repair_events.repair import Customer
 from repair_writer.api.answers import (
-    PortalRepairView,
-    ProfileView,
+    decisions_answer,
     outcome_answer,
     profile_answer,
-    profile_tag,
+    visit_answer,
 )
 from repair_writer.api.documentation import (
     IF_MATCH,
@@ -20,7 +19,7 @@ from repair_writer.api.documentation import (
     json_content,
     operation,
 )
-from repair_writer.api.problems import problem_of
+from repair_writer.api.problems import PROBLEMS, problem_of
 from repair_writer.api.reading import (
     Dependencies,
     ask_of,
@@ -30,23 +29,60 @@ from repair_writer.api.reading import (
     read_bytes,
     repair_id_of,
 )
-from repair_writer.bodies import AskedRepair, CustomersDecision, ProfilePatch
+from repair_writer.api.views import (
+    DecisionsView,
+    PortalRepairView,
+    ProfileView,
+    VisitView,
+    profile_tag,
+    profile_view,
+)
+from repair_writer.asking import Ask, RefusedError
 from repair_writer.callers import Caller
-from repair_writer.commands import change_repair, put_profile, record_repair
+from repair_writer.commands import put_profile
+from repair_writer.customer_bodies import (
+    CustomersDecision,
+    ManyDecisions,
+    ProfilePatch,
+    Visit,
+)
+from repair_writer.decisions import Seen, decide_repair, decide_repairs
 from repair_writer.repair import ChangeStatus
 from repair_writer.store.customers import read_customer
 from repair_writer.store.transaction import reading
+from repair_writer.visits import request_visit
 from service_runtime.clock import rfc3339
+from service_runtime.errors import Problem
 
 _DECISION = "/customer/api/repairs/{repair_id}/status/"
 _REPAIR = json_content(PortalRepairView, PORTAL_REPAIR_EXAMPLE)
 _PROFILE = json_content(ProfileView, PROFILE_EXAMPLE)
+_VISIT = json_content(
+    VisitView,
+    {
+        "batch_id": PORTAL_REPAIR_EXAMPLE["batch_id"],
+        "repairs": [PORTAL_REPAIR_EXAMPLE | {"status": "REQUESTED", "requested_by": "customer"}],
+    },
+)
+_DECISIONS = json_content(
+    DecisionsView,
+    {
+        "results": [
+            {
+                "repair_id": PORTAL_REPAIR_EXAMPLE["repair_id"],
+                "status": 200,
+                "repair": PORTAL_REPAIR_EXAMPLE | {"status": "APPROVED"},
+            }
+        ]
+    },
+)
 
 
 def portal_routes(d: Dependencies) -> APIRouter:
     """Return the customer-shaped routes under /customer/api/."""
     router = APIRouter()
     _add_request(router, d)
+    _add_decisions(router, d)
     _add_decision(router, d)
     _add_profile(router, d)
     return router
@@ -61,34 +97,39 @@ def _add_request(router: APIRouter, d: Dependencies) -> None:
     @router.post(
         "/customer/api/repairs/",
         **operation(
-            "Ask for a repair",
-            answers={201: ("The repair, REQUESTED", _REPAIR), 200: ("A replayed answer", _REPAIR)},
-            refusals=("customer-unknown",),
-            body=AskedRepair,
-            body_example={"unit_number": "A123", "description": "Star break, passenger side"},
+            "Ask for a visit to one unit: a repair for each break, all of them or none",
+            answers={201: ("The repairs, REQUESTED", _VISIT)},
+            refusals=("customer-unknown", "key-required"),
+            body=Visit,
+            body_example={
+                "unit_number": "A123",
+                "repair_date": "2026-03-01",
+                "customer_notes": "Keys are at the gate.",
+                "breaks": [
+                    {"damage_type": "star break", "description": "Passenger side"},
+                    {"damage_type": "crack", "description": "30 cm from the lower edge"},
+                ],
+            },
             headers=("Idempotency-Key",),
             portal=True,
         ),
     )
-    async def ask_for_repair(request: Request) -> Response:
+    async def ask_for_visit(request: Request) -> Response:
         caller = customer_caller(d, request)
         check_query(request)
         data = await read_bytes(request)
-        body = parse_body(d, request, AskedRepair, data)
-        repair = Repair(
-            repair_id=new_id(),
-            customer_id=_customer_of(caller),
-            unit_number=body.unit_number,
-            repair_date=body.repair_date or rfc3339(d.clock.now()),
-            status="REQUESTED",
-            description=body.description,
-            damage_type=body.damage_type,
-            customer_notes=body.customer_notes,
-            requested_by="customer",
-            source=caller.source,
-        )
-        outcome = await record_repair(d.pool, ask_of(request, caller, data), repair)
-        return outcome_answer(outcome, portal=True)
+        body = parse_body(d, request, Visit, data)
+        customer_id = _customer_of(caller)
+        repairs = body.to_repairs(customer_id, now=rfc3339(d.clock.now()), source=caller.source)
+        ask = _keyed(ask_of(request, caller, data))
+        return visit_answer(await request_visit(d.pool, ask, customer_id, repairs))
+
+
+def _keyed(ask: Ask) -> Ask:
+    """Return the ask of what cannot be sent twice by mistake; raises the problem 400."""
+    if ask.key is None:
+        raise problem_of("key-required", PROBLEMS["key-required"][2])
+    return ask
 
 
 def _add_decision(router: APIRouter, d: Dependencies) -> None:
@@ -119,7 +160,40 @@ def _add_decision(router: APIRouter, d: Dependencies) -> None:
                 "Say which state of the repair is decided: If-Match with its ETag.",
             )
         command = ChangeStatus(status=body.status, reason=body.reason, by_customer=True)
-        return outcome_answer(await change_repair(d.pool, ask, repair_id, command), portal=True)
+        return outcome_answer(await decide_repair(d.pool, ask, repair_id, command), portal=True)
+
+
+def _add_decisions(router: APIRouter, d: Dependencies) -> None:
+    @router.post(
+        "/customer/api/repairs/status/",
+        **operation(
+            "Approve or deny many repairs, each as it was seen and each on its own",
+            answers={200: ("What became of each, in the order sent", _DECISIONS)},
+            refusals=("key-required",),
+            body=ManyDecisions,
+            body_example={
+                "status": "APPROVED",
+                "repairs": [
+                    {
+                        "repair_id": PORTAL_REPAIR_EXAMPLE["repair_id"],
+                        "etag": f'"{PORTAL_REPAIR_EXAMPLE["event_id"]}"',
+                    }
+                ],
+            },
+            headers=("Idempotency-Key",),
+            portal=True,
+        ),
+    )
+    async def decide_many(request: Request) -> Response:
+        caller = customer_caller(d, request)
+        check_query(request)
+        data = await read_bytes(request)
+        body = parse_body(d, request, ManyDecisions, data)
+        ask = _keyed(ask_of(request, caller, data))
+        wanted = [Seen(repair_id=one.repair_id, tags=(one.etag,)) for one in body.repairs]
+        command = ChangeStatus(status=body.status, reason=body.reason, by_customer=True)
+        outcome = await decide_repairs(d.pool, ask, _customer_of(caller), wanted, command)
+        return decisions_answer(outcome)
 
 
 def _add_profile(router: APIRouter, d: Dependencies) -> None:
@@ -164,5 +238,26 @@ def _add_profile(router: APIRouter, d: Dependencies) -> None:
             return changed(customer)
 
         ask = ask_of(request, caller, data)
-        outcome = await put_profile(d.pool, ask, _customer_of(caller), after, profile_tag)
+        try:
+            outcome = await put_profile(d.pool, ask, _customer_of(caller), after, profile_tag)
+        except RefusedError as error:
+            if error.refusal.code != "precondition-failed":
+                raise
+            raise await _profile_changed(d, _customer_of(caller)) from error
         return outcome_answer(outcome, portal=True)
+
+
+async def _profile_changed(d: Dependencies, customer_id: int) -> Problem:
+    """Return the problem of a profile that is not as it was seen, with what it says now."""
+    async with reading(d.pool) as connection:
+        held = await read_customer(connection, customer_id)
+    assert held is not None  # noqa: S101 - a customer stays
+    etag = f'"{profile_tag(held.customer)}"'
+    problem = problem_of(
+        "precondition-failed",
+        "Somebody changed this after you opened it. Nothing of yours was saved yet; "
+        "please look at what it says now.",
+        extra={"profile": msgspec.structs.asdict(profile_view(held)), "etag": etag},
+    )
+    problem.headers |= {"ETag": etag, "Portal-Revision": str(held.revision)}
+    return problem

@@ -2,12 +2,16 @@
 
 from typing import Final
 
+import msgspec
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 from starlette.requests import ClientDisconnect
 
+from repair_writer.api.views import portal_repair_view
+from repair_writer.asking import RefusedError, Standing
 from repair_writer.bodies import BadBodyError
-from repair_writer.commands import RefusedError
+from repair_writer.decisions import changed_fields
+from repair_writer.repair import Refusal
 from repair_writer.store.transaction import STORE_ERRORS
 from service_runtime.errors import Problem, unavailable
 from service_runtime.http import problem_response
@@ -17,6 +21,11 @@ from service_runtime.postgres import is_infrastructure
 #: code -> (status, title, what a caller is told by example). Final unless said otherwise.
 PROBLEMS: Final[dict[str, tuple[int, str, str]]] = {
     "malformed": (400, "The request cannot be read", "This is not JSON: EOF at line 1 column 9."),
+    "key-required": (
+        400,
+        "Idempotency-Key is required",
+        "Send an Idempotency-Key: the same key and body again do nothing twice.",
+    ),
     "unauthorized": (
         401,
         "No valid credential",
@@ -94,6 +103,33 @@ def problem_of(code: str, detail: str = "", **more: object) -> Problem:
     return Problem(status, code, title, detail, headers=headers, **more)  # type: ignore[arg-type]
 
 
+def problem_of_refusal(refusal: Refusal, standing: Standing | None = None) -> Problem:
+    """Return the problem of a refusal, with the state that it met if a customer may see it."""
+    extra: dict[str, object] = {}
+    if refusal.allowed is not None:
+        extra["allowed"] = list(refusal.allowed)
+    if refusal.repair_id is not None:
+        extra["repair_id"] = refusal.repair_id
+    if standing is None:
+        return problem_of(refusal.code, refusal.detail, extra=extra)
+    view = portal_repair_view(standing.held)
+    etag = f'"{view.event_id}"'
+    extra |= {
+        "repair": msgspec.structs.asdict(view),
+        "etag": etag,
+        "revision": view.revision,
+        "changed_by": standing.by,
+        "changed_at": view.changed_at,
+        "changed": [
+            {"field": name, "seen": seen, "now": now}
+            for name, seen, now in changed_fields(standing)
+        ],
+    }
+    problem = problem_of(refusal.code, refusal.detail, extra=extra)
+    problem.headers |= {"ETag": etag, "Portal-Revision": str(view.revision)}
+    return problem
+
+
 def bad_query(name: str, detail: str) -> Problem:
     """Return the 422 for a query parameter that cannot be accepted."""
     return problem_of(
@@ -111,13 +147,7 @@ def install_writer_handlers(app: FastAPI) -> None:
 
     async def on_refused(request: Request, error: Exception) -> Response:
         assert isinstance(error, RefusedError)  # noqa: S101 - registered for it below
-        refusal = error.refusal
-        extra: dict[str, object] = {}
-        if refusal.allowed is not None:
-            extra["allowed"] = list(refusal.allowed)
-        if refusal.repair_id is not None:
-            extra["repair_id"] = refusal.repair_id
-        return answer(request, problem_of(refusal.code, refusal.detail, extra=extra))
+        return answer(request, problem_of_refusal(error.refusal, error.standing))
 
     async def on_bad_body(request: Request, error: Exception) -> Response:
         assert isinstance(error, BadBodyError)  # noqa: S101

@@ -10,9 +10,9 @@ from fastapi import Request
 
 from portal_access.token import HEADER, BadTokenError, TokenVerifier
 from repair_writer.api.problems import bad_query, problem_of
+from repair_writer.asking import Ask
 from repair_writer.bodies import Body, parse
 from repair_writer.callers import Caller, KeyRing
-from repair_writer.commands import Ask
 from repair_writer.fields import MAX_BIGINT, bounds_at
 from repair_writer.history import Author
 from repair_writer.idempotency import IdempotencyKey, scoped_key

@@ -6,7 +6,7 @@ from fastapi.responses import Response
 
 from portal_access.scopes import REPAIRS_READ, REPAIRS_WRITE
 from repair_events.ids import new_id
-from repair_writer.api.answers import RepairView, outcome_answer, repair_answer
+from repair_writer.api.answers import outcome_answer, repair_answer
 from repair_writer.api.documentation import (
     IF_MATCH,
     REPAIR_EXAMPLE,
@@ -25,6 +25,7 @@ from repair_writer.api.reading import (
     read_bytes,
     repair_id_of,
 )
+from repair_writer.api.views import RepairView
 from repair_writer.bodies import ChangeBody, Correction, NewRepair, NewStatus, Removal, Restoration
 from repair_writer.commands import change_repair, record_repair
 from repair_writer.store.repairs import find_repair, read_repair

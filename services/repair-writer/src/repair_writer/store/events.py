@@ -1,5 +1,6 @@
 """The list itself, and how far it has been sent."""
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from repair_writer.store.transaction import Connection
@@ -20,6 +21,15 @@ async def read_events(
         limit,
     )
     return [(row["revision"], row["payload"]) for row in rows]
+
+
+async def read_payloads(connection: Connection, event_ids: Iterable[str]) -> dict[str, bytes]:
+    """Return the events that exist of these ids (UUID texts in lower case)."""
+    rows = await connection.fetch(
+        "SELECT event_id, payload FROM writer.event WHERE event_id = ANY($1::uuid[])",
+        list(event_ids),
+    )
+    return {str(row["event_id"]): row["payload"] for row in rows}
 
 
 async def read_oldest_transaction(connection: Connection) -> datetime | None:

@@ -114,6 +114,15 @@ async def load_many(
     return {(row["source"], row["source_ref"]): held_repair(row) for row in rows}
 
 
+async def load_held(connection: Connection, repair_ids: Sequence[str]) -> dict[str, HeldRepair]:
+    """Return the repairs that exist of these ids (UUID texts in lower case), by their id."""
+    rows = await connection.fetch(
+        f"SELECT {REPAIR_COLUMNS} FROM writer.repair r WHERE r.repair_id = ANY($1::uuid[])",  # noqa: S608
+        repair_ids,
+    )
+    return {str(row["repair_id"]): held_repair(row) for row in rows}
+
+
 async def read_moment(connection: Connection) -> datetime:
     """Return the database's clock at this statement."""
     moment: datetime = await connection.fetchval("SELECT clock_timestamp()")

@@ -42,6 +42,7 @@ def test_every_route_is_there_with_an_example_of_each_answer(document: Any) -> N
         "POST /v1/repairs/import", "PUT /v1/customers/{customer_id}",
         "GET /v1/customers/{customer_id}", "GET /v1/customers/{customer_id}/events",
         "GET /v1/heads", "GET /v1/progress", "POST /customer/api/repairs/",
+        "POST /customer/api/repairs/status/",
         "POST /customer/api/repairs/{repair_id}/status/", "GET /customer/api/profile/",
         "PATCH /customer/api/profile/",
     }  # fmt: skip
@@ -92,8 +93,18 @@ async def test_examples_of_bodies_are_accepted(writer: Any, document: Any) -> No
         assert recorded.json.keys() == answer.json.keys()
     profile = example("PUT /v1/customers/{customer_id}")
     assert (await writer.call("PUT", "/v1/customers/1042", profile)).status == 200
-    for method, route in (("POST", "/customer/api/repairs/"), ("PATCH", "/customer/api/profile/")):
-        answer = await writer.portal(method, route, example(f"{method} {route}"), customer_id=1042)
+    for method, route in (
+        ("POST", "/customer/api/repairs/"),
+        ("POST", "/customer/api/repairs/status/"),
+        ("PATCH", "/customer/api/profile/"),
+    ):
+        answer = await writer.portal(
+            method,
+            route,
+            example(f"{method} {route}"),
+            customer_id=1042,
+            headers={"Idempotency-Key": route},
+        )
         assert answer.status in {200, 201}, answer.body
     lines = said["POST /v1/repairs/import"]["requestBody"]["content"]["application/x-ndjson"]
     assert (await writer.send_lines([lines["example"].encode()])).headers["Import-Refused"] == "0"

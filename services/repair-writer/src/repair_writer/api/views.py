@@ -1,0 +1,112 @@
+"""What callers see of repairs and profiles, field by field."""
+
+import hashlib
+from typing import Any
+
+import msgspec
+
+from repair_events.repair import Customer, Repair
+from repair_writer.store.rows import HeldCustomer, HeldRepair
+
+
+class RepairView(Repair, frozen=True, kw_only=True):
+    """A repair as internal systems see it: everything, with its last revision and event."""
+
+    revision: int
+    event_id: str
+    created_at: str
+    changed_at: str
+
+
+class PortalRepairView(msgspec.Struct, frozen=True, kw_only=True):
+    """A repair as its customer sees it: no technician, no notes of the technicians."""
+
+    repair_id: str
+    unit_number: str
+    repair_date: str
+    status: str
+    description: str
+    damage_type: str
+    cost: str
+    customer_notes: str
+    requested_by: str
+    batch_id: str | None
+    revision: int
+    event_id: str
+    created_at: str
+    changed_at: str
+
+
+class VisitView(msgspec.Struct, frozen=True, kw_only=True):
+    """What a customer asked for: its repairs, and the id that they share if they are several."""
+
+    batch_id: str | None
+    repairs: list[PortalRepairView]
+
+
+class DecisionView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What became of one decision among many: its status as if it were alone, and what goes with it."""
+
+    repair_id: str
+    status: int
+    repair: PortalRepairView | None = None
+    problem: dict[str, Any] | None = None
+
+
+class DecisionsView(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of each decision, in the order in which they were sent."""
+
+    results: list[DecisionView]
+
+
+class ProfileView(Customer, frozen=True, kw_only=True):
+    """A customer's profile, with the revision of the customer's list."""
+
+    revision: int
+    changed_at: str
+
+
+def profile_tag(customer: Customer) -> str:
+    """Return the name of a profile's state: made of what it says, for the list moves without it."""
+    return hashlib.sha256(msgspec.json.encode(customer)).hexdigest()[:32]
+
+
+def repair_view(held: HeldRepair) -> RepairView:
+    """Return what internal systems see."""
+    return RepairView(
+        **msgspec.structs.asdict(held.repair),
+        revision=held.revision,
+        event_id=held.event_id,
+        created_at=held.created_at,
+        changed_at=held.changed_at,
+    )
+
+
+def portal_repair_view(held: HeldRepair) -> PortalRepairView:
+    """Return what the customer sees."""
+    repair = held.repair
+    return PortalRepairView(
+        repair_id=repair.repair_id,
+        unit_number=repair.unit_number,
+        repair_date=repair.repair_date,
+        status=repair.status,
+        description=repair.description,
+        damage_type=repair.damage_type,
+        cost=repair.cost,
+        customer_notes=repair.customer_notes,
+        requested_by=repair.requested_by,
+        batch_id=repair.batch_id,
+        revision=held.revision,
+        event_id=held.event_id,
+        created_at=held.created_at,
+        changed_at=held.changed_at,
+    )
+
+
+def profile_view(held: HeldCustomer) -> ProfileView:
+    """Return a profile as its customer and internal systems see it."""
+    return ProfileView(
+        **msgspec.structs.asdict(held.customer),
+        revision=held.revision,
+        changed_at=held.changed_at,
+    )
