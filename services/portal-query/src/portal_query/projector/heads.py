@@ -1,6 +1,8 @@
 """Compares where our customers stand with the ends of the writer's lists: proof that nothing is missing.
 
 All of them after a discontinuity, those changed lately each minute, and all again slowly for ever.
+Changed lately are those whose lists have grown, and those that we have published: an event that is
+in nobody's list, and fits at its end, has been applied, and no list has grown.
 A difference counts only for what was accepted before a time that Kafka's offsets have passed: what
 is still on its way is no difference.
 """
@@ -14,6 +16,7 @@ from typing import Final
 from portal_query.projector import metrics
 from portal_query.projector.chain import Trouble
 from portal_query.projector.freshness import Freshness
+from portal_query.projector.lately import Lately
 from portal_query.projector.lists import Head, WriterAwayError, WriterLists
 from portal_query.projector.patience import Patience
 from portal_query.projector.publish import Publisher
@@ -55,6 +58,7 @@ class Heads:
         freshness: Freshness,
         refolds: Refolds,
         publisher: Publisher,
+        published: Lately,
         clock: Clock,
         fold_version: str,
         lately_seconds: float = 60.0,
@@ -65,6 +69,7 @@ class Heads:
         self._freshness = freshness
         self._refolds = refolds
         self._publisher = publisher
+        self._published = published
         self._clock = clock
         self._fold_version = fold_version
         self._lately_seconds = lately_seconds
@@ -101,11 +106,23 @@ class Heads:
             after = await self._page(after, until)
 
     async def lately(self) -> None:
-        """Compare the heads that have changed since the last look."""
+        """Compare the heads that have changed since the last look, and whom we published since."""
         until = self._freshness.applied_until()
         if not until:
             return
-        since = (self._since or min(until.values())) - _MARGIN
+        published = set(self._published.take())
+        try:
+            grown = await self._grown_since((self._since or min(until.values())) - _MARGIN, until)
+        except BaseException:
+            self._published.add(published)
+            raise
+        for customer in published - grown:
+            self._refolds.ask(customer, Trouble.HEADS)
+        self._since = min(until.values())
+
+    async def _grown_since(self, since: datetime, until: Until) -> set[int]:
+        """Compare the heads that have changed since then; return whose they are."""
+        grown: set[int] = set()
         after: int | None = 0
         while after is not None:
             page = await self._lists.heads(after=after, changed_since=since)
@@ -113,8 +130,9 @@ class Heads:
             async with self._line.connection() as connection:
                 held = await standing.standing(connection, [head.customer_id for head in heads])
             await self._act(compare(heads, held, self._fold_version))
+            grown.update(head.customer_id for head in page.heads)
             after = page.next_after
-        self._since = min(until.values())
+        return grown
 
     async def _after_discontinuity(self) -> None:
         breaks = self._freshness.uncompared()
@@ -163,14 +181,17 @@ class Heads:
 
 
 def compare(heads: Iterable[Head], held: dict[int, Standing], our_fold_version: str) -> Differences:
-    """Return which customers differ from their heads. Parked ones have their own retries."""
+    """Return which customers differ from their heads.
+
+    Who stands still is left out: that one waits for its refold already.
+    """
     differences = Differences()
     for head in heads:
         metrics.HEADS_COMPARED.inc()
         one = held.get(head.customer_id)
         if one is None:
             differences.behind.append(head.customer_id)
-        elif one.parked:
+        elif one.still:
             continue
         elif one.fold_version != our_fold_version or one.revision < head.revision:
             differences.behind.append(head.customer_id)

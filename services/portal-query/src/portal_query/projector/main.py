@@ -2,7 +2,7 @@
 
 import asyncio
 import gc
-from collections.abc import Coroutine
+from collections.abc import Collection, Coroutine
 from contextlib import AsyncExitStack
 from typing import Any, Final
 
@@ -11,6 +11,7 @@ from portal_query.projector.buffer import Buffer
 from portal_query.projector.freshness import Freshness
 from portal_query.projector.heads import Heads
 from portal_query.projector.intake import Intake, StuckError
+from portal_query.projector.lately import Lately
 from portal_query.projector.lists import WriterLists
 from portal_query.projector.loop import Loop
 from portal_query.projector.pace import BEHIND
@@ -18,7 +19,7 @@ from portal_query.projector.positions import Positions
 from portal_query.projector.publish import Publisher
 from portal_query.projector.refold import Refolder
 from portal_query.projector.refolds import Refolds
-from portal_query.projector.selfcheck import Lately, SelfCheck
+from portal_query.projector.selfcheck import SelfCheck
 from portal_query.projector.settings import ProjectorSettings
 from portal_query.projector.watch import FreshnessLoop
 from portal_query.read_model.postgres import Line
@@ -53,7 +54,13 @@ class Projector:
         months = Months(settings.portal_time_zone)
         self._lines: list[Line] = []
         self._url = settings.portal_database_url.get_secret_value()
-        buffer, positions, lately = Buffer(), Positions(), Lately()
+        buffer, positions = Buffer(), Positions()
+        to_check, to_compare = Lately(), Lately()
+
+        def published(customers: Collection[int]) -> None:
+            to_check.add(customers)
+            to_compare.add(customers)
+
         freshness = Freshness(positions)
         self.health = Health(clock)
         self.freshness = freshness
@@ -63,7 +70,7 @@ class Projector:
             cache,
             positions,
             lambda: self.intake.behind() >= BEHIND,
-            lately.add,
+            published,
         )
         self.refolds = Refolds(self.publisher.changed, self.intake.owns, clock)
         self.loop = Loop(
@@ -82,6 +89,7 @@ class Projector:
             freshness=freshness,
             refolds=self.refolds,
             publisher=self.publisher,
+            published=to_compare,
             clock=clock,
             fold_version=rule,
             lately_seconds=settings.projector_heads_seconds,
@@ -96,7 +104,7 @@ class Projector:
             clock=clock,
         )
         self.selfcheck = SelfCheck(
-            lately=lately,
+            lately=to_check,
             line=self._line("self-check"),
             cache=cache,
             lists=lists,

@@ -2,6 +2,9 @@
 
 A customer waits once, however often it is asked for. A parked customer is tried again later and
 later; everything else until it works.
+
+What waits here is bounded, whatever happens to a million customers at once: whoever stands still
+says so in Postgres, and is asked for again from there when there is room.
 """
 
 import asyncio
@@ -20,12 +23,16 @@ from portal_query.read_model.postgres import Line, is_infrastructure
 from service_runtime.clock import Clock
 from service_runtime.logs import get
 
+_WAITING: Final = 10_000
+#: Of a customer, and of all: records are kept until they are compared with the list.
 _SUSPECTS: Final = 100
+_SUSPECTS_OF_ALL: Final = 10_000
 _BUSY_SECONDS: Final = 0.5
 _FIRST_RETRY_SECONDS: Final = 60.0
 _LAST_RETRY_SECONDS: Final = 3_600.0
 _STILL_SECONDS: Final = 15.0
-_STILL_AT_ONCE: Final = 10_000
+_STILL_AT_ONCE: Final = 1_000
+_ROOM_SECONDS: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +61,7 @@ class Refolds:
         self._clock = clock
         self._waiting: dict[int, _Request] = {}
         self._active: set[int] = set()
+        self._suspects = 0
         self._retries: dict[int, _Retry] = {}
         self._asked = asyncio.Event()
         self._patience = Patience("refold")
@@ -63,9 +71,15 @@ class Refolds:
 
         The first reason stays, but for a broken invariant: that alone says that the rows are wrong
         though the customer ends where its list does, so that it must be counted again.
+        When too many wait already, nothing is noted; nor are too many suspects.
         """
         before = self._waiting.get(customer)
-        gathered = (*(before.suspects if before else ()), *suspects)[:_SUSPECTS]
+        if before is None and len(self._waiting) >= _WAITING:
+            return
+        known = before.suspects if before else ()
+        room = min(_SUSPECTS - len(known), _SUSPECTS_OF_ALL - self._suspects)
+        gathered = (*known, *suspects[: max(0, room)])
+        self._suspects += len(gathered) - len(known)
         if before is not None and trouble is not Trouble.INVARIANT:
             trouble = before.trouble
         self._waiting[customer] = _Request(trouble, gathered)
@@ -104,10 +118,14 @@ class Refolds:
     async def watch_standing_still(self, line: Line) -> None:
         """Ask again for those of our customers that stand still; parked ones with patience."""
         patience = Patience("standing still")
+        after = parked = 0
         while True:
+            if len(self._waiting) > _WAITING - _STILL_AT_ONCE:
+                await asyncio.sleep(_ROOM_SECONDS)
+                continue
             try:
                 async with line.connection() as connection:
-                    still = await standing.standing_still(connection, _STILL_AT_ONCE)
+                    still = await standing.standing_still(connection, after, _STILL_AT_ONCE)
             except Exception as error:
                 if not is_infrastructure(error):
                     raise
@@ -115,11 +133,16 @@ class Refolds:
                 continue
             patience.worked()
             ours = [one for one in still if self._ours(one.customer_id)]
-            metrics.PARKED.set(sum(one.parked for one in ours))
+            parked += sum(one.parked for one in ours)
             for one in ours:
                 if not self.waits(one.customer_id) and self._due(one):
                     self.ask(one.customer_id, Trouble.STANDING_STILL)
-            await asyncio.sleep(_STILL_SECONDS)
+            if len(still) == _STILL_AT_ONCE:
+                after = still[-1].customer_id
+            else:
+                metrics.PARKED.set(parked)
+                after = parked = 0
+                await asyncio.sleep(_STILL_SECONDS)
 
     async def _next(self) -> tuple[int, _Request]:
         while True:
@@ -127,6 +150,7 @@ class Refolds:
             for customer in self._waiting:
                 if customer not in self._active:
                     request = self._waiting.pop(customer)
+                    self._suspects -= len(request.suspects)
                     metrics.REFOLDS_WAITING.set(len(self._waiting))
                     return customer, request
             await self._asked.wait()

@@ -7,7 +7,7 @@ A customer for whom one is broken is counted, named in the log and made again fr
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Final
 
@@ -15,6 +15,7 @@ from portal_query.document import Version
 from portal_query.projector import metrics
 from portal_query.projector.chain import Trouble
 from portal_query.projector.freshness import Freshness
+from portal_query.projector.lately import Lately
 from portal_query.projector.lists import WriterAwayError, WriterLists
 from portal_query.projector.patience import Patience
 from portal_query.projector.refolds import Refolds
@@ -28,7 +29,6 @@ from service_runtime.logs import get
 _CHUNK: Final = 50
 #: A round ends after this much time, however large the customers are.
 _ROUND_SECONDS: Final = 5.0
-_LATELY: Final = 10_000
 
 
 class Invariant(StrEnum):
@@ -58,28 +58,6 @@ def broken(one: Tallied, document: Version | None) -> list[Invariant]:
     if document is not None and document > one.version:
         found.append(Invariant.REDIS_NOT_AHEAD)
     return found
-
-
-class Lately:
-    """Customers published lately, of whom the latest are looked at first and too many forgotten."""
-
-    def __init__(self) -> None:
-        self._customers: dict[int, None] = {}
-
-    def add(self, customers: Collection[int]) -> None:
-        """Have these customers looked at soon."""
-        for customer in customers:
-            self._customers.pop(customer, None)
-            self._customers[customer] = None
-        for customer in list(self._customers)[: max(0, len(self._customers) - _LATELY)]:
-            del self._customers[customer]
-
-    def take(self, most: int) -> list[int]:
-        """Return the latest, at most `most`, and forget them."""
-        taken = list(self._customers)[-most:]
-        for customer in taken:
-            del self._customers[customer]
-        return taken[::-1]
 
 
 class SelfCheck:

@@ -89,11 +89,13 @@ async def lock_standing(connection: Connection, customer_id: int) -> Standing | 
     return None if row is None else Standing(*row)
 
 
-async def standing_still(connection: Connection, limit: int) -> list[Standing]:
-    """Return the customers that are parked or wait to be refolded."""
+async def standing_still(connection: Connection, after: int, limit: int) -> list[Standing]:
+    """Return customers above `after` that are parked or wait to be refolded, in the order of ids."""
     rows = await connection.fetch(
         _STANDING
-        + "WHERE as_of IS NOT NULL OR parked_at IS NOT NULL ORDER BY customer_id LIMIT $1",
+        + "WHERE (as_of IS NOT NULL OR parked_at IS NOT NULL) AND customer_id > $1 "
+        + "ORDER BY customer_id LIMIT $2",
+        after,
         limit,
     )
     return [Standing(*row) for row in rows]

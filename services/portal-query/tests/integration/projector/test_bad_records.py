@@ -1,6 +1,7 @@
 """Records that are no events of a list, and lists that cannot be folded."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -100,6 +101,27 @@ async def test_an_invented_event_is_set_aside_and_changes_nothing(world: Any) ->
 
         await eventually(nobody, "the customer that never was is forgotten")
     assert {letter["customer_id"] for letter in await world.letters()} <= {7, 55}
+
+
+async def test_an_invented_event_that_fits_is_undone_at_the_next_look(world: Any) -> None:
+    """Nothing in it tells it from a true one, and no list has grown: we know whom we have published."""
+    fleet = world.customer(7)
+    async with world.projector(projector_sweep_page_seconds=3_600.0):
+        await world.send(fleet.record(), fleet.record())
+        await world.arrives(fleet)
+        fleet.changed_at = datetime(2026, 1, 1, tzinfo=UTC)
+        before = (await world.row(7))["refold"]
+        invented = fleet.record("INVENTED")
+        fleet.events.pop()
+        del fleet.repairs[invented.data.repair.repair_id]
+        fleet.changed_at = datetime(2026, 1, 1, tzinfo=UTC)
+        await world.send(invented)
+
+        async def undone() -> bool:
+            return bool((await world.row(7))["refold"] > before)
+
+        await eventually(undone, "the customer is folded again")
+        await world.arrives(fleet)
 
 
 async def test_an_unknown_fact_of_our_version_is_applied_by_its_state(world: Any) -> None:

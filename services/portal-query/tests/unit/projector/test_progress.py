@@ -185,7 +185,7 @@ def test_batches_are_short_while_live_and_full_while_catching_up() -> None:
         pytest.param({"revision": 5, "fold_version": "old"}, [7], [], id="another rule"),
         pytest.param({"revision": 6, "event_id": "f"}, [], [7], id="ahead"),
         pytest.param({"revision": 5}, [], [], id="the same"),
-        pytest.param({"revision": 1, "parked": True}, [], [], id="parked"),
+        pytest.param({"revision": 1, "still": True}, [], [], id="standing still already"),
     ],
 )
 def test_heads_differ_by_revision_event_and_rule(

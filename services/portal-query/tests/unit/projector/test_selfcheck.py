@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from portal_query.document import Version
-from portal_query.projector.selfcheck import Invariant, Lately, broken
+from portal_query.projector.lately import Lately
+from portal_query.projector.selfcheck import Invariant, broken
 from portal_query.read_model.invariants import Tallied
 
 SOUND = Tallied(
