@@ -9,10 +9,14 @@ from starlette.types import ASGIApp
 from portal_query.api.access_log import AccessLog
 from portal_query.api.dashboard import Dashboard, dashboard_routes
 from portal_query.api.documented import CountLists
+from portal_query.api.figures import Figures, figure_routes
 from portal_query.api.live import Revisions, Streams, live_routes
+from portal_query.api.pages.routes import Sources, page_routes
 from portal_query.api.repairs import RepairPages, repair_routes
+from portal_query.api.snapshots import Snapshots
 from portal_query.api.static import StaticFiles
 from portal_query.api.templates import Templates
+from portal_query.api.units import UnitPages, unit_routes
 from portal_query.api.visitors import GatewayOnly, Visitors
 from portal_query.read_model.counts import Pool
 from portal_query.read_model.documents import Documents
@@ -39,16 +43,22 @@ def create_app(parts: Parts) -> ASGIApp:
     api = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     install_problem_handlers(api)
     static = StaticFiles(GatewayOnly(api, parts.visitors))
-    pages = RepairPages(parts.pool, revisions=parts.revisions, clock=parts.clock, zone=parts.zone)
+    snapshots = Snapshots(parts.pool, revisions=parts.revisions, clock=parts.clock)
+    pages = RepairPages(snapshots, parts.zone)
+    templates = Templates(static, parts.zone)
     dashboard = Dashboard(
         parts.documents,
         pages,
-        templates=Templates(static, parts.zone),
+        templates=templates,
         clock=parts.clock,
         zone=parts.zone,
     )
+    api.include_router(figure_routes(Figures(snapshots, parts.clock, parts.zone)))
+    api.include_router(unit_routes(UnitPages(snapshots)))
     api.include_router(repair_routes(pages))
     api.include_router(dashboard_routes(dashboard))
+    sources = Sources(parts.pool, parts.documents, parts.revisions, parts.clock, parts.zone)
+    api.include_router(page_routes(sources, templates))
     api.include_router(live_routes(Streams(parts.revisions, parts.documents, parts.max_streams)))
     return CountLists(
         RequestLog(static),

@@ -1,24 +1,24 @@
 """What a list of repairs may be asked for: every parameter has a bound, and an unknown one a name.
 
-The parameters of a page are its address: they stand in links and come back from colleagues. A
-cursor is opaque to callers and is not trusted: it names the customer and the list it belongs to,
-and whatever else it says is checked like any parameter. What it can never say is whose repairs.
+The parameters of a page are its address: they stand in links and come back from colleagues.
 """
 
-import base64
-import binascii
-import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from typing import Any, Final, TypeVar
+from typing import Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-import orjson
-
+from portal_query.api.parameters import (
+    DEFAULT_LIMIT,
+    Reading,
+    limit_of,
+    pack_cursor,
+    unpack_cursor,
+)
 from portal_query.document import State, Version
 from portal_query.read_model.lists import Listed
 from portal_query.read_model.repairs import (
@@ -32,22 +32,13 @@ from portal_query.read_model.repairs import (
 from repair_events.status import STATUSES, is_status
 from repair_events.unit import normalise_unit
 from service_runtime.clock import rfc3339
-from service_runtime.errors import Problem
 
-DEFAULT_LIMIT: Final = 50
-MAX_LIMIT: Final = 200
 _MAX_TEXT: Final = 100
-_MAX_CURSOR: Final = 600
-_MAX_NUMBER: Final = 2**63 - 1
 _MONTH: Final = re.compile(r"(19|20|21)\d\d-(0[1-9]|1[0-2])", re.ASCII)
 _DATE: Final = re.compile(r"(19|20|21)\d\d-\d\d-\d\d", re.ASCII)
-_LIMIT: Final = re.compile(r"[1-9]\d{0,2}", re.ASCII)
 _COST: Final = re.compile(r"\d{1,10}\.\d{2}", re.ASCII)
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
-_MAX_REPEATED: Final = 20
 _FIRST_YEAR, _LAST_YEAR = 1900, 2199
-
-Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +62,7 @@ def asked_of(parameters: Iterable[tuple[str, str]], customer_id: int, zone: Zone
 
     Raises Problem (400) naming every parameter that is unknown, repeated or cannot be read.
     """
-    reading = _Reading(parameters)
+    reading = Reading(parameters)
     which = RepairFilter(
         statuses=reading.many("status", _status),
         unit=reading.one("unit", _unit),
@@ -81,7 +72,7 @@ def asked_of(parameters: Iterable[tuple[str, str]], customer_id: int, zone: Zone
         text=reading.one("q", _text),
     )
     sort = reading.one("sort", _sort) or Sort()
-    page = PageWanted(which, sort, None, reading.one("limit", _limit) or DEFAULT_LIMIT)
+    page = PageWanted(which, sort, None, reading.one("limit", limit_of) or DEFAULT_LIMIT)
     if which.since and which.until and which.since >= which.until:
         reading.fault("to", "must not be before from")
     cursor = reading.one("cursor", lambda text: decode_cursor(text, customer_id, page))
@@ -100,96 +91,20 @@ def next_of(listed: Listed, asked: Asked, state: State, customer_id: int) -> str
 
 
 def encode_cursor(cursor: Cursor, customer_id: int, page: PageWanted) -> str:
-    """Return the text of a cursor of this list."""
+    """Return the text of a cursor of this list; the size of its pages may change on the way."""
     key = cursor.place.key
     text = rfc3339(key) if isinstance(key, datetime) else str(key)
-    version = cursor.version
-    parts = [
-        customer_id,
-        _digest(page),
-        text,
-        str(cursor.place.repair_id),
-        version.refold,
-        version.revision,
-    ]
-    return base64.urlsafe_b64encode(orjson.dumps(parts)).rstrip(b"=").decode()
+    place = [text, str(cursor.place.repair_id)]
+    return pack_cursor(customer_id, (page.which, page.sort), place, cursor.version)
 
 
 def decode_cursor(text: str, customer_id: int, page: PageWanted) -> Cursor:
     """Return what a cursor says. Raises ValueError, with a sentence, for one that is not ours."""
-    try:
-        owner, digest, key, repair_id, refold, revision = _unpack(text)
-        place = Place(_key(page.sort, key), UUID(repair_id))
-        version = Version(_whole(refold), _whole(revision))
-    except (ValueError, TypeError, AttributeError, ArithmeticError, binascii.Error) as error:
-        raise ValueError("is not one that an answer of ours carried") from error
-    if owner != customer_id or digest != _digest(page):
-        raise ValueError("belongs to another list; begin again without it")
-    return Cursor(place, version)
 
+    def place(key: str, repair_id: str) -> Place:
+        return Place(_key(page.sort, key), UUID(repair_id))
 
-def _unpack(text: str) -> list[Any]:
-    if len(text) > _MAX_CURSOR:
-        raise ValueError("longer than any of ours")
-    packed = base64.b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True)
-    parts: list[Any] = orjson.loads(packed)
-    return parts
-
-
-def _whole(number: object) -> int:
-    if type(number) is not int or not 0 <= number <= _MAX_NUMBER:
-        raise ValueError("not a whole number")
-    return number
-
-
-class _Reading:
-    """Takes parameters one by one and remembers what was wrong with them."""
-
-    def __init__(self, parameters: Iterable[tuple[str, str]]) -> None:
-        self._left: dict[str, list[str]] = {}
-        for name, value in parameters:
-            self._left.setdefault(name, []).append(value)
-        self._faults: list[dict[str, str]] = []
-
-    def one(self, name: str, read: Callable[[str], Value]) -> Value | None:
-        """Return the value of a parameter that may be given once; None without it."""
-        values = self._left.pop(name, [])
-        if len(values) > 1:
-            self.fault(name, "must be given once")
-            return None
-        return next(iter(self._read(name, values, read)), None)
-
-    def many(self, name: str, read: Callable[[str], Value]) -> tuple[Value, ...]:
-        """Return the values of a parameter that may be repeated."""
-        values = self._left.pop(name, [])
-        if len(values) > _MAX_REPEATED:
-            self.fault(name, f"must be given at most {_MAX_REPEATED} times")
-            return ()
-        return tuple(self._read(name, values, read))
-
-    def fault(self, name: str, detail: str) -> None:
-        """Remember what is wrong with a parameter."""
-        self._faults.append({"parameter": name[:_MAX_TEXT], "detail": detail})
-
-    def finish(self) -> None:
-        """Raise Problem (400) when anything was wrong or is left over."""
-        for name in sorted(self._left)[:_MAX_REPEATED]:
-            self.fault(name, "is not a parameter of this list")
-        if self._faults:
-            raise Problem(
-                400,
-                "bad-parameter",
-                "The list cannot be asked for like this",
-                "Every parameter that cannot be read is named in errors.",
-                errors=self._faults,
-            )
-
-    def _read(self, name: str, values: list[str], read: Callable[[str], Value]) -> Iterator[Value]:
-        for value in values:
-            try:
-                yield read(value)
-            except ValueError as error:
-                self.fault(name, str(error))
+    return Cursor(*unpack_cursor(text, customer_id, (page.which, page.sort), place))
 
 
 def _status(text: str) -> str:
@@ -237,12 +152,6 @@ def _sort(text: str) -> Sort:
     return Sort(by, descending=text.startswith("-"))
 
 
-def _limit(text: str) -> int:
-    if not _LIMIT.fullmatch(text) or int(text) > MAX_LIMIT:
-        raise ValueError(f"must be a number from 1 to {MAX_LIMIT}")
-    return int(text)
-
-
 def _key(sort: Sort, text: str) -> SortKey:
     if sort.by == "cost":
         if not _COST.fullmatch(text):
@@ -254,8 +163,3 @@ def _key(sort: Sort, text: str) -> SortKey:
     if moment.tzinfo is None or not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
         raise ValueError(text[:10])
     return moment
-
-
-def _digest(page: PageWanted) -> str:
-    """Return a name of the list; the size of its pages may change on the way."""
-    return hashlib.sha256(repr((page.which, page.sort)).encode()).hexdigest()[:16]

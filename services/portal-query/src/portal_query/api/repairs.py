@@ -3,8 +3,7 @@
 What a customer may see is written out field by field; anything else stays inside.
 """
 
-import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -13,51 +12,29 @@ from zoneinfo import ZoneInfo
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from portal_access.token import Identity
-from portal_query.api.answers import (
-    MIN_REVISION_HEADER,
-    REFOLD_HEADER,
-    is_known,
-    not_reached,
-    state_headers,
-    wanted_of,
-)
 from portal_query.api.asking import Asked, asked_of, next_of
-from portal_query.api.live import Revisions
-from portal_query.document import State, dumps
+from portal_query.api.snapshots import Snapshots, customer_of
+from portal_query.document import State
 from portal_query.read_model import repairs as store
-from portal_query.read_model.counts import Connection, Pool
+from portal_query.read_model.counts import Connection
 from portal_query.read_model.documents import ReadModelAwayError, in_time
 from portal_query.read_model.lists import Listed, load_list
-from service_runtime.clock import Clock, rfc3339
-from service_runtime.errors import Problem, unavailable
+from service_runtime.clock import rfc3339
+from service_runtime.errors import Problem
 
-#: Lists may not take all connections from the counts.
-_AT_ONCE: Final = 4
-
-Show = Callable[[Connection, State], Awaitable[object]]
+_WHAT: Final = "The list of repairs"
 
 
 class RepairPages:
     """Answers from the tables, each answer from one snapshot."""
 
-    def __init__(
-        self,
-        pool: Pool,
-        *,
-        revisions: Revisions,
-        clock: Clock,
-        zone: ZoneInfo,
-    ) -> None:
-        self._pool = pool
-        self._revisions = revisions
-        self._clock = clock
+    def __init__(self, snapshots: Snapshots, zone: ZoneInfo) -> None:
+        self._snapshots = snapshots
         self._zone = zone
-        self._room = asyncio.Semaphore(_AT_ONCE)
 
     async def list(self, request: Request) -> Response:
         """Answer a page of the list. Raises Problem (400) for what cannot be asked."""
-        customer_id = _identity(request).customer_id
+        customer_id = customer_of(request)
         asked = asked_of(request.query_params.multi_items(), customer_id, self._zone)
 
         async def show(connection: Connection, state: State) -> object:
@@ -65,11 +42,11 @@ class RepairPages:
                 await load_list(connection, customer_id, asked.page), asked, state, customer_id
             )
 
-        return await self._answer(request, show)
+        return await self._snapshots.answer(request, _WHAT, show)
 
     async def one(self, request: Request) -> Response:
         """Answer one repair with its history. Raises Problem (404) for one that is not theirs."""
-        customer_id = _identity(request).customer_id
+        customer_id = customer_of(request)
         repair_id = _repair_id(request.path_params["repair_id"])
 
         async def show(connection: Connection, _: State) -> object:
@@ -79,11 +56,11 @@ class RepairPages:
             history = await store.load_history(connection, customer_id, repair_id)
             return {**_repair(row), "history": [_line(line) for line in history]}
 
-        return await self._answer(request, show)
+        return await self._snapshots.answer(request, _WHAT, show)
 
     async def profile(self, request: Request) -> Response:
         """Answer the customer's own data. Raises Problem (404) before its first event."""
-        customer_id = _identity(request).customer_id
+        customer_id = customer_of(request)
 
         async def show(connection: Connection, _: State) -> object:
             profile = await store.load_profile(connection, customer_id)
@@ -91,13 +68,13 @@ class RepairPages:
                 raise Problem(404, "customer-unknown", "Nothing is known of this customer yet")
             return profile
 
-        return await self._answer(request, show)
+        return await self._snapshots.answer(request, _WHAT, show)
 
     async def name(self, customer_id: int) -> str | None:
         """Return the customer's name, None when it is not known or not to be had now."""
 
         async def load() -> Mapping[str, Any] | None:
-            async with self._room, self._pool.acquire() as connection:
+            async with self._snapshots.connection() as connection:
                 return await store.load_profile(connection, customer_id)
 
         try:
@@ -105,30 +82,6 @@ class RepairPages:
         except ReadModelAwayError:
             return None
         return str(profile["name"]) if profile and profile["name"] else None
-
-    async def _answer(self, request: Request, show: Show) -> Response:
-        wanted = wanted_of(*_seen(request))
-        customer_id = _identity(request).customer_id
-        known = request.headers.get("If-None-Match", "").encode("latin-1")
-        try:
-            if wanted is not None and not await self._revisions.reached(customer_id, wanted):
-                raise not_reached(wanted)
-            state, value = await in_time(self._load(customer_id, known, show))
-        except ReadModelAwayError as error:
-            raise unavailable("The list of repairs") from error
-        headers = {
-            name.decode(): text.decode() for name, text in state_headers(state, self._clock.now())
-        }
-        if value is None:
-            return Response(status_code=304, headers=headers)
-        return Response(dumps(value), headers=headers, media_type="application/json")
-
-    async def _load(self, customer_id: int, known: bytes, show: Show) -> tuple[State, object]:
-        async with self._room, store.snapshot(self._pool) as connection:
-            state = await store.load_state(connection, customer_id)
-            if known and is_known(known, state.tag):
-                return state, None
-            return state, await show(connection, state)
 
 
 def repair_routes(pages: RepairPages) -> APIRouter:
@@ -141,16 +94,6 @@ def repair_routes(pages: RepairPages) -> APIRouter:
     ):
         routes.add_api_route(path, endpoint, methods=["GET", "HEAD"], response_model=None)
     return routes
-
-
-def _identity(request: Request) -> Identity:
-    identity: Identity = request.state.identity
-    return identity
-
-
-def _seen(request: Request) -> tuple[bytes | None, bytes | None]:
-    given = dict(request.headers.raw)
-    return given.get(MIN_REVISION_HEADER), given.get(REFOLD_HEADER)
 
 
 def _repair_id(text: str) -> UUID:

@@ -1,0 +1,127 @@
+"""What the addresses of all lists have in common: parameters with bounds, and cursors.
+
+A cursor is opaque to callers and is not trusted: it names the customer and the list it belongs to,
+and whatever else it says is checked like any parameter. What it can never say is whose list.
+"""
+
+import base64
+import binascii
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final, TypeVar
+
+import orjson
+
+from portal_query.document import Version
+from service_runtime.errors import Problem
+
+DEFAULT_LIMIT: Final = 50
+MAX_LIMIT: Final = 200
+_MAX_NAME: Final = 100
+_MAX_CURSOR: Final = 600
+_MAX_NUMBER: Final = 2**63 - 1
+_LIMIT: Final = re.compile(r"[1-9]\d{0,2}", re.ASCII)
+_MAX_REPEATED: Final = 20
+
+Value = TypeVar("Value")
+
+
+class Reading:
+    """Takes parameters one by one and remembers what was wrong with them."""
+
+    def __init__(self, parameters: Iterable[tuple[str, str]]) -> None:
+        self._left: dict[str, list[str]] = {}
+        for name, value in parameters:
+            self._left.setdefault(name, []).append(value)
+        self._faults: list[dict[str, str]] = []
+
+    def one(self, name: str, read: Callable[[str], Value]) -> Value | None:
+        """Return the value of a parameter that may be given once; None without it."""
+        values = self._left.pop(name, [])
+        if len(values) > 1:
+            self.fault(name, "must be given once")
+            return None
+        return next(iter(self._read(name, values, read)), None)
+
+    def many(self, name: str, read: Callable[[str], Value]) -> tuple[Value, ...]:
+        """Return the values of a parameter that may be repeated."""
+        values = self._left.pop(name, [])
+        if len(values) > _MAX_REPEATED:
+            self.fault(name, f"must be given at most {_MAX_REPEATED} times")
+            return ()
+        return tuple(self._read(name, values, read))
+
+    def fault(self, name: str, detail: str) -> None:
+        """Remember what is wrong with a parameter."""
+        self._faults.append({"parameter": name[:_MAX_NAME], "detail": detail})
+
+    def finish(self) -> None:
+        """Raise Problem (400) when anything was wrong or is left over."""
+        for name in sorted(self._left)[:_MAX_REPEATED]:
+            self.fault(name, "is not a parameter of this list")
+        if self._faults:
+            raise Problem(
+                400,
+                "bad-parameter",
+                "The list cannot be asked for like this",
+                "Every parameter that cannot be read is named in errors.",
+                errors=self._faults,
+            )
+
+    def _read(self, name: str, values: list[str], read: Callable[[str], Value]) -> Iterator[Value]:
+        for value in values:
+            try:
+                yield read(value)
+            except ValueError as error:
+                self.fault(name, str(error))
+
+
+def limit_of(text: str) -> int:
+    """Return how many entries a page may have. Raises ValueError."""
+    if not _LIMIT.fullmatch(text) or int(text) > MAX_LIMIT:
+        raise ValueError(f"must be a number from 1 to {MAX_LIMIT}")
+    return int(text)
+
+
+def pack_cursor(customer_id: int, named: object, place: list[str], version: Version) -> str:
+    """Return the text of a cursor: the list called `named`, a place in it, and its version."""
+    parts = [customer_id, _digest(named), *place, version.refold, version.revision]
+    return base64.urlsafe_b64encode(orjson.dumps(parts)).rstrip(b"=").decode()
+
+
+def unpack_cursor(
+    text: str, customer_id: int, named: object, read: Callable[[str, str], Value]
+) -> tuple[Value, Version]:
+    """Return what `read` makes of a cursor's place, and its version.
+
+    Raises ValueError, with a sentence, for a cursor that is not ours or not of this list.
+    """
+    try:
+        owner, digest, key, name, refold, revision = _unpack(text)
+        place = read(key, name)
+        version = Version(_whole(refold), _whole(revision))
+    except (ValueError, TypeError, AttributeError, ArithmeticError, binascii.Error) as error:
+        raise ValueError("is not one that an answer of ours carried") from error
+    if owner != customer_id or digest != _digest(named):
+        raise ValueError("belongs to another list; begin again without it")
+    return place, version
+
+
+def _unpack(text: str) -> list[Any]:
+    if len(text) > _MAX_CURSOR:
+        raise ValueError("longer than any of ours")
+    packed = base64.b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True)
+    parts: list[Any] = orjson.loads(packed)
+    return parts
+
+
+def _whole(number: object) -> int:
+    if type(number) is not int or not 0 <= number <= _MAX_NUMBER:
+        raise ValueError("not a whole number")
+    return number
+
+
+def _digest(named: object) -> str:
+    """Return a short name of the list; how a page is called apart from it may change on the way."""
+    return hashlib.sha256(repr(named).encode()).hexdigest()[:16]

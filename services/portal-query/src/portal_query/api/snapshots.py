@@ -1,0 +1,101 @@
+"""Answers made from the tables: each from one snapshot, which its headers name."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Final
+
+from fastapi import Request
+from fastapi.responses import Response
+
+from portal_access.token import Identity
+from portal_query.api.answers import (
+    MIN_REVISION_HEADER,
+    REFOLD_HEADER,
+    is_known,
+    not_reached,
+    state_headers,
+    wanted_of,
+)
+from portal_query.api.live import Revisions
+from portal_query.document import State, dumps
+from portal_query.read_model import repairs as store
+from portal_query.read_model.counts import Connection, Pool
+from portal_query.read_model.documents import ReadModelAwayError, in_time
+from service_runtime.clock import Clock
+from service_runtime.errors import unavailable
+
+#: Answers from the tables may not take all connections from the counts.
+_AT_ONCE: Final = 4
+
+Show = Callable[[Connection, State], Awaitable[object]]
+
+
+class Snapshots:
+    """Answers JSON from the tables; one instance for a process."""
+
+    def __init__(self, pool: Pool, *, revisions: Revisions, clock: Clock) -> None:
+        self._pool = pool
+        self._revisions = revisions
+        self._clock = clock
+        self._room = asyncio.Semaphore(_AT_ONCE)
+
+    async def answer(self, request: Request, what: str, show: Show, *, also: str = "") -> Response:
+        """Answer what `show` returns, or 304 for whoever holds it.
+
+        `also` names what the answer depends on beside the customer's events, and is in its tag.
+        Raises Problem (503) when the tables cannot be read now (it names `what`) or are not yet as
+        far as `Portal-Min-Revision`.
+        """
+        customer_id = customer_of(request)
+        known = request.headers.get("If-None-Match", "").encode("latin-1")
+        await self.await_revision(request, what)
+        try:
+            state, value = await in_time(self._load(customer_id, known, show, also))
+        except ReadModelAwayError as error:
+            raise unavailable(what) from error
+        headers = self.headers(state)
+        if value is None:
+            return Response(status_code=304, headers=headers)
+        return Response(dumps(value), headers=headers, media_type="application/json")
+
+    async def await_revision(self, request: Request, what: str) -> None:
+        """Wait for what the request says that it has seen. Raises Problem (400, 503)."""
+        given = dict(request.headers.raw)
+        wanted = wanted_of(given.get(MIN_REVISION_HEADER), given.get(REFOLD_HEADER))
+        if wanted is None:
+            return
+        try:
+            if not await self._revisions.reached(customer_of(request), wanted):
+                raise not_reached(wanted)
+        except ReadModelAwayError as error:
+            raise unavailable(what) from error
+
+    def headers(self, state: State) -> dict[str, str]:
+        """Return the headers of an answer in this state."""
+        found = state_headers(state, self._clock.now())
+        return {name.decode(): text.decode() for name, text in found}
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """Lend a connection on which all statements see the same moment."""
+        async with self._room, store.snapshot(self._pool) as connection:
+            yield connection
+
+    async def _load(
+        self, customer_id: int, known: bytes, show: Show, also: str
+    ) -> tuple[State, object]:
+        async with self.connection() as connection:
+            state = await store.load_state(connection, customer_id)
+            if also:
+                state = replace(state, tag=f"{state.tag}.{also}")
+            if known and is_known(known, state.tag):
+                return state, None
+            return state, await show(connection, state)
+
+
+def customer_of(request: Request) -> int:
+    """Return whose answer it is: the customer that the gateway's token names, and no other."""
+    identity: Identity = request.state.identity
+    return identity.customer_id
