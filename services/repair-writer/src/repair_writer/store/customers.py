@@ -4,7 +4,13 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from repair_events.repair import Customer
-from repair_writer.store.rows import Head, HeldCustomer, held_customer, moment_text
+from repair_writer.store.rows import (
+    CUSTOMER_COLUMNS,
+    Head,
+    HeldCustomer,
+    held_customer,
+    moment_text,
+)
 from repair_writer.store.transaction import Connection
 
 # The key's advisory lock comes first and is never waited for; without it no customer is locked.
@@ -67,7 +73,8 @@ async def make_customer(connection: Connection, customer_id: int) -> bool:
 async def read_customer(connection: Connection, customer_id: int) -> HeldCustomer | None:
     """Return the profile of a customer."""
     row = await connection.fetchrow(
-        "SELECT * FROM writer.customer WHERE customer_id = $1", customer_id
+        f"SELECT {CUSTOMER_COLUMNS} FROM writer.customer WHERE customer_id = $1",  # noqa: S608
+        customer_id,
     )
     return None if row is None else held_customer(row)
 

@@ -32,9 +32,11 @@ class NewKey(msgspec.Struct, frozen=True, kw_only=True):
     scopes: list[str]
 
 
-_SELECT = (
-    "SELECT *, revoked_at IS NULL AND expires_at > clock_timestamp() AS live FROM writer.api_key"
-)
+_SELECT = """
+SELECT key_id, secret_sha256, client, scopes, created_at, expires_at, revoked_at, last_used_at,
+    revoked_at IS NULL AND expires_at > clock_timestamp() AS live
+FROM writer.api_key
+"""
 
 
 def _key(row: asyncpg.Record) -> KeyRow:

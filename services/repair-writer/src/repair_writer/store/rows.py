@@ -89,8 +89,14 @@ def held_repair(row: asyncpg.Record) -> HeldRepair:
     )
 
 
+#: The columns of `writer.customer` that `held_customer` reads.
+CUSTOMER_COLUMNS = """
+    customer_id, name, email, phone, address, city, state, postal_code, revision, changed_at
+"""
+
+
 def held_customer(row: asyncpg.Record) -> HeldCustomer:
-    """Return the customer of a whole row of `writer.customer`."""
+    """Return the customer of a row that holds CUSTOMER_COLUMNS."""
     profile = Customer(
         customer_id=row["customer_id"],
         name=row["name"],
