@@ -9,6 +9,7 @@ from starlette.types import ASGIApp
 from portal_query.api.access_log import AccessLog
 from portal_query.api.dashboard import Dashboard, dashboard_routes
 from portal_query.api.documented import CountLists
+from portal_query.api.export import Export, export_routes
 from portal_query.api.figures import Figures, figure_routes
 from portal_query.api.live import Revisions, Streams, live_routes
 from portal_query.api.pages.routes import Sources, page_routes
@@ -48,16 +49,18 @@ def create_app(parts: Parts) -> ASGIApp:
     templates = Templates(static, parts.zone)
     dashboard = Dashboard(
         parts.documents,
-        pages,
+        snapshots,
         templates=templates,
         clock=parts.clock,
         zone=parts.zone,
     )
     api.include_router(figure_routes(Figures(snapshots, parts.clock, parts.zone)))
     api.include_router(unit_routes(UnitPages(snapshots)))
+    export = Export(parts.pool, snapshots, parts.clock, parts.zone)
+    api.include_router(export_routes(export))
     api.include_router(repair_routes(pages))
     api.include_router(dashboard_routes(dashboard))
-    sources = Sources(parts.pool, parts.documents, parts.revisions, parts.clock, parts.zone)
+    sources = Sources(snapshots, parts.documents, parts.revisions, parts.clock, parts.zone)
     api.include_router(page_routes(sources, templates))
     api.include_router(live_routes(Streams(parts.revisions, parts.documents, parts.max_streams)))
     return CountLists(

@@ -1,0 +1,78 @@
+"""The form that asks for a repair: one unit, one visit, up to ten breaks."""
+
+import json
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse
+
+from portal_access.token import Identity
+from portal_query.api.pages.again import Again
+from portal_query.api.templates import Templates
+from portal_query.document import UNITS
+from portal_query.read_model.documents import Documents, ReadModelAwayError
+from service_runtime.clock import Clock
+
+MAX_BREAKS: Final = 10
+#: Rows that stand on the page without a script; with one they appear when they are needed.
+_ROWS: Final = 3
+#: More would make the page heavy; any other number can be typed.
+_SUGGESTED: Final = 500
+#: What is usually broken; any other word can be typed.
+_KINDS: Final = (
+    "Chip",
+    "Star break",
+    "Bullseye",
+    "Combination break",
+    "Half-moon",
+    "Short crack",
+    "Long crack",
+    "Surface pit",
+)
+
+
+class RequestForm:
+    """Renders the form."""
+
+    def __init__(
+        self, documents: Documents, templates: Templates, *, clock: Clock, zone: ZoneInfo
+    ) -> None:
+        self._documents = documents
+        self._templates = templates
+        self._clock = clock
+        self._zone = zone
+
+    async def show(self, request: Request, again: Again) -> HTMLResponse:
+        """Answer the page."""
+        identity: Identity = request.state.identity
+        values = {
+            "again": again,
+            "unit": again.typed("unit_number", request.query_params.get("unit", "")[:100]),
+            "units": await self._units(identity.customer_id),
+            "kinds": _KINDS,
+            "rows": range(1, _rows_of(again) + 1),
+            "max_breaks": MAX_BREAKS,
+            "today": f"{self._clock.now().astimezone(self._zone):%Y-%m-%d}",
+        }
+        return self._templates.page(request, "request.html", values)
+
+    async def _units(self, customer_id: int) -> list[str]:
+        """Return the units to suggest, in their order; none when they cannot be read now."""
+        try:
+            units = await self._documents.read(customer_id, UNITS)
+        except ReadModelAwayError:
+            return []
+        most = json.loads(units.body)[:_SUGGESTED]
+        return sorted(row["unit_number"] for row in most)
+
+
+def _rows_of(again: Again) -> int:
+    """Return how many rows the form needs for what was typed."""
+    sent = [int(name.rpartition("-")[2]) for name in again.values if _is_row(name)]
+    return max(_ROWS, *(number for number in sent if number <= MAX_BREAKS), 0)
+
+
+def _is_row(name: str) -> bool:
+    field, _, number = name.rpartition("-")
+    return field in {"damage_type", "description"} and number.isascii() and number.isdigit()

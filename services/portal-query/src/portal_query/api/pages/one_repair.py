@@ -1,0 +1,85 @@
+"""One repair: what its customer may see of it, what happened to it, and the decision it waits for."""
+
+from dataclasses import dataclass
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse
+
+from portal_access.token import Identity
+from portal_query.api.pages.again import Again
+from portal_query.api.pages.reading import Reader, revision_of
+from portal_query.api.pages.words import Words, happenings
+from portal_query.api.templates import Templates
+from portal_query.read_model import repairs as store
+from portal_query.read_model.counts import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    row: store.Row
+    history: list[store.History]
+
+
+class OneRepair:
+    """Renders a repair."""
+
+    def __init__(self, reader: Reader, templates: Templates, zone: ZoneInfo) -> None:
+        self._reader = reader
+        self._templates = templates
+        self._words = Words(zone)
+
+    async def show(self, request: Request, again: Again) -> HTMLResponse:
+        """Answer the page, a page with 404 for a repair that is not the visitor's."""
+        identity: Identity = request.state.identity
+        try:
+            repair_id = UUID(request.path_params["repair_id"])
+        except ValueError:
+            return self._missing(request, arrived=True)
+        seen = revision_of(request.query_params.get("seen"))
+
+        async def load(connection: Connection) -> _Found | None:
+            row = await store.load_repair(connection, identity.customer_id, repair_id)
+            if row is None:
+                return None
+            history = await store.load_history(connection, identity.customer_id, repair_id)
+            return _Found(row, history)
+
+        read = await self._reader.read(identity.customer_id, seen, load)
+        if read.value is None:
+            return self._missing(request, arrived=read.arrived)
+        found = read.value
+        values = {
+            "again": again,
+            "say": self._words,
+            "state": read.state,
+            "stale": read.stale,
+            "row": found.row,
+            "happenings": happenings(found.history),
+            "own_change": None if request.method == "POST" else _own_change(found.history, seen),
+            "arrived": read.arrived,
+        }
+        return self._templates.page(request, "one_repair.html", values)
+
+    def _missing(self, request: Request, *, arrived: bool) -> HTMLResponse:
+        # A repair that was asked for a moment ago is there, only not here yet.
+        values = {"arrived": arrived, "here_address": f"{request.url.path}?{request.url.query}"}
+        status = 404 if arrived else 503
+        headers = {} if arrived else {"Retry-After": "2"}
+        return self._templates.page(
+            request, "no_such_repair.html", values, status=status, headers=headers
+        )
+
+
+def _own_change(history: list[store.History], seen: int | None) -> str | None:
+    """Return what the visitor has just done, None when that is not what `seen` names."""
+    line = next((one for one in history if one.revision == seen), None)
+    if line is None or line.by != "customer":
+        return None
+    said = {
+        "REQUESTED": "Your request is recorded.",
+        "APPROVED": "You approved this repair.",
+        "DENIED": "You denied this repair.",
+    }
+    return said.get(line.status)
