@@ -63,6 +63,24 @@ def asked_of(parameters: Iterable[tuple[str, str]], customer_id: int, zone: Zone
     Raises Problem (400) naming every parameter that is unknown, repeated or cannot be read.
     """
     reading = Reading(parameters)
+    which, sort = _list(reading, zone)
+    page = PageWanted(which, sort, None, reading.one("limit", limit_of) or DEFAULT_LIMIT)
+    cursor = reading.one("cursor", lambda text: decode_cursor(text, customer_id, page))
+    reading.finish()
+    if cursor is None:
+        return Asked(page, None)
+    return Asked(replace(page, after=cursor.place), cursor.version)
+
+
+def filter_of(parameters: Iterable[tuple[str, str]], zone: ZoneInfo) -> PageWanted:
+    """Return the whole list that the parameters of an address ask for. Raises Problem (400)."""
+    reading = Reading(parameters)
+    which, sort = _list(reading, zone)
+    reading.finish()
+    return PageWanted(which, sort)
+
+
+def _list(reading: Reading, zone: ZoneInfo) -> tuple[RepairFilter, Sort]:
     which = RepairFilter(
         statuses=reading.many("status", _status),
         unit=reading.one("unit", _unit),
@@ -71,15 +89,9 @@ def asked_of(parameters: Iterable[tuple[str, str]], customer_id: int, zone: Zone
         until=reading.one("to", lambda text: _midnight(_day(text) + timedelta(days=1), zone)),
         text=reading.one("q", _text),
     )
-    sort = reading.one("sort", _sort) or Sort()
-    page = PageWanted(which, sort, None, reading.one("limit", limit_of) or DEFAULT_LIMIT)
     if which.since and which.until and which.since >= which.until:
         reading.fault("to", "must not be before from")
-    cursor = reading.one("cursor", lambda text: decode_cursor(text, customer_id, page))
-    reading.finish()
-    if cursor is None:
-        return Asked(page, None)
-    return Asked(replace(page, after=cursor.place), cursor.version)
+    return which, reading.one("sort", _sort) or Sort()
 
 
 def next_of(listed: Listed, asked: Asked, state: State, customer_id: int) -> str | None:

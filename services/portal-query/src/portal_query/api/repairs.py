@@ -130,13 +130,18 @@ def _repair(row: store.Row) -> dict[str, object]:
         "damage_type": row["damage_type"],
         "cost": str(row["cost"]),
         "customer_notes": row["customer_notes"],
-        "requested_by": "customer" if row["requested_by"] == "customer" else "company",
+        "requested_by": asker_of(row),
         "batch_id": None if batch is None else str(batch),
         "recorded_at": _moment(row["recorded_at"]),
         "changed_at": _moment(row["changed_at"]),
         "revision": row["revision"],
         "etag": f'"{row["event_id"]}"',
     }
+
+
+def asker_of(row: store.Row) -> str:
+    """Return who asked for a repair, without the name that the company has for it."""
+    return "customer" if row["requested_by"] == "customer" else "company"
 
 
 def _line(line: store.History) -> dict[str, object]:

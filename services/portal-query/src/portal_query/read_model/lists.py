@@ -8,7 +8,7 @@ repair, none holds one twice, and none costs more because the customer has a lon
 Decision 0008 has the measurements.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from enum import Enum
@@ -29,6 +29,8 @@ from portal_query.read_model.repairs import (
 #: How many repairs a page looks at, at most. To look for a text in one costs five times as much.
 STEPS: Final = 10_000
 TEXT_STEPS: Final = 4_000
+_ROWS_AT_ONCE: Final = 500
+_EXPORT_SECONDS: Final = 20
 
 _KNOWN: Final = """
 SELECT dimension, bucket, n FROM portal.repair_count
@@ -71,12 +73,12 @@ async def load_list(connection: Connection, customer_id: int, wanted: PageWanted
 
 def means_for(wanted: PageWanted, bounds: Bounds) -> Means:
     """Say how a page is found: what is few is collected, what is many is walked."""
-    return Means.COLLECT if bounds.at_most <= steps_of(wanted.which) else Means.WALK
+    return Means.COLLECT if bounds.at_most <= steps_of(wanted) else Means.WALK
 
 
-def steps_of(which: RepairFilter) -> int:
-    """Return how many repairs a page of this list may look at."""
-    return STEPS if which.text is None else TEXT_STEPS
+def steps_of(wanted: PageWanted) -> int:
+    """Return how many repairs this page may look at: more than it may hold."""
+    return max(STEPS if wanted.which.text is None else TEXT_STEPS, wanted.limit + 1)
 
 
 def collecting(customer_id: int, wanted: PageWanted) -> tuple[str, Sequence[object]]:
@@ -112,7 +114,7 @@ def walking(customer_id: int, wanted: PageWanted) -> tuple[str, Sequence[object]
     order = _order_by(wanted)
     sql = (
         f"SELECT * FROM (SELECT {COLUMNS} FROM portal.repair {path}"  # noqa: S608
-        f" LIMIT {place(steps_of(wanted.which))}) AS walked"
+        f" LIMIT {place(steps_of(wanted))}) AS walked"
         f" WHERE {conditions} {order} LIMIT {place(wanted.limit + 1)}"
     )
     return sql, place.arguments
@@ -125,7 +127,7 @@ def reaching(customer_id: int, wanted: PageWanted) -> tuple[str, Sequence[object
     column = SORTS[wanted.sort.by]
     sql = (
         f"SELECT {column} AS key, repair_id FROM portal.repair {path}"  # noqa: S608
-        f" OFFSET {place(steps_of(wanted.which) - 1)} LIMIT 1"
+        f" OFFSET {place(steps_of(wanted) - 1)} LIMIT 1"
     )
     return sql, place.arguments
 
@@ -135,6 +137,20 @@ def exporting(customer_id: int, wanted: PageWanted) -> tuple[str, Sequence[objec
     place = _Places(customer_id)
     path = _path(wanted, wanted.which, place)
     return f"SELECT {COLUMNS} FROM portal.repair {path}", place.arguments  # noqa: S608
+
+
+async def every_row(
+    connection: Connection, customer_id: int, wanted: PageWanted
+) -> AsyncIterator[list[Row]]:
+    """Yield all repairs of a list in its order, some hundred at a time, by a cursor.
+
+    The connection holds a snapshot and is not for anything else meanwhile.
+    """
+    await connection.execute(f"SET LOCAL statement_timeout = '{_EXPORT_SECONDS}s'")
+    sql, arguments = exporting(customer_id, wanted)
+    cursor = await connection.cursor(sql, *arguments)
+    while rows := await cursor.fetch(_ROWS_AT_ONCE, timeout=_EXPORT_SECONDS + 1):
+        yield rows
 
 
 async def _load_known(connection: Connection, customer_id: int, which: RepairFilter) -> Known:

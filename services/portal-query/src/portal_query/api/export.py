@@ -1,0 +1,160 @@
+"""A list of repairs as a file: exactly what is filtered, in its order, for a spreadsheet.
+
+The rows are read by a cursor, a few hundred at a time, within one snapshot, and set down in a
+temporary file; only then is it sent. So a slow reader holds no snapshot, memory stays flat, and a
+Postgres that dies on the way is a clear 503: what arrives has its length and is never a part.
+"""
+
+import asyncio
+import csv
+import io
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import IO, Final
+from zoneinfo import ZoneInfo
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response, StreamingResponse
+
+from portal_query.api.asking import filter_of
+from portal_query.api.repairs import asker_of
+from portal_query.api.snapshots import Snapshots, customer_of
+from portal_query.document import State
+from portal_query.read_model import repairs as store
+from portal_query.read_model.counts import Pool
+from portal_query.read_model.lists import every_row
+from portal_query.read_model.repairs import PageWanted, Row
+from service_runtime.clock import Clock
+from service_runtime.errors import unavailable
+from service_runtime.postgres import is_infrastructure
+
+#: An export takes a connection and some of the process for a second or two; others wait for it.
+_AT_ONCE: Final = 2
+_WAITING: Final = 8
+_SECONDS: Final = 60.0
+_IN_MEMORY: Final = 1024 * 1024
+_CHUNK: Final = 64 * 1024
+_WHAT: Final = "The export"
+
+COLUMNS: Final = (
+    "repair_id",
+    "unit_number",
+    "repair_date",
+    "status",
+    "damage_type",
+    "description",
+    "customer_notes",
+    "cost",
+    "requested_by",
+    "changed_at",
+)
+#: What tells a spreadsheet that the text is UTF-8.
+_MARK: Final = "\ufeff"
+#: With one of these in front, a spreadsheet takes a text for a formula (OWASP, CSV injection).
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+
+
+class Export:
+    """Answers files; one instance for a process."""
+
+    def __init__(self, pool: Pool, snapshots: Snapshots, clock: Clock, zone: ZoneInfo) -> None:
+        self._pool = pool
+        self._snapshots = snapshots
+        self._clock = clock
+        self._zone = zone
+        self._room = asyncio.Semaphore(_AT_ONCE)
+        self._inside = 0
+
+    async def file(self, request: Request) -> Response:
+        """Answer a file of all repairs of a list.
+
+        Raises Problem: 400 for what cannot be asked, 503 when it cannot be made now.
+        """
+        wanted = filter_of(request.query_params.multi_items(), self._zone)
+        await self._snapshots.await_revision(request, _WHAT)
+        file: IO[bytes] = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - `_chunks` closes it
+        try:
+            async with self._place(), asyncio.timeout(_SECONDS):
+                state = await self._write(file, customer_of(request), wanted)
+        except BaseException as error:
+            file.close()
+            if is_infrastructure(error):
+                raise unavailable(_WHAT) from error
+            raise
+        return StreamingResponse(
+            _chunks(file), headers=self._headers(state, file.tell()), media_type="text/csv"
+        )
+
+    @asynccontextmanager
+    async def _place(self) -> AsyncIterator[None]:
+        if self._inside >= _AT_ONCE + _WAITING:
+            raise unavailable(_WHAT, 10)
+        self._inside += 1
+        try:
+            async with self._room:
+                yield
+        finally:
+            self._inside -= 1
+
+    async def _write(self, file: IO[bytes], customer_id: int, wanted: PageWanted) -> State:
+        text = io.StringIO(newline="")
+        lines = csv.writer(text)
+        text.write(_MARK)
+        lines.writerow(COLUMNS)
+        async with store.snapshot(self._pool) as connection:
+            state = await store.load_state(connection, customer_id)
+            async for rows in every_row(connection, customer_id, wanted):
+                lines.writerows(_line(row, self._zone) for row in rows)
+                file.write(text.getvalue().encode())
+                text.seek(0)
+                text.truncate()
+        file.write(text.getvalue().encode())
+        return state
+
+    def _headers(self, state: State, size: int) -> dict[str, str]:
+        day = self._clock.now().astimezone(self._zone).date()
+        headers = self._snapshots.headers(state)
+        del headers["etag"]  # it names the figures, and a file is never asked for again unchanged
+        return headers | {
+            "cache-control": "private, no-store",
+            "content-length": str(size),
+            "content-disposition": f'attachment; filename="repairs-{day.isoformat()}.csv"',
+        }
+
+
+def export_routes(export: Export) -> APIRouter:
+    """Return the route of the file."""
+    routes = APIRouter()
+    routes.add_api_route(
+        "/customer/api/repairs/export.csv",
+        export.file,
+        methods=["GET", "HEAD"],
+        response_model=None,
+    )
+    return routes
+
+
+def harmless(text: str) -> str:
+    """Return a text that no spreadsheet takes for a formula: an apostrophe goes in front."""
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def _line(row: Row, zone: ZoneInfo) -> Iterator[str]:
+    yield str(row["repair_id"])
+    yield harmless(row["unit_number"])
+    yield row["repair_date"].astimezone(zone).date().isoformat()
+    yield row["status"]
+    yield harmless(row["damage_type"])
+    yield harmless(row["description"])
+    yield harmless(row["customer_notes"])
+    yield str(row["cost"])
+    yield asker_of(row)
+    yield row["changed_at"].astimezone(zone).isoformat(timespec="seconds")
+
+
+async def _chunks(file: IO[bytes]) -> AsyncIterator[bytes]:
+    with file:
+        file.seek(0)
+        while chunk := file.read(_CHUNK):
+            yield chunk
