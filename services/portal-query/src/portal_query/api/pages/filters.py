@@ -105,7 +105,10 @@ class ListAddress:
     def chips(self) -> list[Chip]:
         """Return the filters that are set, each with the list that it leaves when removed."""
         return [
-            Chip(words_of(*pair), _address(LIST_PATH, [one for one in self._kept if one != pair]))
+            Chip(
+                _capitalised(words_of(*pair)),
+                _address(LIST_PATH, [one for one in self._kept if one != pair]),
+            )
             for pair in dict.fromkeys(self._kept)
             if pair[0] in FILTERS
         ]
@@ -136,6 +139,10 @@ def sentence_of(address: ListAddress) -> str:
 def words_of(name: str, value: str) -> str:
     """Return one filter in words."""
     return _WORDS[name](value)
+
+
+def _capitalised(words: str) -> str:
+    return words[:1].upper() + words[1:]
 
 
 def _day(value: str) -> str:

@@ -1,0 +1,49 @@
+// Says that something has changed since a page was opened. It moves nothing: a row never slips away
+// from under a finger, and whoever wants to see asks for it.
+
+import type { Version } from "./figures.ts";
+import { follow } from "./live.ts";
+
+const STATE = "/customer/api/repair-status-data/";
+
+/** Follow the customer's revisions and say how many are newer than the page. */
+export function hintAtChanges(): void {
+  if (!document.querySelector("#hint")) return;
+  follow({ newer: say, poll: () => void ask(), live: () => undefined });
+}
+
+function say(version: Version): void {
+  const place = document.querySelector<HTMLElement>("#hint");
+  const page = JSON.parse(document.querySelector("#portal_state")?.textContent ?? "null") as Version | null;
+  if (!place || !page) return;
+  const text = textOf(version, page);
+  if (!text || place.dataset["said"] === text) return;
+  place.dataset["said"] = text;
+  const show = document.createElement("button");
+  show.type = "button";
+  show.className = "link";
+  show.textContent = "Show";
+  show.addEventListener("click", () => window.location.reload());
+  place.replaceChildren(`${text} `, show);
+}
+
+function textOf(version: Version, page: Version): string {
+  if (version.refold > page.refold) return "This page has been recounted.";
+  const changes = version.refold < page.refold ? 0 : version.revision - page.revision;
+  if (changes <= 0) return "";
+  return `${changes === 1 ? "1 change" : `${changes} changes`} since you opened this page.`;
+}
+
+/** Ask how far the figures are, where no stream tells. */
+async function ask(): Promise<void> {
+  try {
+    // Asked by the page, not by a person: it does not keep a session from ending.
+    const headers = { "X-Background": "1" };
+    const answer = await fetch(STATE, { method: "HEAD", redirect: "manual", headers });
+    if (!answer.ok) return;
+    const [refold, revision] = ["Portal-Refold", "Portal-Revision"].map((name) => Number(answer.headers.get(name)));
+    say({ refold: refold ?? 0, revision: revision ?? 0 });
+  } catch {
+    // The next time will tell; the page says as of when it is.
+  }
+}
