@@ -64,7 +64,7 @@ async def run(
             if found.rounds and time.monotonic() > until:
                 break
             trial = folder / f"{number:03d}-{scenario.name.replace(' ', '-')}"
-            result = await conduct(stack, scenario, found.seed, trial, hold)
+            result = await conduct(stack, scenario, found.seed, trial, hold=hold)
             results.append(result)
             say.line(report.line(result))
             for violation in result.violations[:5]:

@@ -122,9 +122,17 @@ class Answers:
 
 
 def reads(
-    found: Sequence[Read], events: Mapping[int, Events], time_zone: str, *, may_break: bool
+    found: Sequence[Read],
+    events: Mapping[int, Events],
+    time_zone: str,
+    *,
+    acked: Mapping[tuple[int, int], float],
+    may_break: bool,
 ) -> list[str]:
-    """I5, I6, I7, I8, I12: each answer is the fold of exactly the events that it names, and says how old it is."""
+    """I5, I6, I7, I8, I12: each answer is the fold of exactly the events that it names, and says how old it is.
+
+    `acked` says when publishers were told of each change (customer and revision), by the clock of the reads.
+    """
     answers = Answers(events, time_zone)
     seen: dict[int, tuple[int, int]] = {}
     broken: list[str] = []
@@ -133,6 +141,7 @@ def reads(
             broken += _refused(read, may_break=may_break)
             continue
         broken += _content(read, events[read.customer], answers)
+        broken += _age(read, events[read.customer], acked)
         before = seen.get(read.session, (0, 0))
         if (read.refold, read.revision) < before:
             broken.append(f"I5: session {read.session} saw {before}, then {_named(read)}")
@@ -159,14 +168,21 @@ def _content(read: Read, listed: Events, answers: Answers) -> list[str]:
     same = read.asked_refold is None or read.refold == read.asked_refold
     if same and read.revision < read.asked:
         broken.append(f"I6: {_named(read)} was asked for {read.asked}")
-    if read.revision == len(listed):
-        return broken
+    return broken
+
+
+def _age(read: Read, listed: Events, acked: Mapping[tuple[int, int], float]) -> list[str]:
+    """I8: what an answer lacks is no older than it says, by the writer's clock and by our own."""
+    if read.revision >= len(listed):
+        return []
+    broken = []
     missed = rules.moment(listed[read.revision]["time"])
     if read.as_of is not None and read.as_of > missed:
         broken.append(f"I8: {_named(read)} as of {read.as_of}, without one of {missed}")
-    true_lag = read.began - missed.timestamp()
-    if read.lag is not None and read.lag < true_lag:
-        broken.append(f"I8: {_named(read)} says {read.lag} s, it was {true_lag:.3f} s behind")
+    told = acked.get((read.customer, read.revision + 1), read.began)
+    if read.lag is not None and read.lag < read.began - told:
+        behind = read.began - told
+        broken.append(f"I8: {_named(read)} says {read.lag} s, it was {behind:.3f} s behind")
     return broken
 
 

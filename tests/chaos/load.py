@@ -66,6 +66,8 @@ class Acks:
     statuses: Counter[int] = field(default_factory=Counter)
     broken: int = 0
     latest: dict[int, int] = field(default_factory=dict)
+    #: When each change was acknowledged, by customer and revision, in seconds since 1970.
+    moments: dict[tuple[int, int], float] = field(default_factory=dict)
 
     def note(self, what: str, command: Command, **more: object) -> None:
         """Append a line and have it on its way to the disk."""
@@ -78,6 +80,7 @@ class Acks:
         customer = ack.body.get("customer_id", ack.command.customer)
         self.note("ok", ack.command, customer=customer, revision=ack.revision, tries=ack.tries)
         self.done.append(ack)
+        self.moments[customer, ack.revision] = time.time()
         self.latest[customer] = max(ack.revision, self.latest.get(customer, 0))
 
     def changes(self) -> dict[tuple[int, int], dict[str, Any]]:
@@ -96,7 +99,7 @@ class Load:
         self.acks = Acks(file)
         self.hot = [next(_customers) for _ in range(hot)]
         self.cold: list[int] = []
-        self.rate = 15.0
+        self.rate = 30.0
         self._url = url
         self._rng = rng
         self._prefix = f"chaos-{self.hot[0]}"

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from tests.chaos.trial import PROMISED
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from tests.chaos.verdict import Result
@@ -41,14 +44,30 @@ def line(result: Result) -> str:
 
 
 def total(results: Sequence[Result]) -> str:
-    """Return the sums."""
+    """Return the sums, and how long each kind of blow took to heal beside what is promised."""
     bad = [result.name for result in results if result.verdict != "ok"]
     sums = (
         f"{len(results)} scenarios, {sum(sum(r.staged.values()) for r in results)} faults, "
         f"{sum(r.acked for r in results)} commands, {sum(r.reads for r in results)} reads checked, "
         f"{sum(len(r.violations) for r in results)} violations"
     )
-    return f"{sums}; not ok: {', '.join(bad)}" if bad else sums
+    lines = [f"{sums}; not ok: {', '.join(bad)}" if bad else sums, *_recoveries(results)]
+    return "\n".join(lines)
+
+
+def _recoveries(results: Sequence[Result]) -> Iterator[str]:
+    for blow, promised in PROMISED.items():
+        took = sorted(result.recovered[blow] for result in results if blow in result.recovered)
+        if took:
+            yield (
+                f"numbers agree after {blow}: {quantile(took, 0.5):.1f} s in the middle, "
+                f"{took[-1]:.1f} s at most of {len(took)} (promised {promised:.0f} s)"
+            )
+
+
+def quantile(ascending: Sequence[float], share: float) -> float:
+    """Return the smallest value that at least this share of the values does not exceed."""
+    return ascending[max(0, math.ceil(len(ascending) * share) - 1)]
 
 
 def save(path: Path, seed: int, results: Sequence[Result]) -> None:

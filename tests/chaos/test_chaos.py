@@ -1,4 +1,4 @@
-"""Every directed scenario as a test, with short holds; they share one system."""
+"""Every directed scenario as a test, in its short form; they share one system and stop at the first broken law."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.chaos import catalogue, system
+from tests.chaos.conftest import RESULTS
 from tests.chaos.trial import Scenario
 from tests.chaos.verdict import conduct
 
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
 SEED = 1
+# Faults last as long as it takes to see them; ./dev chaos holds them longer.
+HOLD = 0.4
+# Where tests run others may be at work: what is promised in seconds may take five times as long.
+SLACK = 5.0
 
 
 @pytest.fixture(scope="session")
@@ -25,8 +30,17 @@ def broken_stack() -> Iterator[system.ChaosStack]:
 
 @pytest.mark.parametrize("scenario", catalogue.SCENARIOS, ids=lambda scenario: scenario.name)
 async def test_no_number_is_wrong_whatever_dies(
-    broken_stack: system.ChaosStack, scenario: Scenario, tmp_path: Path
+    broken_stack: system.ChaosStack,
+    scenario: Scenario,
+    tmp_path: Path,
+    pytestconfig: pytest.Config,
 ) -> None:
-    result = await conduct(broken_stack, scenario, SEED, tmp_path, hold=0.5)
+    results = pytestconfig.stash[RESULTS]
+    broken = [result.name for result in results if result.verdict == "VIOLATION"]
+    if broken:
+        pytest.skip(f"this would be blamed for what {broken[0]} has broken")
+
+    result = await conduct(broken_stack, scenario, SEED, tmp_path, hold=HOLD, slack=SLACK)
+    results.append(result)
 
     assert result.verdict == "ok", result.violations[:5]

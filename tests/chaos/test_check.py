@@ -27,6 +27,8 @@ def event(revision: int, unit: str) -> dict[str, Any]:
 
 
 EVENTS = {7: [event(1, "A"), event(2, "A"), event(3, "B")]}
+# The third change was acknowledged half a second after it had been accepted.
+ACKED = {(7, 3): (START + timedelta(seconds=3.5)).timestamp()}
 TWO = b'[{"unit_number": "A", "repair_count": 2}]'
 GOOD = Read(
     session=1,
@@ -48,7 +50,7 @@ GOOD = Read(
 def judged(*found: Read, may_break: bool = False) -> list[str]:
     return [
         sentence.partition(":")[0]
-        for sentence in check.reads(found, EVENTS, ZONE, may_break=may_break)
+        for sentence in check.reads(found, EVENTS, ZONE, acked=ACKED, may_break=may_break)
     ]
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 PARTITIONS = 12
 GROUP = "projector"
+LAST_RECORDS = 40
 
 
 @asynccontextmanager
@@ -47,6 +49,32 @@ async def committed(places: Places) -> dict[int, int]:
     """Return what the projectors' group has committed."""
     async with consumer(places, GROUP) as opened:
         return {tp.partition: await opened.committed(tp) or 0 for tp in _all(places)}
+
+
+async def told(places: Places, customers: Sequence[int]) -> dict[int, int]:
+    """Return each customer's highest revision among the last records that the group has committed."""
+    keys, found = {str(customer).encode() for customer in customers}, dict[int, int]()
+    async with consumer(places, None) as opened:
+        for partition, end in (await committed(places)).items():
+            tp = TopicPartition(places.topic, partition)
+            at = max(0, end - LAST_RECORDS)
+            opened.seek(tp, at)
+            while at < end:
+                for record in await _some(opened, tp):
+                    at = record.offset + 1
+                    if record.offset < end and record.key in keys:
+                        data = json.loads(record.value)["data"]
+                        customer = data["customer_id"]
+                        found[customer] = max(data["revision"], found.get(customer, 0))
+    return found
+
+
+async def _some(opened: AIOKafkaConsumer, tp: TopicPartition) -> list[Any]:
+    """Return the next records of a partition. Raises TimeoutError when there are none."""
+    records = (await opened.getmany(tp, timeout_ms=5_000)).get(tp, [])
+    if not records:
+        raise TimeoutError(f"{tp} has no records where the group stands")
+    return list(records)
 
 
 async def commit(places: Places, offsets: Mapping[int, int]) -> dict[int, int]:

@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import asyncpg
 from deploy.local import control, once, process_id, processes
 from deploy.local.layout import venv_command
+from tests.chaos import topic
 from tests.chaos.load import Load
 from tests.chaos.reads import Readers
+from tests.oracle import hops
 from tests.oracle.compare import Places
 from tests.oracle.settle import eventually
 
@@ -31,6 +33,10 @@ Found = TypeVar("Found")
 FIRED_SECONDS = 30.0
 READY_SECONDS = 90.0
 HEAL_SECONDS = 90.0
+#: What has been promised: so many seconds after it has struck, numbers agree again.
+PROMISED = {"kill -9": 15.0, "redis lost": 60.0, "kafka's data lost": 90.0}
+#: Who shows within this what had been accepted is up to date.
+LIVE_SECONDS = 1.0
 
 
 class InconclusiveError(Exception):
@@ -54,8 +60,16 @@ class Trial:
     """What a scenario has in its hands."""
 
     def __init__(
-        self, stack: ChaosStack, scenario: Scenario, seed: int, folder: Path, hold: float
+        self,
+        stack: ChaosStack,
+        scenario: Scenario,
+        seed: int,
+        folder: Path,
+        *,
+        hold: float,
+        slack: float,
     ) -> None:
+        """Take a system. Faults last `hold` times, promises may take `slack` times as long."""
         folder.mkdir(parents=True, exist_ok=True)
         self.stack = stack
         self.links = stack.links
@@ -64,7 +78,11 @@ class Trial:
         self.staged: Counter[str] = Counter()
         self.evidence: list[str] = []
         self.broken: list[str] = []
+        #: Seconds from a blow to the agreement of all numbers, by the kind of the blow.
+        self.recovered: dict[str, float] = {}
+        self.struck = time.monotonic()
         self._hold = hold
+        self._slack = slack
         self._stopped: set[int] = set()
         found = stack.description
         self.databases: dict[str, str] = found["postgres"]
@@ -101,9 +119,13 @@ class Trial:
         if not holds:
             self.broken.append(law)
 
+    def lasting(self, seconds: float) -> float:
+        """Return how long a fault lasts: the short form is shorter, the long form longer."""
+        return seconds * self._hold
+
     async def hold(self, seconds: float) -> None:
-        """Let a fault last; the long form lasts longer."""
-        await asyncio.sleep(seconds * self._hold)
+        """Let a fault last."""
+        await asyncio.sleep(self.lasting(seconds))
 
     async def until(
         self, holds: Callable[[], Any], what: str, seconds: float = FIRED_SECONDS
@@ -138,6 +160,7 @@ class Trial:
             )
         finally:
             (folder / point).unlink(missing_ok=True)
+        self.struck = time.monotonic()
         (fired,) = set(folder.glob(f"{point}.fired.*")) - before
         pid = int(fired.name.rpartition(".")[2])
         if action == "kill":
@@ -162,6 +185,7 @@ class Trial:
         """Send a deadly signal to a process and wait until it is gone; return the id it had."""
         pid = self.stack.pids(name)[name]
         os.kill(pid, number)
+        self.struck = time.monotonic()
         await self.until(lambda: process_id.is_gone(pid), f"{name} is gone", 60)
         self.stage(f"{signal.Signals(number).name} {name}", f"process {pid} is gone")
         return pid
@@ -235,6 +259,47 @@ class Trial:
     async def applied(self) -> None:
         """Wait until the read model stands where the writer does, for the customers of this trial."""
         await eventually(self._caught_up, "the read model at the writer's heads", HEAL_SECONDS)
+
+    async def agree_again(self, blow: str) -> None:
+        """Wait until numbers agree under load, and hold the time since the last blow to its promise.
+
+        They agree when all that has been accepted is in Postgres, and not missing in Redis, within
+        a second.
+        """
+        while True:
+            asked = time.monotonic()
+            heads = await self._revisions("writer", self.load.customers)
+            await eventually(partial(self._show, heads), f"agreement after {blow}", HEAL_SECONDS)
+            if time.monotonic() - asked < LIVE_SECONDS:
+                break
+        took = time.monotonic() - self.struck
+        self.recovered[blow] = round(max(took, self.recovered.get(blow, 0.0)), 1)
+        promised = PROMISED[blow] * self._slack
+        self.expect(
+            took <= promised, f"I10: agreement {took:.1f} s after {blow}, promised {promised:.0f} s"
+        )
+
+    async def offsets_are_behind(self) -> None:
+        """Check that nothing before the group's offsets is missing in Postgres."""
+        told = await topic.told(self.places, self.load.customers)
+        folded = await self._revisions("portal", list(told))
+        ahead = {one: n for one, n in told.items() if n > folded.get(one, 0)}
+        self.expect(not ahead, f"I1: the offsets are ahead of what is counted: {ahead}")
+        self.evidence.append(f"offsets: {len(told)} customers told of, {len(ahead)} not counted")
+
+    async def _show(self, heads: dict[int, int]) -> bool:
+        folded = await self._revisions("portal", list(heads))
+        if any(folded.get(customer, 0) < head for customer, head in heads.items()):
+            return False
+        held = await hops.documents(self.places.redis, self.load.hot)
+        return all(int(one[b"revision"]) >= heads[customer] for customer, one in held.items())
+
+    async def _revisions(self, schema: str, customers: list[int]) -> dict[int, int]:
+        rows = await self.sql(
+            f"SELECT customer_id, revision FROM {schema}.customer WHERE customer_id = ANY($1)",
+            customers,
+        )
+        return {row["customer_id"]: row["revision"] for row in rows}
 
     async def _caught_up(self) -> bool:
         behind = await self.one(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from tests.oracle.compare import agree
 from tests.oracle.settle import PATHS, settled
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.chaos.system import ChaosStack
@@ -36,39 +38,63 @@ class Result:
     reads: int = 0
     unavailable: int = 0
     converged_seconds: float = 0.0
+    recovered: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
+    #: Where the time went, in seconds.
+    spent: dict[str, float] = field(default_factory=dict)
     violations: list[str] = field(default_factory=list)
 
 
 async def conduct(
-    stack: ChaosStack, scenario: Scenario, seed: int, folder: Path, hold: float = 1.0
+    stack: ChaosStack,
+    scenario: Scenario,
+    seed: int,
+    folder: Path,
+    *,
+    hold: float = 1.0,
+    slack: float = 1.0,
 ) -> Result:
     """Run one scenario to its verdict: ok, VIOLATION or INCONCLUSIVE.
 
-    What fails in the harness itself is inconclusive too: it has shown nothing.
+    Faults last `hold` times as long, and promises may take `slack` times as long (a machine that
+    others use too). What fails in the harness itself is inconclusive: it has shown nothing.
     """
     result, began = Result(scenario.name, scenario.row), time.monotonic()
-    trial = Trial(stack, scenario, seed, folder, hold)
+    trial = Trial(stack, scenario, seed, folder, hold=hold, slack=slack)
     try:
-        await _begin(trial)
-        await scenario.run(trial)
+        with _clock(result, "begin"):
+            await _begin(trial)
+        with _clock(result, "fault"):
+            await scenario.run(trial)
         await _finish(trial, result)
         if not trial.staged:
             _shows_nothing(result, "nothing was staged")
     except UnansweredError as late:
         trial.broken.append(f"I12: {late}")
+    except AssertionError as late:
+        trial.broken.append(f"I4: {late}"[:800])
     except InconclusiveError as why:
         _shows_nothing(result, str(why))
     except Exception as error:  # noqa: BLE001 - the next scenario may still show something
         _shows_nothing(result, f"the harness failed: {error!r}")
     finally:
-        await trial.close()
+        with _clock(result, "close"):
+            await trial.close()
     if control.supervisor(stack.system.place) is None:
         trial.broken.clear()
         _shows_nothing(result, "somebody else has ended the system")
     _count(result, trial)
     result.seconds = time.monotonic() - began
     return result
+
+
+@contextmanager
+def _clock(result: Result, what: str) -> Iterator[None]:
+    began = time.monotonic()
+    try:
+        yield
+    finally:
+        result.spent[what] = round(time.monotonic() - began, 2)
 
 
 def _shows_nothing(result: Result, why: str) -> None:
@@ -87,19 +113,23 @@ async def _begin(t: Trial) -> None:
 
 async def _finish(t: Trial, result: Result) -> None:
     """Heal, let everything be answered, wait for agreement, and check every law."""
-    await t.ready()
-    await t.load.drain(DRAIN_SECONDS)
-    healed = time.monotonic()
+    with _clock(result, "heal"):
+        await t.ready()
+    with _clock(result, "drain"):
+        await t.load.drain(DRAIN_SECONDS)
     try:
-        await t.applied()
-        await settled(t.places, t.load.customers, HEAL_SECONDS)
-        result.converged_seconds = time.monotonic() - healed
-        folds = await agree(t.places, t.load.customers, topic=t.scenario.topic_whole)
-        await _answers(t, folds)
+        with _clock(result, "converge"):
+            await t.applied()
+            await settled(t.places, t.load.customers, HEAL_SECONDS)
+        with _clock(result, "compare"):
+            folds = await agree(t.places, t.load.customers, topic=t.scenario.topic_whole)
+            await _answers(t, folds)
     except AssertionError as broken:
         t.broken.append(f"I4: {broken}"[:800])
-    await t.readers.stop()
-    await laws(t)
+    result.converged_seconds = result.spent["converge"]
+    with _clock(result, "laws"):
+        await t.readers.stop()
+        await laws(t)
 
 
 async def _answers(t: Trial, folds: dict[int, Any]) -> None:
@@ -120,7 +150,11 @@ async def laws(t: Trial) -> None:
     t.broken += check.commands(events, t.load.acks)
     t.broken += await check.sums(t.databases["portal"], t.load.customers)
     t.broken += check.reads(
-        t.readers.reads, events, t.places.time_zone, may_break=t.scenario.may_break
+        t.readers.reads,
+        events,
+        t.places.time_zone,
+        acked=t.load.acks.moments,
+        may_break=t.scenario.may_break,
     )
 
 
@@ -130,6 +164,7 @@ def _count(result: Result, trial: Trial) -> None:
     if trial.broken:
         result.verdict = "VIOLATION"
     result.staged, result.evidence = dict(trial.staged), trial.evidence
+    result.recovered = trial.recovered
     result.acked = len(done)
     result.retried = sum(ack.tries > 1 for ack in done)
     result.reads = sum(read.status == 200 for read in trial.readers.reads)

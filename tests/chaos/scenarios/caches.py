@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -39,20 +40,34 @@ async def good_reads(t: Trial, count: int, seconds: float = 30.0) -> None:
 
 
 async def emptied(t: Trial) -> None:
-    """Killed and back empty, then flushed: no failed read."""
+    """Killed and back empty, then flushed: no failed read, and it holds who is read again within a minute."""
     unavailable = sum(read.status != 200 for read in t.readers.reads)
     pid = t.stack.pids(SERVER)[SERVER]
     os.kill(pid, signal.SIGKILL)
+    t.struck = time.monotonic()
     await t.until(lambda: t.stack.pids(SERVER).get(SERVER, pid) != pid, "Valkey is back")
     t.stage("kill valkey", f"process {pid} is gone")
     await good_reads(t, 15)
     async with client(t) as redis:
+        await _warm(t, redis)
         held = await redis.dbsize()
         await redis.flushall()
-    t.stage("FLUSHALL", f"{held} keys gone")
-    await good_reads(t, 15)
+        t.struck = time.monotonic()
+        t.stage("FLUSHALL", f"{held} keys gone")
+        await good_reads(t, 15)
+        await _warm(t, redis)
     failed = sum(read.status != 200 for read in t.readers.reads) - unavailable
     t.expect(failed == 0, f"I12: {failed} reads failed without Redis")
+
+
+async def _warm(t: Trial, redis: Redis) -> None:
+    async def holds_all() -> bool:
+        return await redis.exists(*(f"portal:{customer}" for customer in t.load.hot)) == len(
+            t.load.hot
+        )
+
+    await t.until(holds_all, "it holds whoever is read", 90)
+    await t.agree_again("redis lost")
 
 
 async def refuses(t: Trial) -> None:

@@ -15,6 +15,8 @@ SERVICES = ("writer", "relay", "projector", "query", "gateway")
 DATABASES = [
     f"{name}>postgres" for name in (*SERVICES[:2], "projector-1", "projector-2", *SERVICES[3:])
 ]
+#: A projector commits its offsets once a second.
+COMMIT_SECONDS = 1.5
 OURS = "usename IN ('writer', 'portal', 'query', 'gateway')"
 
 
@@ -48,6 +50,8 @@ async def silent_to_the_readers(t: Trial) -> None:
     await good_reads(t, 20)
     await t.acked(15)
     await t.hold(4)
+    await asyncio.sleep(COMMIT_SECONDS)
+    await t.offsets_are_behind()
     _held(t, names, "blackhole postgres of the read model")
     t.links.flow(names)
 

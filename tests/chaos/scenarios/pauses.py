@@ -122,7 +122,7 @@ async def rebalances(t: Trial) -> None:
     """A third projector comes and goes: in each window of ten seconds something is counted."""
     system, storms = t.stack.system, 0
     progress: list[int] = []
-    end = time.monotonic() + 20
+    end = time.monotonic() + t.lasting(20)
     try:
         while time.monotonic() < end:
             system.spares ^= {"projector-3"}

@@ -66,7 +66,7 @@ async def _judge_the_meantime(
         for read in t.readers.reads
         if read.customer in anew and read.status == 200 and read.refold == numbers[read.customer]
     ]
-    t.broken += check.reads(old, lists, t.places.time_zone, may_break=False)
+    t.broken += check.reads(old, lists, t.places.time_zone, acked={}, may_break=False)
     t.readers.reads[:] = [read for read in t.readers.reads if read not in old]
     t.evidence.append(f"{len(anew)} customers counted anew, {len(old)} reads before that")
 
@@ -116,6 +116,10 @@ async def _judge_what_was(t: Trial, kept: int) -> None:
     for ack in t.load.acks.done:
         customer = ack.body.get("customer_id", ack.command.customer)
         latest[customer] = max(ack.revision, latest.get(customer, 0))
+    moments = t.load.acks.moments
+    for customer, revision in list(moments):
+        if revision > latest.get(customer, 0):
+            del moments[customer, revision]
     t.load.cold = [customer for customer in t.load.cold if customer in latest]
     t.readers.start()
 

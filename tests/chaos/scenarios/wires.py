@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 SLOW_SECONDS = 0.1
 LORIS = 150
+#: Each wire is used within this, in one direction or both.
+USED_SECONDS = 4.0
 
 
 def silent(*processes: str) -> Callable[[Trial], Awaitable[None]]:
@@ -41,8 +44,12 @@ def silent(*processes: str) -> Callable[[Trial], Awaitable[None]]:
 async def _silence(t: Trial, wire: str, direction: str) -> None:
     before = t.links.seen([wire])[f"held {direction}"]
     t.links.blackhole([wire], (direction,))
+    held = 0
+    end = time.monotonic() + USED_SECONDS
+    while not held and time.monotonic() < end:
+        await asyncio.sleep(0.05)
+        held = t.links.seen([wire])[f"held {direction}"] - before
     await t.hold(2.5)
-    held = t.links.seen([wire])[f"held {direction}"] - before
     t.links.flow([wire])
     if held:
         t.stage(f"{wire} silent {direction}", f"{held} held back")

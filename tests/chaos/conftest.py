@@ -1,0 +1,21 @@
+"""The table of scenarios at the end of a run of pytest, whether or not anything failed."""
+
+from __future__ import annotations
+
+import pytest
+from tests.chaos import report
+from tests.chaos.verdict import Result
+
+RESULTS = pytest.StashKey[list[Result]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[RESULTS] = []
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    results = terminalreporter.config.stash[RESULTS]
+    if results:
+        terminalreporter.section("what was broken on purpose")
+        for text in (report.head(), *map(report.line, results), report.total(results)):
+            terminalreporter.write_line(text)
