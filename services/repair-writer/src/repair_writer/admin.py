@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
 
 import typer
-from alembic import command
-from alembic.config import Config
 from rich.console import Console
 from rich.table import Table
 
@@ -24,8 +22,8 @@ from repair_writer.callers import (
     new_key,
     parse_key,
 )
+from repair_writer.migrations import migrate as migrate_tables
 from repair_writer.relay.admin import register
-from repair_writer.schema import MIGRATIONS
 from repair_writer.store.checking import measure_lists
 from repair_writer.store.keys import KeyRow, list_keys, revoke_key
 from repair_writer.store.transaction import Pool, transaction
@@ -56,11 +54,7 @@ ResultT = TypeVar("ResultT")
 def migrate() -> None:
     """Bring the tables to the state that this version needs. May be run again at any time."""
     settings = load(AdminCommandSettings)
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    config.set_main_option("path_separator", "os")
-    config.attributes["url"] = settings.writer_database_url
-    _or_give_up(lambda: command.upgrade(config, "head"))
+    _or_give_up(lambda: migrate_tables(settings.writer_database_url))
     typer.echo("The writer's tables are up to date.")
 
 

@@ -1,9 +1,11 @@
-"""The gateway's tables, step by step: `gateway migrate` brings a database to the newest."""
+"""The gateway's tables, step by step: `gateway migrate` brings a database to the newest.
+
+A step only adds: the processes of the release before go on working beside it (docs/operating.md, Upgrading).
+"""
 
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
+from service_runtime.migrations import upgrade
 
 
 def migrate(url: str) -> None:
@@ -11,7 +13,4 @@ def migrate(url: str) -> None:
 
     Blocks until done. Raises what the driver raises when the database is away.
     """
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent))
-    config.attributes["url"] = url
-    command.upgrade(config, "head")
+    upgrade(Path(__file__).parent, url)
