@@ -47,7 +47,7 @@ class Outcome:
     troubles: dict[int, Trouble] = field(default_factory=dict)
     suspects: dict[int, Sequence[Arrived]] = field(default_factory=dict)
     applied: int = 0
-    old: int = 0
+    parked: int = 0
 
     def add(self, other: "Outcome") -> None:
         """Take in what became of another share of the same batch."""
@@ -55,7 +55,7 @@ class Outcome:
         self.troubles |= other.troubles
         self.suspects |= other.suspects
         self.applied += other.applied
-        self.old += other.old
+        self.parked += other.parked
 
 
 class _BelowZeroError(Exception):
@@ -135,7 +135,7 @@ class Applier:
             held = await self._lock(connection, list(parts))
             ready, outcome = self._judge(parts, held, excluded)
             if ready:
-                whole = len(ready) == len(parts) and not outcome.old
+                whole = sum(len(part.arrived) for part in ready) == _events(parts)
                 text = packed if packed is not None and whole else pack_again(ready, self._months)
                 await _write(connection, ready, text)
             await _set_aside(connection, outcome.troubles, bad)
@@ -171,17 +171,17 @@ class Applier:
         outcome = Outcome(touched=set(parts))
         ready: list[Part] = []
         for customer, part in parts.items():
+            if held[customer].parked:
+                outcome.parked += len(part.arrived)
+                continue
             verdict = judge(held[customer], part.arrived, self._fold_version)
             trouble = excluded.get(customer) or verdict.trouble
             if trouble is None and part.uncountable_at > held[customer].revision:
                 trouble = Trouble.UNCOUNTABLE
-            if held[customer].parked:
-                trouble = None
             if trouble is not None:
                 outcome.troubles[customer] = trouble
                 outcome.suspects[customer] = part.arrived[verdict.skip :]
                 continue
-            outcome.old += verdict.skip
             left = len(part.arrived) - verdict.skip
             if left:
                 outcome.applied += left
@@ -215,9 +215,20 @@ async def _set_aside(
         await letters.put(connection, [letter_of(record) for record in bad])
 
 
+def _events(parts: Mapping[int, Part]) -> int:
+    return sum(len(part.arrived) for part in parts.values())
+
+
 def _count(batch: Batch, outcome: Outcome) -> None:
-    metrics.EVENTS.labels("applied").inc(outcome.applied)
-    metrics.EVENTS.labels("duplicate").inc(outcome.old)
-    metrics.EVENTS.labels("set-aside").inc(sum(map(len, outcome.suspects.values())))
-    metrics.EVENTS.labels("bad").inc(len(batch.bad))
+    """Count what became of each record: those of which nothing else did were known already."""
+    set_aside = sum(map(len, outcome.suspects.values()))
+    became = {
+        "applied": outcome.applied,
+        "parked": outcome.parked,
+        "set-aside": set_aside,
+        "bad": len(batch.bad),
+    }
+    for result, records in became.items():
+        metrics.EVENTS.labels(result).inc(records)
+    metrics.EVENTS.labels("duplicate").inc(batch.records - sum(became.values()))
     metrics.DEAD_LETTERS.inc(len(batch.bad))

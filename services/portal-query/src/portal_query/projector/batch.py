@@ -203,7 +203,11 @@ def _part(customer_id: int, entries: Sequence[_Entry], rows: list[EventRow]) -> 
 
 
 def _ascending(entries: list[_Entry]) -> list[_Entry]:
-    """Return the entries by revision, each once; two that share a revision but no id both stay."""
+    """Return the entries by revision, each once; two that share a revision but no id both stay.
+
+    Of an event that came more than once the first counts, as it does from batch to batch: what
+    comes again may come with another body.
+    """
     last = 0
     for one in entries:
         if one.arrived.revision <= last:
@@ -211,5 +215,7 @@ def _ascending(entries: list[_Entry]) -> list[_Entry]:
         last = one.arrived.revision
     else:
         return entries
-    once = {(one.arrived.revision, one.arrived.id): one for one in entries}
+    once: dict[tuple[int, str], _Entry] = {}
+    for one in entries:
+        once.setdefault((one.arrived.revision, one.arrived.id), one)
     return sorted(once.values(), key=_BY_REVISION)

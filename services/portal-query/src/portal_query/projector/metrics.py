@@ -81,7 +81,7 @@ PARKED = Gauge(
     registry=REGISTRY,
 )
 DEAD_LETTERS = Counter(
-    "repair_dlq_records_total", "Bad records that were set aside.", registry=REGISTRY
+    "repair_dlq_records_total", "Records that became dead letters.", registry=REGISTRY
 )
 HEADS_DIFFERENT = Counter(
     "repair_heads_different_total",

@@ -16,6 +16,7 @@ from typing import Final
 import msgspec
 
 from portal_query.counting import Tally
+from portal_query.projector import metrics
 from portal_query.projector.arrived import Arrived
 from portal_query.projector.batch import dead_letter, profile_of
 from portal_query.projector.listed import Listed, UnfoldableError
@@ -230,3 +231,4 @@ async def _keep(connection: Connection, strangers: Sequence[Arrived]) -> None:
             connection,
             [dead_letter(one.record, _NOT_LISTED, one.customer_id) for one in strangers],
         )
+        metrics.DEAD_LETTERS.inc(len(strangers))

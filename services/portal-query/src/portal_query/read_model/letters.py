@@ -1,4 +1,8 @@
-"""The SQL of dead letters: records that are no part of any list, kept with their bytes."""
+"""The SQL of dead letters: records that are no part of any list, kept with their bytes.
+
+Whoever floods the topic must not fill our disk: only the newest are kept, and of each no more
+bytes than a person would read.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,6 +10,11 @@ from datetime import datetime
 from typing import Final
 
 from portal_query.read_model.postgres import Connection
+
+#: How many are kept, and how much of a key and of a value.
+KEPT: Final = 10_000
+KEY_BYTES: Final = 1_024
+VALUE_BYTES: Final = 16_384
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,21 +47,28 @@ SELECT * FROM unnest($1::text[], $2::int[], $3::bigint[], $4::bytea[], $5::bytea
 ON CONFLICT DO NOTHING
 """
 
+# By their number and not by their age: a flood is over in seconds.
+_DROP_OLD: Final = """
+DELETE FROM portal.dead_letter WHERE id <
+  (SELECT id FROM portal.dead_letter ORDER BY id DESC OFFSET $1 - 1 LIMIT 1)
+"""
+
 _COLUMNS: Final = "id, topic, partition, record_offset, key, value, reason, customer_id, seen_at"
 
 
 async def put(connection: Connection, letters: Sequence[Letter]) -> None:
-    """Keep these records; one that is kept already is not kept twice."""
+    """Keep these records, not more than the newest; one that is kept already is not kept twice."""
     await connection.execute(
         _PUT,
         [one.topic for one in letters],
         [one.partition for one in letters],
         [one.offset for one in letters],
-        [one.key for one in letters],
-        [one.value for one in letters],
-        [one.reason for one in letters],
+        [_cut(one.key, KEY_BYTES) for one in letters],
+        [_cut(one.value, VALUE_BYTES) for one in letters],
+        [_reason(one) for one in letters],
         [one.customer_id for one in letters],
     )
+    await connection.execute(_DROP_OLD, KEPT)
 
 
 async def newest(connection: Connection, limit: int) -> list[KeptLetter]:
@@ -73,6 +89,12 @@ async def one(connection: Connection, letter_id: int) -> KeptLetter | None:
     return None if row is None else KeptLetter(row[0], Letter(*row[1:8]), row[8])
 
 
-async def count(connection: Connection) -> int:
-    """Return how many dead letters there are."""
-    return int(await connection.fetchval("SELECT count(*) FROM portal.dead_letter") or 0)
+def _cut(text: bytes | None, most: int) -> bytes | None:
+    return None if text is None else text[:most]
+
+
+def _reason(letter: Letter) -> str:
+    size = len(letter.value or b"")
+    if size <= VALUE_BYTES:
+        return letter.reason
+    return f"{letter.reason} (the first {VALUE_BYTES} of {size} bytes are kept)"
