@@ -21,11 +21,18 @@ class Refusal(msgspec.Struct, frozen=True):
     detail: str = ""
 
 
+class Decided(msgspec.Struct, frozen=True):
+    """The part of a decided repair that says how it was decided."""
+
+    status: str
+
+
 class Result(msgspec.Struct, frozen=True):
-    """What became of one of several decisions: 200, or why it was not taken."""
+    """What became of one of several decisions: the repair with 200, or why it was not taken."""
 
     repair_id: UUID
     status: int
+    repair: Decided | None = None
     problem: Refusal | None = None
 
 
