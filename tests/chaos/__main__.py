@@ -1,7 +1,8 @@
 """`./dev chaos`: break the whole system on purpose and check every number.
 
 Directed scenarios by default; `--minutes M` goes on with rounds of random faults for so long; `--only NAME` runs the
-scenarios whose names contain it; `--plan FILE` runs a plan that an earlier run wrote.
+scenarios whose names contain it; `--plan FILE` runs a plan that an earlier run wrote. `--planted` shows that it would
+see bugs: it plants each of `planted/` into a copy of the tree.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ import sys
 import time
 from pathlib import Path
 from random import SystemRandom
+from typing import Any
 
-from deploy.local import say
-from tests.chaos import catalogue, faults, plan, report, system
+from deploy.local import control, say
+from tests.chaos import catalogue, faults, gate, memory, plan, report, soak, system
 from tests.chaos.trial import Scenario
 from tests.chaos.verdict import Result, conduct
 
-ROUND_SECONDS = 75.0
+ROUND_SECONDS = 60.0
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -32,6 +34,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--hold", type=float, default=1.0, help="how much longer faults last (1)")
     found.add_argument("--long", action="store_true", help="faults last as long as in the field")
     found.add_argument("--keep-going", action="store_true", help="after a violation too")
+    found.add_argument("--planted", action="store_true", help="plant bugs, each to be caught")
     found.add_argument("--list", action="store_true", help="name the scenarios and end")
     return found
 
@@ -54,24 +57,48 @@ def scenarios(found: plan.Plan) -> list[Scenario]:
 
 
 async def run(
-    found: plan.Plan, folder: Path, *, hold: float, keep_going: bool, until: float
-) -> list[Result]:
-    """Run a plan; a line for each result. Stops at the first broken law: what follows would be blamed for it."""
+    found: plan.Plan, folder: Path, *, hold: float, keep_going: bool, seconds: float
+) -> tuple[list[Result], dict[str, Any]]:
+    """Run a plan; a line for each result. Stops at the first broken law: what follows would be blamed for it.
+
+    Returns the results, and the figures of the soak where there were random rounds.
+    """
     results: list[Result] = []
     with system.started() as stack:
-        say.line(report.head())
-        for number, scenario in enumerate(scenarios(found)):
-            if found.rounds and time.monotonic() > until:
-                break
-            trial = folder / f"{number:03d}-{scenario.name.replace(' ', '-')}"
-            result = await conduct(stack, scenario, found.seed, trial, hold=hold)
-            results.append(result)
-            say.line(report.line(result))
-            for violation in result.violations[:5]:
-                say.line(f"    {violation}")
-            if result.verdict == "VIOLATION" and not keep_going:
-                break
-    return results
+        began = time.monotonic()
+        async with memory.watched(stack.system.place) as watching:
+            await _play(
+                stack, found, folder, results, hold=hold, keep_going=keep_going, seconds=seconds
+            )
+        restarts = {p["name"]: p["restarts"] for p in control.processes(stack.system.place)}
+        took = time.monotonic() - began
+    figures = soak.summary(results, watching.lives(), restarts, took) if found.rounds else {}
+    return results, figures
+
+
+async def _play(
+    stack: system.ChaosStack,
+    found: plan.Plan,
+    folder: Path,
+    results: list[Result],
+    *,
+    hold: float,
+    keep_going: bool,
+    seconds: float,
+) -> None:
+    until = time.monotonic() + seconds
+    say.line(report.head())
+    for number, scenario in enumerate(scenarios(found)):
+        if found.rounds and time.monotonic() > until:
+            break
+        trial = folder / f"{number:03d}-{scenario.name.replace(' ', '-')}"
+        result = await conduct(stack, scenario, found.seed, trial, hold=hold)
+        results.append(result)
+        say.line(report.line(result))
+        for violation in result.violations[:5]:
+            say.line(f"    {violation}")
+        if result.verdict == "VIOLATION" and not keep_going:
+            break
 
 
 def main() -> int:
@@ -81,6 +108,8 @@ def main() -> int:
         for scenario in catalogue.SCENARIOS:
             say.line(f"{scenario.row:>8}  {scenario.name}")
         return 0
+    if arguments.planted:
+        return gate.run(arguments.only)
     found = planned(arguments)
     if not found.directed and not found.rounds:
         say.line(f"no scenario is called {arguments.only}; --list names them")
@@ -89,15 +118,18 @@ def main() -> int:
     folder = ROOT / ".run" / "chaos" / f"{time.strftime('%Y%m%d-%H%M%S')}-{found.seed}"
     folder.mkdir(parents=True)
     found.save(folder / "plan.json")
-    until = time.monotonic() + arguments.minutes * 60 if arguments.minutes else float("inf")
+    seconds = arguments.minutes * 60 or float("inf")
     hold = 6.0 if arguments.long else arguments.hold
-    results = asyncio.run(
-        run(found, folder, hold=hold, keep_going=arguments.keep_going, until=until)
+    results, figures = asyncio.run(
+        run(found, folder, hold=hold, keep_going=arguments.keep_going, seconds=seconds)
     )
-    report.save(folder / "report.json", found.seed, results)
+    report.save(folder / "report.json", found.seed, results, figures)
     say.line(report.total(results))
+    for text in soak.lines(figures):
+        say.line(text)
     say.line(f"seed {found.seed}; plan, acks, reads and report: {folder.relative_to(ROOT)}")
-    return 0 if results and all(result.verdict == "ok" for result in results) else 1
+    sound = all(result.verdict == "ok" for result in results) and not figures.get("violations")
+    return 0 if results and sound else 1
 
 
 if __name__ == "__main__":

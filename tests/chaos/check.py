@@ -186,6 +186,19 @@ def _age(read: Read, listed: Events, acked: Mapping[tuple[int, int], float]) -> 
     return broken
 
 
+def ages(found: Sequence[Read], acked: Mapping[tuple[int, int], float]) -> dict[str, int]:
+    """Count what the law of ages had to judge: it says nothing where no answer ever lacked anything."""
+    good = [read for read in found if read.status == 200]
+    never = float("inf")
+    return {
+        "with a lag": sum(read.lag is not None for read in good),
+        "without": sum(read.lag is None for read in good),
+        "behind": sum(
+            acked.get((read.customer, read.revision + 1), never) < read.began for read in good
+        ),
+    }
+
+
 def _named(read: Read) -> str:
     return (
         f"{read.view} of {read.customer}, status {read.status}, revision {read.refold}.{read.revision}, "

@@ -22,6 +22,7 @@ _customers = itertools.count(100_000)
 AGAIN = frozenset({429, 502, 503, 504})
 FINAL = frozenset({200, 201, 404, 409, 412, 422})
 KINDS = {"record": 55, "status": 20, "correct": 12, "move": 5, "remove": 8}
+HOT = 5
 TRY_SECONDS = 8.0
 PAUSE_SECONDS = 0.15
 MOST_AT_ONCE = 64
@@ -95,11 +96,12 @@ class Acks:
 class Load:
     """The publishers of one trial. Half of the commands go to few customers, half each to one of its own."""
 
-    def __init__(self, url: str, key: str, rng: Random, file: Path, hot: int = 5) -> None:
+    def __init__(self, url: str, key: str, rng: Random, file: Path, rate: float) -> None:
+        """Send to this address with this key, so many commands a second; note all in a file."""
         self.acks = Acks(file)
-        self.hot = [next(_customers) for _ in range(hot)]
+        self.hot = [next(_customers) for _ in range(HOT)]
         self.cold: list[int] = []
-        self.rate = 30.0
+        self.rate = rate
         self._url = url
         self._rng = rng
         self._prefix = f"chaos-{self.hot[0]}"

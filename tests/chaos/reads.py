@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from random import Random
 
 READ_SECONDS = 10.0
+#: So many a second, then another reader helps.
+READS_OF_ONE = 15.0
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class Readers:
     """The readers of one trial. `acked` gives the revision that a customer's publisher was last told."""
 
     def __init__(
-        self, portal: str, rng: Random, acked: Callable[[int], int], file: Path, rate: float = 12.0
+        self, portal: str, rng: Random, acked: Callable[[int], int], file: Path, rate: float
     ) -> None:
         self.reads: list[Read] = []
         self.browsers: list[Browser] = []
@@ -86,8 +88,9 @@ class Readers:
         ):
             self.browsers.append(Browser(len(self.browsers), customer, cookie))
 
-    def start(self, readers: int = 3) -> None:
+    def start(self) -> None:
         """Begin to read; each reader has sessions of its own, so that a session's reads follow each other."""
+        readers = min(len(self.browsers), max(3, round(self._rate / READS_OF_ONE)))
         for number in range(readers):
             share = self.browsers[number::readers]
             self._tasks.append(asyncio.create_task(self._read_on(share, self._rate / readers)))

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.chaos.trial import PROMISED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from tests.chaos.verdict import Result
@@ -70,7 +70,7 @@ def quantile(ascending: Sequence[float], share: float) -> float:
     return ascending[max(0, math.ceil(len(ascending) * share) - 1)]
 
 
-def save(path: Path, seed: int, results: Sequence[Result]) -> None:
+def save(path: Path, seed: int, results: Sequence[Result], figures: Mapping[str, Any]) -> None:
     """Write everything to a file."""
-    found = {"seed": seed, "results": [asdict(result) for result in results]}
+    found = {"seed": seed, "soak": figures, "results": [asdict(result) for result in results]}
     path.write_text(json.dumps(found, indent=1, default=str) + "\n")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.chaos import check
+from tests.chaos import check, gate, soak
+from tests.chaos.memory import Memory
 from tests.chaos.reads import Read
+from tests.chaos.verdict import Result
 
 ZONE = "America/Chicago"
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -94,3 +97,47 @@ def test_a_refusal_says_when_to_come_again() -> None:
 
 def test_a_broken_connection_is_pardoned_where_its_end_was_killed() -> None:
     assert judged(replace(GOOD, status=0), may_break=True) == []
+
+
+def test_an_age_is_judged_by_the_clock_of_who_was_told() -> None:
+    assert check.ages([GOOD, replace(GOOD, revision=3, lag=None)], ACKED) == {
+        "with a lag": 1,
+        "without": 1,
+        "behind": 1,
+    }
+
+
+def grown(name: str, *megabytes: float) -> Memory:
+    """Return a memory in which a process has these sizes, ten seconds apart."""
+    memory = Memory()
+    samples = enumerate(megabytes)
+    memory.samples[name, 1] = [(10.0 * n, int(size * 2**20)) for n, size in samples]
+    return memory
+
+
+def test_who_grows_after_warming_up_is_named() -> None:
+    steady = [40.0, 60.0, *[80.0] * 20]
+    assert [life.too_much for life in grown("relay", *steady).lives()] == [False]
+    assert [life.too_much for life in grown("relay", *steady, *[86.0] * 5).lives()] == [True]
+    assert [life.too_much for life in grown("kafka", *steady, *[86.0] * 5).lives()] == [False]
+    assert grown("relay", *[40.0] * 9).lives() == []
+
+
+def test_a_soak_counts_what_its_rounds_found() -> None:
+    result = Result("random round 1", "random", acked=50, reads=99, failed={"units 503": 1})
+    result.staged, result.violations = {"kill relay": 2, "relay.mid_send kill": 1}, ["I7: torn"]
+    found = soak.summary([result, result], grown("relay", *[40.0] * 20).lives(), {"relay": 3}, 10.0)
+    assert (found["commands acknowledged"], found["reads a second"]) == (100, 19.8)
+    assert (found["faults"], found["failpoints fired"]) == (6, {"relay.mid_send kill": 2})
+    assert (found["available %"], found["not answered"]) == (99.0, {"units 503": 2})
+    assert found["violations"] == ["random round 1: I7: torn"] * 2
+
+
+@pytest.mark.parametrize(
+    "head", ["Why: x\nShows: y", "Why: x\nTest: t\nScenario: s\nShows: y", "Test: t\nShows: y"]
+)
+def test_a_patch_without_a_whole_head_is_refused(tmp_path: Path, head: str) -> None:
+    patch = tmp_path / "01-x.patch"
+    patch.write_text(f"A bug.\n\n{head}\n\ndiff --git a/x b/x\n")
+    with pytest.raises(ValueError, match=r"01-x\.patch"):
+        gate.read(patch)

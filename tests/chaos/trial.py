@@ -54,6 +54,9 @@ class Scenario:
     may_break: bool = False
     #: Whether the topic still holds everything afterwards.
     topic_whole: bool = True
+    #: How many a second are sent, and asked.
+    commands: float = 30.0
+    reads: float = 12.0
 
 
 class Trial:
@@ -95,12 +98,15 @@ class Trial:
             topic=found["topic"],
             time_zone=found["time_zone"],
         )
-        self.load = Load(stack.publisher_url, self.key, self.rng, folder / "acks.jsonl")
+        self.load = Load(
+            stack.publisher_url, self.key, self.rng, folder / "acks.jsonl", scenario.commands
+        )
         self.readers = Readers(
             stack.browser_url,
             self.rng,
             lambda customer: self.load.acks.latest.get(customer, 0),
             folder / "reads.jsonl",
+            scenario.reads,
         )
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -37,6 +38,10 @@ class Result:
     retried: int = 0
     reads: int = 0
     unavailable: int = 0
+    #: Answers 503, by the list that was asked for; broken connections under what became of them.
+    failed: dict[str, int] = field(default_factory=dict)
+    #: How old answers said that they were: with a lag, without one, and those that did lack something.
+    ages: dict[str, int] = field(default_factory=dict)
     converged_seconds: float = 0.0
     recovered: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
@@ -169,3 +174,11 @@ def _count(result: Result, trial: Trial) -> None:
     result.retried = sum(ack.tries > 1 for ack in done)
     result.reads = sum(read.status == 200 for read in trial.readers.reads)
     result.unavailable = len(trial.readers.reads) - result.reads
+    result.failed = dict(
+        Counter(
+            f"{read.view} {read.status if read.status > 0 else 'broken'}"
+            for read in trial.readers.reads
+            if read.status != 200
+        )
+    )
+    result.ages = check.ages(trial.readers.reads, trial.load.acks.moments)
