@@ -8,6 +8,7 @@ from repair_writer.api.app import create_app
 from repair_writer.api.reading import Dependencies
 from repair_writer.api.settings import Settings
 from repair_writer.callers import KeyRing
+from repair_writer.durability import insist_on_durability
 from repair_writer.housekeeping import keep_house
 from repair_writer.schema import check_migrated
 from service_runtime import logs
@@ -46,7 +47,9 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             )
         )
         listener = listen(settings.writer_host, settings.writer_port or 0, settings.listen_fd)
-        await stack.enter_async_context(background(keep_house(pool, keys)))
+        await stack.enter_async_context(
+            background(keep_house(pool, keys), insist_on_durability(pool))
+        )
         await serve_http(app, listener, stop=stop, health=health)
 
 

@@ -71,3 +71,10 @@ async def migrated_to(pool: Pool) -> str | None:
             "SELECT version_num FROM writer.alembic_version"
         )
         return version
+
+
+async def commit_mode(pool: Pool) -> str:
+    """Return what `synchronous_commit` is in a session of the pool."""
+    async with reading(pool) as connection:
+        mode: str = await connection.fetchval("SHOW synchronous_commit")
+        return mode
