@@ -29,6 +29,10 @@ def parser() -> argparse.ArgumentParser:
         help="without the demo: no customers, no logins",
     )
     verb("down", commands.down, "stop everything; the data stays")
+    restart = verb(
+        "restart", commands.restart_process, "make one process anew; nobody is refused meanwhile"
+    )
+    restart.add_argument("name", metavar="NAME", help="of a process, as ./dev status lists it")
     status = verb("status", commands.status, "every process and its memory; 0 when all is ready")
     status.add_argument(
         "--json", action="store_true", help="one JSON object, with addresses, key and logins"

@@ -7,7 +7,7 @@ import signal
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from deploy.local import borrowed, control, ports, probe, say, start
+from deploy.local import borrowed, control, ports, probe, restart, say, start
 from deploy.local.system import System
 from deploy.local.trouble import Trouble
 
@@ -38,22 +38,9 @@ class Stack:
         os.kill(pid, number)
         return pid
 
-    def restart(self, name: str) -> None:
-        """Have a process end in order, and wait until its successor is ready."""
-        pid = self.kill(name, signal.SIGTERM)
-        self.wait_back(name, pid)
-
     def wait_back(self, name: str, pid: int) -> None:
         """Wait until a process that had the id `pid` has a successor, and the system is ready. Raises Trouble."""
-
-        def is_back() -> bool:
-            found = self.process(name)
-            return found["pid"] not in {None, pid} and bool(self.status()["ready"])
-
-        if not probe.eventually(is_back, BACK_SECONDS):
-            raise Trouble(
-                f"{name} is not back after {BACK_SECONDS:.0f} s", "", self.process(name)["log"]
-            )
+        restart.wait_back(self.system, name, pid)
 
     def hold(self, *names: str) -> None:
         """Stop processes and leave them stopped until `release`."""

@@ -20,7 +20,15 @@ def dev(place: Place, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize(
     "command",
-    [("status",), ("env",), ("logs",), ("demo", "live"), ("backup", "there"), ("restore", "there")],
+    [
+        ("status",),
+        ("env",),
+        ("logs",),
+        ("restart", "query"),
+        ("demo", "live"),
+        ("backup", "there"),
+        ("restore", "there"),
+    ],
 )
 def test_before_the_first_start_a_command_says_what_to_do(
     place: Place, command: tuple[str]

@@ -132,11 +132,12 @@ class Callers:
 
     async def customers_command(self) -> Told:
         """Ask for a repair as a customer does."""
-        return await self._visit("POST", "/customer/api/repairs/", OTHER, json=_asked())
+        visit = {"unit_number": "TRUCK 07", "breaks": [{"damage_type": "star break"}]}
+        return await self._visit("POST", "/customer/api/repairs/", OTHER, json=visit)
 
     async def command(self) -> Told:
         """Record a repair as an internal system does."""
-        return await self.send("POST", "/v1/repairs", {**_asked(), **self._own(CUSTOMER)})
+        return await self.send("POST", "/v1/repairs", self._own(CUSTOMER))
 
     async def send(self, method: str, path: str, body: dict[str, object]) -> Told:
         """Send a command of an internal system."""
@@ -152,6 +153,7 @@ class Callers:
     def _own(self, customer: int) -> dict[str, object]:
         return {
             "customer_id": customer,
+            "unit_number": "TRUCK 07",
             "repair_date": "2026-02-11T15:00:00Z",
             "status": "PENDING",
             "source_ref": f"{self._run}-{next(self._numbers)}",
@@ -165,6 +167,7 @@ class Callers:
             "Cookie": "; ".join(f"{name}={value}" for name, value in cookies.items()),
             "X-CSRFToken": TOKEN,
             "Origin": self._stack.browser_url,
+            "Idempotency-Key": secrets.token_hex(8),
         }
         return await self._ask(method, self._stack.browser_url + path, headers=headers, **sent)
 
@@ -195,10 +198,6 @@ async def _patiently(ask: Callable[[], Awaitable[Told]], seconds: float) -> Told
         return Told(-1, seconds, began)
 
 
-def _asked() -> dict[str, object]:
-    return {"unit_number": "TRUCK 07", "description": "star break"}
-
-
 async def prepare(stack: ChaosStack, folder: Path) -> list[str]:
     """Make two customers with a repair each, a user who can sign in, and a session for each customer; return these."""
     sessions = await open_sessions(stack.description["postgres"]["gateway"], [CUSTOMER, OTHER])
@@ -206,7 +205,7 @@ async def prepare(stack: ChaosStack, folder: Path) -> list[str]:
     async with Callers(stack, sessions) as callers:
         for customer in (CUSTOMER, OTHER):
             await callers.send("PUT", f"/v1/customers/{customer}", {"name": f"Fleet {customer}"})
-            await callers.send("POST", "/v1/repairs", {**_asked(), **callers._own(customer)})
+            await callers.send("POST", "/v1/repairs", callers._own(customer))
 
         await eventually(callers.all_well, "everybody is served")
     return sessions
