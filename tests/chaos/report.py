@@ -45,7 +45,7 @@ def line(result: Result) -> str:
 
 def total(results: Sequence[Result]) -> str:
     """Return the sums, and how long each kind of blow took to heal beside what is promised."""
-    bad = [result.name for result in results if result.verdict != "ok"]
+    bad = [f"{result.name} ({result.verdict})" for result in results if result.verdict != "ok"]
     sums = (
         f"{len(results)} scenarios, {sum(sum(r.staged.values()) for r in results)} faults, "
         f"{sum(r.acked for r in results)} commands, {sum(r.reads for r in results)} reads checked, "

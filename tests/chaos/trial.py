@@ -43,6 +43,10 @@ class InconclusiveError(Exception):
     """What the scenario is about did not happen, so it has shown nothing."""
 
 
+class NotStagedError(Exception):
+    """This machine cannot stage the fault, and why: it has shown nothing, and the table says so by name."""
+
+
 @dataclass(frozen=True)
 class Scenario:
     """A row of the catalogue of faults, staged."""

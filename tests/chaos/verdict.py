@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from deploy.local import control
 from tests.chaos import check
 from tests.chaos.load import UnansweredError
-from tests.chaos.trial import HEAL_SECONDS, InconclusiveError, Scenario, Trial
+from tests.chaos.trial import HEAL_SECONDS, InconclusiveError, NotStagedError, Scenario, Trial
 from tests.oracle.compare import agree
 from tests.oracle.settle import PATHS, settled
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 DRAIN_SECONDS = 60.0
 QUIET_ACKS = 15
+# A fault that needs what this machine has not; no failure, but never a pass either.
+NOT_STAGED = "NOT STAGED"
 
 
 @dataclass
@@ -59,7 +61,7 @@ async def conduct(
     hold: float = 1.0,
     slack: float = 1.0,
 ) -> Result:
-    """Run one scenario to its verdict: ok, VIOLATION or INCONCLUSIVE.
+    """Run one scenario to its verdict: ok, VIOLATION, INCONCLUSIVE or NOT STAGED.
 
     Faults last `hold` times as long, and promises may take `slack` times as long (a machine that
     others use too). What fails in the harness itself is inconclusive: it has shown nothing.
@@ -78,6 +80,9 @@ async def conduct(
         trial.broken.append(f"I12: {late}")
     except AssertionError as late:
         trial.broken.append(f"I4: {late}"[:800])
+    except NotStagedError as why:
+        result.verdict = NOT_STAGED
+        trial.evidence.append(f"not staged: {why}")
     except InconclusiveError as why:
         _shows_nothing(result, str(why))
     except Exception as error:  # noqa: BLE001 - the next scenario may still show something
