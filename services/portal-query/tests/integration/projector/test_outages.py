@@ -77,6 +77,11 @@ async def _as_of(world: Any) -> Any:
     return await world.database.fetchval("SELECT min(as_of) FROM portal.partition_progress")
 
 
+async def _refolds(world: Any) -> dict[int, int]:
+    rows = await world.database.fetch("SELECT customer_id, refold FROM portal.customer")
+    return {row["customer_id"]: row["refold"] for row in rows}
+
+
 async def test_redis_goes_away_and_gets_everything_afterwards(world: Any) -> None:
     fleet = world.customer(7)
     async with (
@@ -102,16 +107,21 @@ async def test_redis_goes_away_and_gets_everything_afterwards(world: Any) -> Non
 
 async def test_postgres_goes_away_and_nothing_is_lost(world: Any) -> None:
     fleets = [world.customer(n) for n in range(1, 9)]
+    for fleet in fleets:
+        await world.send(fleet.record())
     async with (
         Gate(world.settings.portal_database_url.get_secret_value()).standing() as gate,
         world.projector(portal_database_url=SecretStr(gate.url)),
     ):
+        await world.arrives(*fleets)
+        before = await _refolds(world)
         for turn in range(3):
             await world.send(*[fleet.record(f"A{turn}") for fleet in fleets])
             gate.close(hangs=turn == 1)
             await world.send(*[fleet.record(f"B{turn}") for fleet in fleets])
             gate.open()
             await world.arrives(*fleets)
+        assert await _refolds(world) == before, "each batch is tried again, not made good by heads"
 
 
 async def test_kafka_and_writer_may_be_away_at_the_start(world: Any) -> None:
