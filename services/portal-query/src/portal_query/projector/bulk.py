@@ -1,57 +1,94 @@
 """The same work for many customers, several at a time: what the command line does."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
 from datetime import datetime
-from typing import TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from portal_query.document import render
 from portal_query.projector.lists import WriterLists
 from portal_query.projector.patience import Patience
 from portal_query.projector.refold import Outcome, Refolder
+from portal_query.read_model import standing
 from portal_query.read_model.counts import load_counts
 from portal_query.read_model.postgres import Line
 from portal_query.read_model.redis import CacheAwayError, DocumentCache
-from portal_query.read_model.standing import Standing, standing_between
 
 WorkerT = TypeVar("WorkerT")
-_BUSY_SECONDS = 0.2
+_BUSY_SECONDS: Final = 0.2
+_AHEAD: Final = 1_000
+
+
+class Known(NamedTuple):
+    """A customer that the writer or the read model knows.
+
+    `events` is how long its list is, 0 for one that the writer does not know; `refold` is the
+    number of its last refold, None for one that the read model does not know or that stands still:
+    a refold that was killed leaves a customer standing still, under a number that says nothing.
+    """
+
+    customer_id: int
+    events: int
+    refold: int | None
+
+
+async def everybody(lists: WriterLists, line: Line, *, first: int = 1) -> AsyncIterator[Known]:
+    """Yield all customers from `first` on, in the order of their ids; a page is held at a time."""
+    after: int | None = first - 1
+    while after is not None:
+        page = await lists.heads(after=after)
+        async with line.connection() as connection:
+            held = await standing.standing_between(connection, after, page.next_after)
+        events = {head.customer_id: head.revision for head in page.heads}
+        for customer in sorted(events.keys() | held.keys()):
+            one = held.get(customer)
+            yield Known(
+                customer, events.get(customer, 0), one.refold if one and not one.still else None
+            )
+        after = page.next_after
+
+
+async def these(customers: Collection[int], lists: WriterLists, line: Line) -> AsyncIterator[Known]:
+    """Yield these customers, whether or not anybody knows them."""
+    async with line.connection() as connection:
+        held = await standing.standing(connection, list(customers))
+    for customer in sorted(set(customers)):
+        page = await lists.heads(after=customer - 1)
+        events = {head.customer_id: head.revision for head in page.heads[:1]}
+        one = held.get(customer)
+        yield Known(
+            customer, events.get(customer, 0), one.refold if one and not one.still else None
+        )
+
+
+def refolded_since(one: Known, moment: datetime) -> bool:
+    """Say whether a customer has been refolded since: refold numbers are times in milliseconds."""
+    return one.refold is not None and one.refold >= int(moment.timestamp() * 1000)
 
 
 async def for_each(
-    customers: Iterable[int],
+    customers: AsyncIterator[Known],
     workers: Iterable[WorkerT],
-    work: Callable[[WorkerT, int], Awaitable[None]],
+    work: Callable[[WorkerT, Known], Awaitable[None]],
 ) -> None:
     """Give each customer to the next worker that is free; the first failure ends it all."""
-    waiting = iter(list(customers))
+    workers = list(workers)
+    waiting: asyncio.Queue[Known | None] = asyncio.Queue(_AHEAD)
+
+    async def fill() -> None:
+        async for one in customers:
+            await waiting.put(one)
+        for _ in workers:
+            await waiting.put(None)
 
     async def go(worker: WorkerT) -> None:
-        for customer in waiting:
-            await work(worker, customer)
+        while (one := await waiting.get()) is not None:
+            await work(worker, one)
 
     async with asyncio.TaskGroup() as group:
+        group.create_task(fill())
         for worker in workers:
             group.create_task(go(worker))
-
-
-async def everybody(lists: WriterLists, line: Line) -> dict[int, Standing | None]:
-    """Return all customers that the writer or the read model knows, with where they stand."""
-    known: dict[int, Standing | None] = {}
-    after: int | None = 0
-    while after is not None:
-        page = await lists.heads(after=after)
-        known |= dict.fromkeys(head.customer_id for head in page.heads)
-        after = page.next_after
-    async with line.connection() as connection:
-        known |= await standing_between(connection, 0, None)
-    return dict(sorted(known.items()))
-
-
-def not_refolded_since(known: dict[int, Standing | None], moment: datetime) -> list[int]:
-    """Return whom a refold of all has still to do: refold numbers are times in milliseconds."""
-    limit = int(moment.timestamp() * 1000)
-    return [customer for customer, one in known.items() if one is None or one.refold < limit]
 
 
 async def refold(

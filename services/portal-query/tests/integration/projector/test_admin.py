@@ -3,15 +3,16 @@
 import asyncio
 import json
 import os
+import re
 import sys
 from typing import Any
 
 from portal_query.projector.testing import KEY
 
 
-async def run(world: Any, *arguments: str) -> tuple[int, str]:
+async def begin(world: Any, *arguments: str) -> asyncio.subprocess.Process:
     settings = world.settings
-    process = await asyncio.create_subprocess_exec(
+    return await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "portal_query.admin",
@@ -27,6 +28,10 @@ async def run(world: Any, *arguments: str) -> tuple[int, str]:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
+
+
+async def run(world: Any, *arguments: str) -> tuple[int, str]:
+    process = await begin(world, *arguments)
     output, _ = await process.communicate()
     assert process.returncode is not None
     return process.returncode, output.decode()
@@ -89,3 +94,39 @@ async def test_a_writer_that_is_away_is_said_in_one_line(world: Any) -> None:
     assert status == 69
     assert "Traceback" not in said
     assert "503" in said
+
+
+async def test_a_refold_of_all_that_was_killed_goes_on_where_it_was(world: Any) -> None:
+    fleets = [world.customer(n) for n in range(1, 31)]
+    for fleet in fleets:
+        fleet.record()
+    killed: list[asyncio.subprocess.Process] = []
+
+    async def kill_at_the_tenth() -> None:
+        lists = [path for path in world.writer.asked if path.endswith("/events?after=0")]
+        if len(lists) == 10:
+            killed[0].kill()
+
+    world.writer.meanwhile = kill_at_the_tenth
+    killed.append(await begin(world, "refold", "--all", "--jobs", "1"))
+    output, _ = await killed[0].communicate()
+    world.writer.meanwhile = None
+    (go_on,) = re.findall(r"go on with: (refold --all --before \S+)", output.decode())
+    done = await world.database.fetch("SELECT customer_id, refold FROM portal.customer")
+    done = {row[0]: row[1] for row in done if await world.revision(row[0])}
+    assert sorted(done) == list(range(1, 10))
+
+    status, said = await run(world, *go_on.split())
+
+    assert (status, "21 refolded" in said) == (0, True), said
+    await world.arrives(*fleets)
+    assert done == {n: (await world.row(n))["refold"] for n in done}
+
+
+async def test_verifying_goes_on_from_a_customer(world: Any) -> None:
+    for n in (3, 5, 9):
+        world.customer(n).record()
+    status, said = await run(world, "verify", "--from-customer", "5")
+    assert status == 1
+    assert re.findall(r"customer (\d+):", said) == ["5", "9"]
+    assert "2 customers differ." in said
