@@ -79,7 +79,7 @@ async def test_case_62_the_forms_own_next_wins(gate: Portal) -> None:
 async def test_case_64_signing_out_leads_only_here(gate: Portal) -> None:
     browser = await gate.signed_in()
 
-    assert (await browser.sign_out(next="//evil.test")).header("location") == LOGIN
+    assert (await browser.sign_out(next="//evil.test")).header("location") == f"{LOGIN}?signed-out"
 
 
 async def test_case_65_the_way_back_is_quoted_as_django_quoted_it(gate: Portal) -> None:

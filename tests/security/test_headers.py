@@ -150,5 +150,5 @@ async def test_case_81_answers_are_private_and_every_answer_is_guarded(gate: Por
         assert answered.header("x-content-type-options") == "nosniff"
         assert answered.header("referrer-policy") == "same-origin"
         assert answered.header("cross-origin-opener-policy") == "same-origin"
-        assert "default-src 'self'" in (answered.header("content-security-policy") or "")
+        assert "default-src 'none'" in (answered.header("content-security-policy") or "")
         assert answered.header("x-request-id")

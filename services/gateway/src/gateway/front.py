@@ -14,8 +14,11 @@ from starlette.types import Receive, Scope, Send
 from gateway import answers, csrf, pages, redirects
 from gateway.access_log import AccessLog
 from gateway.answers import VARY_COOKIE, Answer, Headers, RefusedError
+from gateway.downloads import Downloads
+from gateway.form_posts import FormPosts, Sent
+from gateway.forms import Fields
 from gateway.limits import RequestLimits
-from gateway.login import Cookies, LoginPages
+from gateway.login import Back, Cookies, LoginPages
 from gateway.metrics import REFUSED, SENT_TO_LOGIN
 from gateway.out import Out
 from gateway.pages import Pages
@@ -43,6 +46,7 @@ from gateway.routes import (
     Who,
     canonical,
 )
+from gateway.sessions import SessionAnswers
 from gateway.store import Visitor
 from gateway.streams import Streams
 from gateway.visitor import StoreAwayError, Visitors
@@ -64,8 +68,11 @@ class Parts:
     visitors: Visitors
     limits: RequestLimits | None
     login: LoginPages
+    sessions: SessionAnswers
     calls: Calls
     proxy: Proxy
+    forms: FormPosts
+    downloads: Downloads
     streams: Streams
     pages: Pages
     cookies: Cookies
@@ -160,7 +167,7 @@ class Front:
         if request.method not in SAFE_METHODS:
             await self._check_csrf(asked, place)
         if place.any_route.who is Who.CUSTOMER:
-            asked.visitor = await self._visitor(asked)
+            asked.visitor = await self._visitor(asked, place)
         route = place.routes.get(request.method)
         if route is None:
             raise RefusedError(not_allowed(place))
@@ -231,18 +238,27 @@ class Front:
         get().info("csrf-refused", request_id=asked.id, peer=asked.peer, reason=reason)
         raise RefusedError(self._refusals.told(_shape(asked), answers.NOT_FROM_HERE, asked.id))
 
-    async def _visitor(self, asked: _Asked) -> Visitor:
+    async def _visitor(self, asked: _Asked, place: Place) -> Visitor:
         cookie = asked.request.session_cookie()
         if cookie.value is not None:
             visitor = await self._parts.visitors.find(cookie.value)
             if visitor is not None:
                 return visitor
         SENT_TO_LOGIN.inc()
+        route = place.routes.get(asked.request.method)
+        if route is not None and route.kind is Kind.FORM:
+            raise RefusedError(await self._sign_in_first(asked, route))
         location = redirects.login_location(asked.path, _text(asked.request.query))
         if len(location) > redirects.MAX_LOCATION:
             raise RefusedError(self._refusals.bad_request(asked.id, 400))
         taken_back = [answers.DELETE_SESSION_COOKIE] if cookie.present else []
         raise RefusedError(answers.redirect(302, location, VARY_COOKIE, *taken_back))
+
+    async def _sign_in_first(self, asked: _Asked, route: Route) -> Answer:
+        """Return the sign-in page that keeps what was typed into a form of this row."""
+        fields = Fields(await asked.request.fields_of_form(route.body_bytes))
+        address = redirects.target(asked.path, _text(asked.request.query))
+        return self._parts.login.in_the_midst(asked.request, address, fields.typed)
 
     async def _check_rate(self, asked: _Asked, visitor: Visitor) -> None:
         limits = self._parts.limits
@@ -268,17 +284,51 @@ class Front:
         raise RefusedError(self._parts.pages.no_profile(asked.id, token, VARY_COOKIE))
 
     async def _own_page(self, asked: _Asked, route: Route) -> Answer:
+        parts, request = self._parts, asked.request
         try:
-            return await self._parts.login.answer(
-                route.to, asked.request, host=asked.host, peer=asked.peer
-            )
+            if asked.visitor is not None:
+                prolong = request.method == "POST"
+                return await parts.sessions.answer(asked.visitor, prolong=prolong)
+            answer = await parts.login.answer(route.to, request, host=asked.host, peer=asked.peer)
+            return await self._back(asked, answer) if isinstance(answer, Back) else answer
         except Exception as error:
             if is_infrastructure(error):
                 raise StoreAwayError(repr(error)) from error
             raise
 
+    async def _back(self, asked: _Asked, back: Back) -> Answer:
+        """Return the form that a sign-in interrupted, or the way to it if it is none of ours."""
+        path, _, query = back.address.partition("?")
+        place = self._parts.table.find(path)
+        route = place.routes.get("POST") if place is not None else None
+        visitor = await self._parts.visitors.find(back.session_id.encode())
+        if (
+            route is None
+            or route.kind is not Kind.FORM
+            or visitor is None
+            or visitor.customer_id is None
+        ):
+            return back.answer
+        asked.path, asked.visitor = path, visitor
+        token = csrf.mask(back.csrf_secret)
+        sent = Sent(asked.request, route, path, visitor, asked.peer, query.encode(), token)
+        answer = await self._parts.forms.again(sent, back.typed)
+        cookies = [header for header in back.answer.headers if header[0] == b"set-cookie"]
+        return Answer(answer.status, [*answer.headers, *cookies], answer.body)
+
+    async def _form(self, asked: _Asked, route: Route, visitor: Visitor) -> Answer:
+        request = asked.request
+        token = self._csrf_token(asked)
+        sent = Sent(request, route, asked.path, visitor, asked.peer, request.query, token)
+        try:
+            return await self._parts.forms.answer(sent)
+        except BadQueryError:
+            raise RefusedError(self._refusals.bad_request(asked.id, 400)) from None
+
     async def _pass_on(self, asked: _Asked, route: Route, out: Out) -> Answer | LongAnswer | None:
         parts, visitor = self._parts, asked.visitor
+        if route.kind is Kind.FORM and visitor is not None:
+            return await self._form(asked, route, visitor)
         body = await asked.request.body(route.body_bytes) if route.body_bytes else None
         token = self._csrf_token(asked) if route.csrf_token_sent else None
         try:
@@ -304,6 +354,8 @@ class Front:
                 out.begun = False
                 raise
             return None
+        if route.kind is Kind.DOWNLOAD and visitor is not None:
+            return await parts.downloads.forward(visitor, call, route)
         return await parts.proxy.forward(call, route)
 
     def _csrf_token(self, asked: _Asked) -> str:

@@ -23,6 +23,7 @@ from gateway.answers import (
     retry_after,
     set_cookie,
 )
+from gateway.forms import KEPT, Fields, Pairs
 from gateway.pages import STATIC_PATH, Pages
 from gateway.request import SESSION_COOKIE, Request
 from gateway.routes import HOME_PATH, LOGIN_PATH, LOGOUT_PATH
@@ -30,11 +31,18 @@ from gateway.usernames import MAX_USERNAME, clean_username
 from service_runtime.clock import Clock
 
 _BODY_BYTES = 16 * 1024
+#: Where signing out leads, so that the page can say so.
+SIGNED_OUT = f"{LOGIN_PATH}?signed-out"
 _CLEAR_SITE_DATA = (b"clear-site-data", b'"cache", "storage"')
 
 _WRONG = "Please enter a correct username and password. Both are sensitive to upper and lower case."
 _MISSING = "Please enter your username and your password."
 _UNUSABLE = "This username or password cannot be right: it is too long or holds odd characters."
+_ENDED = (
+    "Your session has ended, so your form has not been sent. Sign in, and it comes back as you "
+    "typed it."
+)
+_GOOD_BYE = "You are signed out."
 _LATER = "Too many attempts. Please wait {} and try again."
 _BUSY = "Many people are signing in just now. Please try again in a few seconds."
 
@@ -73,6 +81,20 @@ class Cookies:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Back:
+    """Somebody who signed in from the midst of a form, which is to be shown again as it was typed.
+
+    `answer` is what else would be told: the cookies, and the way to the form's empty page.
+    """
+
+    address: str
+    typed: Pairs
+    session_id: str
+    csrf_secret: str
+    answer: Answer
+
+
 class LoginPages:
     """Answers the gateway's own addresses, after the order of judgement has been kept."""
 
@@ -84,7 +106,7 @@ class LoginPages:
         self._cookies = cookies
         self._clock = clock
 
-    async def answer(self, name: str, request: Request, *, host: str, peer: str) -> Answer:
+    async def answer(self, name: str, request: Request, *, host: str, peer: str) -> Answer | Back:
         """Return the answer of the page called `name` in the route table."""
         if name == "home":
             return redirect(302, HOME_PATH)
@@ -99,7 +121,12 @@ class LoginPages:
             return await self._log_in(request, host=host, peer=peer)
         # Django treats PUT as a form without fields; so a page with its complaint.
         error = _MISSING if request.method == "PUT" else ""
-        return self._form(request, self._next_of(request, {}), error=error)
+        notice = _GOOD_BYE if request.query == b"signed-out" else ""
+        return self._form(request, self._next_of(request, {}), error=error, notice=notice)
+
+    def in_the_midst(self, request: Request, address: str, typed: Pairs) -> Answer:
+        """Return the sign-in page for a form whose session has ended; it keeps what was typed."""
+        return self._form(request, address, notice=_ENDED, typed=typed, status=403)
 
     def _static(self, request: Request) -> Answer:
         file = self._pages.files.get(request.raw_path.decode().removeprefix(STATIC_PATH))
@@ -110,13 +137,18 @@ class LoginPages:
             return Answer(304, file.headers)
         return Answer(200, file.headers, file.body)
 
-    async def _log_in(self, request: Request, *, host: str, peer: str) -> Answer:
-        form = await request.form(_BODY_BYTES)
+    async def _log_in(self, request: Request, *, host: str, peer: str) -> Answer | Back:
+        pairs = await request.fields_of_form(_BODY_BYTES)
+        form = dict(pairs)
+        kept = ((name.removeprefix(KEPT), text) for name, text in pairs if name.startswith(KEPT))
+        typed = Fields(kept).typed
         next_address = self._next_of(request, form)
         username, password = clean_username(form.get("username", "")), form.get("password", "")
         complaint = _complaint(username, password)
         if complaint:
-            return self._form(request, next_address, username=username, error=complaint)
+            return self._form(
+                request, next_address, username=username, error=complaint, typed=typed
+            )
         outcome = await self._accounts.sign_in(
             Attempt(
                 username,
@@ -128,23 +160,30 @@ class LoginPages:
             )
         )
         if isinstance(outcome, SignedIn):
-            return self._welcome(outcome, self._destination(next_address, host))
+            return self._welcome(outcome, self._destination(next_address, host), typed)
         if isinstance(outcome, WrongLogin):
-            return self._form(request, next_address, username=username, error=_WRONG)
-        return self._later(request, next_address, username, outcome)
+            return self._form(request, next_address, username=username, error=_WRONG, typed=typed)
+        return self._later(request, next_address, username, outcome, typed)
 
-    def _welcome(self, signed_in: SignedIn, destination: str) -> Answer:
-        return redirect(
+    def _welcome(self, signed_in: SignedIn, destination: str, typed: Pairs) -> Answer | Back:
+        secret = csrf.new_secret()
+        answer = redirect(
             302,
             destination,
             VARY_COOKIE,
             *self._fresh(),
-            self._cookies.csrf(csrf.new_secret()),
+            self._cookies.csrf(secret),
             self._cookies.session(signed_in.session_id),
         )
+        return Back(destination, typed, signed_in.session_id, secret, answer) if typed else answer
 
     def _later(
-        self, request: Request, next_address: str, username: str, outcome: TryLater
+        self,
+        request: Request,
+        next_address: str,
+        username: str,
+        outcome: TryLater,
+        typed: Pairs,
     ) -> Answer:
         answer = self._form(
             request,
@@ -152,6 +191,7 @@ class LoginPages:
             username=username,
             error=_BUSY if outcome.overloaded else _LATER.format(_spoken(outcome.seconds)),
             status=503 if outcome.overloaded else 429,
+            typed=typed,
         )
         answer.headers.append(retry_after(outcome.seconds))
         return answer
@@ -163,9 +203,9 @@ class LoginPages:
             await self._accounts.sign_out(session.value, request_id=request.id, peer=peer)
         wanted = self._next_of(request, form)
         safe = wanted and redirects.is_safe_next(wanted, host, https=self._cookies.secure)
-        destination = redirects.as_location(wanted) if safe else LOGIN_PATH
+        destination = redirects.as_location(wanted) if safe else SIGNED_OUT
         if destination.partition("?")[0] == LOGOUT_PATH:
-            destination = LOGIN_PATH
+            destination = SIGNED_OUT
         return redirect(
             302,
             destination,
@@ -182,6 +222,8 @@ class LoginPages:
         *,
         username: str = "",
         error: str = "",
+        notice: str = "",
+        typed: Pairs = (),
         status: int = 200,
     ) -> Answer:
         kept = csrf.unmask(request.csrf_cookie() or "")
@@ -191,6 +233,8 @@ class LoginPages:
             next_address=next_address,
             username=username[:MAX_USERNAME],
             error=error,
+            notice=notice or (_ENDED if typed else ""),
+            kept=[(KEPT + name, text) for name, text in typed],
             status=status,
             headers=[VARY_COOKIE, *self._fresh(), self._cookies.csrf(secret)],
         )

@@ -15,6 +15,9 @@ from gateway.access_log import AccessLog
 from gateway.accounts import FAILED_SECONDS, Accounts, SessionRules
 from gateway.aiohttp_upstream import AiohttpUpstream
 from gateway.audit import Audit
+from gateway.downloads import IN_ALL as DOWNLOADS_IN_ALL
+from gateway.downloads import Downloads
+from gateway.form_posts import FormPosts
 from gateway.front import Front, Parts
 from gateway.hashing import HashPool
 from gateway.identity import IdentityTokens
@@ -31,6 +34,7 @@ from gateway.pages import Pages
 from gateway.proxy import Calls, Proxy
 from gateway.request import Hosts, Peers
 from gateway.routes import RouteTable
+from gateway.sessions import SessionAnswers
 from gateway.settings import GatewaySettings
 from gateway.streams import IDLE_SECONDS, IN_ALL, RECHECK_SECONDS, Streams
 from gateway.upstream import CONNECTIONS, Upstream
@@ -98,6 +102,7 @@ async def build(
             settings,
             clock,
             stack,
+            pool=pool,
             accounts=accounts,
             visitors=visitors,
             streams=streams,
@@ -149,6 +154,7 @@ def _front(
     clock: Clock,
     stack: AsyncExitStack,
     *,
+    pool: store.Pool,
     accounts: Accounts,
     visitors: Visitors,
     streams: Streams,
@@ -161,7 +167,9 @@ def _front(
         "query": IdentityTokens(TokenSigner(settings.identity_keys_query, QUERY), clock),
         "writer": IdentityTokens(TokenSigner(settings.identity_keys_writer, WRITER), clock),
     }
-    calls = _upstreams(settings, stack, lambda url: KeptUpstream(url, connections=CONNECTIONS))
+    kept = _upstreams(settings, stack, lambda url: KeptUpstream(url, connections=CONNECTIONS))
+    files = _upstreams(settings, stack, lambda url: KeptUpstream(url, connections=DOWNLOADS_IN_ALL))
+    calls, proxy = Calls(tokens), Proxy(kept)
     parts = Parts(
         table=RouteTable(),
         hosts=Hosts(settings.allowed_hosts),
@@ -169,8 +177,11 @@ def _front(
         visitors=visitors,
         limits=_request_limits(settings, clock),
         login=LoginPages(accounts, pages, cookies, clock),
-        calls=Calls(tokens),
-        proxy=Proxy(calls),
+        sessions=SessionAnswers(pool, clock, idle_seconds=settings.gateway_session_idle_seconds),
+        calls=calls,
+        proxy=proxy,
+        forms=FormPosts(calls, proxy, pages),
+        downloads=Downloads(Proxy(files)),
         streams=streams,
         pages=pages,
         cookies=cookies,

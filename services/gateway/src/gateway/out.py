@@ -38,9 +38,10 @@ class Out:
             if not body:
                 await self.send({"type": "http.response.body", "body": b""})
                 return
-            await self._part(answer.first)
-            async for chunk in answer.reply.chunks():
-                await self._part(chunk)
+            async with asyncio.timeout(answer.seconds):
+                await self._part(answer.first)
+                async for chunk in answer.reply.chunks():
+                    await self._part(chunk)
             await self.send({"type": "http.response.body", "body": b""})
         except (UpstreamAwayError, UpstreamBrokenError, TimeoutError) as error:
             # Returning without the last part makes the server cut the connection.

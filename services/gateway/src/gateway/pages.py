@@ -5,6 +5,7 @@ of what is in them, so that a browser may keep them for ever.
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -138,10 +139,15 @@ class Pages:
         next_address: str,
         username: str = "",
         error: str = "",
+        notice: str = "",
+        kept: Sequence[tuple[str, str]] = (),
         status: int = 200,
         headers: Headers,
     ) -> Answer:
-        """Return the form to sign in with, and why the last attempt failed."""
+        """Return the form to sign in with, and why the last attempt failed.
+
+        `kept` are fields that come back with it unseen: what was typed into another form.
+        """
         return self._page(
             "sign_in.html",
             status,
@@ -150,6 +156,8 @@ class Pages:
             next_address=next_address,
             username=username,
             error=error,
+            notice=notice,
+            kept=kept,
         )
 
     def _page(

@@ -39,6 +39,8 @@ class LongAnswer:
     headers: Headers
     first: bytes
     reply: Reply
+    #: How long it may take in all, once it has begun; None where parts alone are bounded.
+    seconds: float | None = None
 
 
 class ServiceRefusedError(Exception):
@@ -82,13 +84,7 @@ class Calls:
             for name in route.sent
             if name in fields and _SENDABLE.fullmatch(fields[name])
         ]
-        headers.append((_REQUEST_ID, request.id.encode()))
-        if visitor is not None and visitor.customer_id is not None:
-            token = self._tokens[route.to].of(visitor, visitor.customer_id)
-            headers.append((_TOKEN, token))
-        headers.append((b"x-forwarded-for", peer.encode()))
-        if csrf_token is not None:
-            headers.append((_CSRF_TOKEN, csrf_token.encode()))
+        headers += self._ours(request, route, visitor, peer, csrf_token)
         target = path.encode()
         if route.query_passed and request.query:
             if not _QUERY.fullmatch(request.query):
@@ -96,6 +92,45 @@ class Calls:
             target += b"?" + request.query
         method = "GET" if request.method == "HEAD" else request.method
         return Call(method, target, headers, body, route.seconds)
+
+    def own(
+        self,
+        request: Request,
+        route: Route,
+        visitor: Visitor,
+        *,
+        peer: str,
+        method: str,
+        target: bytes,
+        headers: Headers,
+        body: bytes,
+        csrf_token: str | None = None,
+    ) -> Call:
+        """Return a call that the gateway makes of its own for a request; `route` bounds it.
+
+        Raises BadQueryError.
+        """
+        if not _QUERY.fullmatch(target):
+            raise BadQueryError
+        every = [*headers, *self._ours(request, route, visitor, peer, csrf_token)]
+        return Call(method, target, every, body, route.seconds)
+
+    def _ours(
+        self,
+        request: Request,
+        route: Route,
+        visitor: Visitor | None,
+        peer: str,
+        csrf_token: str | None,
+    ) -> Headers:
+        """Return what the gateway itself says of a request."""
+        headers = [(_REQUEST_ID, request.id.encode()), (b"x-forwarded-for", peer.encode())]
+        if visitor is not None and visitor.customer_id is not None:
+            token = self._tokens[route.to].of(visitor, visitor.customer_id)
+            headers.append((_TOKEN, token))
+        if csrf_token is not None:
+            headers.append((_CSRF_TOKEN, csrf_token.encode()))
+        return headers
 
 
 class Proxy:
@@ -120,6 +155,29 @@ class Proxy:
             note_fault(route.to, "broken", error)
             raise ServiceRefusedError(BROKEN) from error
 
+    async def whole(self, call: Call, route: Route, limit: int) -> Answer:
+        """Return the answer of the row's service, read to its end; raises as `forward`.
+
+        An answer of more than `limit` bytes is one that cannot be used.
+        """
+        answer = await self.forward(call, route)
+        if isinstance(answer, Answer):
+            return answer
+        body = bytearray(answer.first)
+        try:
+            async with asyncio.timeout(call.seconds):
+                async for chunk in answer.reply.chunks():
+                    body += chunk
+                    if len(body) > limit:
+                        note_fault(route.to, "too-large", None)
+                        raise ServiceRefusedError(BROKEN)
+        except (UpstreamAwayError, UpstreamBrokenError, TimeoutError) as error:
+            note_fault(route.to, "broken-off", error)
+            raise ServiceRefusedError(BROKEN) from error
+        finally:
+            answer.reply.close()
+        return Answer(answer.status, without_length(answer.headers), bytes(body))
+
     async def _answer(self, reply: Reply, route: Route) -> Answer | LongAnswer:
         whole = False
         try:
@@ -135,6 +193,11 @@ class Proxy:
         finally:
             if not whole:
                 reply.close()
+
+
+def without_length(headers: Headers) -> Headers:
+    """Return the headers without the length that a service said."""
+    return [header for header in headers if header[0] != b"content-length"]
 
 
 def refuse_status(reply: Reply, route: Route) -> None:

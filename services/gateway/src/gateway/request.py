@@ -21,7 +21,8 @@ SESSION_COOKIE: Final = "sessionid"
 MAX_QUERY: Final = 8_000
 _MAX_HEADERS: Final = 100
 _MAX_HEADER_BYTES: Final = 32_768
-_MAX_FIELDS: Final = 20
+#: A hundred repairs with their states, and what is said of them all.
+_MAX_FIELDS: Final = 256
 BODY_SECONDS: Final = 10.0
 
 _SESSION: Final = re.compile(rb"(?:^|; ?)sessionid=([^;]*)")
@@ -136,17 +137,19 @@ class Request:
             if not message.get("more_body", False):
                 return b"".join(chunks)
 
-    async def form(self, limit: int) -> dict[str, str]:
-        """Return the fields of a form, the last of each name; empty if it is none we can read."""
+    async def fields_of_form(self, limit: int) -> list[tuple[str, str]]:
+        """Return the fields of a form in their order; none if it is no form that we can read."""
         if not self.is_form:
-            return {}
+            return []
         body = await self.body(limit)
         try:
-            return dict(
-                parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_MAX_FIELDS)
-            )
+            return parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_MAX_FIELDS)
         except ValueError:
-            return {}
+            return []
+
+    async def form(self, limit: int) -> dict[str, str]:
+        """Return the fields of a form, the last of each name."""
+        return dict(await self.fields_of_form(limit))
 
     async def gone(self) -> None:
         """Return when the client has closed the connection."""

@@ -18,6 +18,7 @@ KNOWN_METHODS: Final = SAFE_METHODS | {"POST", "PUT", "PATCH", "DELETE"}
 KIB: Final = 1024
 LOGIN_PATH: Final = "/accounts/login/"
 LOGOUT_PATH: Final = "/accounts/logout/"
+SESSION_PATH: Final = "/accounts/session/"
 HOME_PATH: Final = "/customer/dashboard/"
 
 
@@ -34,6 +35,8 @@ class Kind(Enum):
     PAGE = "page"  # by the gateway itself
     CALL = "call"  # by a service, within seconds
     STREAM = "stream"  # by a service, for as long as the reader stays
+    DOWNLOAD = "download"  # by a service, for minutes
+    FORM = "form"  # by a service, and then by the page that the form stands on
 
 
 class Refusals(Enum):
@@ -124,6 +127,32 @@ def _customer_page(name: str, path: str) -> Route:
     return _read(name, path, Refusals.PAGE, query_passed=True, csrf_token_sent=True)
 
 
+def _form(name: str, path: str) -> Route:
+    return Route(
+        name,
+        ("POST",),
+        path,
+        Who.CUSTOMER,
+        Kind.FORM,
+        "writer",
+        body_bytes=64 * KIB,
+        query_passed=True,
+    )
+
+
+def _session(name: str, *methods: str, body_bytes: int = 0) -> Route:
+    return Route(
+        name,
+        methods,
+        SESSION_PATH,
+        Who.CUSTOMER,
+        Kind.PAGE,
+        "session",
+        refusals=Refusals.PROBLEM,
+        body_bytes=body_bytes,
+    )
+
+
 def _command(name: str, method: str, path: str) -> Route:
     return Route(
         name,
@@ -144,8 +173,11 @@ _API: Final = "/customer/api"
 ROUTES: Final = (
     _page("root", ("GET", "HEAD"), "/", "home"),
     _page("customer", ("GET", "HEAD"), "/customer/", "home"),
-    _page("login", ("GET", "HEAD", "POST", "PUT", "OPTIONS"), LOGIN_PATH, "login", 16 * KIB),
+    # What was typed into a form when its session had ended comes back through the sign-in.
+    _page("login", ("GET", "HEAD", "POST", "PUT", "OPTIONS"), LOGIN_PATH, "login", 80 * KIB),
     _page("logout", ("POST", "OPTIONS"), LOGOUT_PATH, "logout", 16 * KIB),
+    _session("session", "GET", "HEAD"),
+    _session("prolong-session", "POST", body_bytes=KIB),
     _page("own-static", ("GET", "HEAD"), "/static/gateway/{file}", "static"),
     Route(
         "portal-static",
@@ -169,7 +201,18 @@ ROUTES: Final = (
     _read("repair-cost-data", f"{_API}/repair-cost-data/", Refusals.DOCUMENTED),
     _read("repair-status-data", f"{_API}/repair-status-data/", Refusals.PROBLEM),
     _read("repairs", f"{_API}/repairs/", Refusals.PROBLEM, query_passed=True),
-    _read("export", f"{_API}/repairs/export.csv", Refusals.PROBLEM, query_passed=True),
+    Route(
+        "export",
+        ("GET", "HEAD"),
+        f"{_API}/repairs/export.csv",
+        Who.CUSTOMER,
+        Kind.DOWNLOAD,
+        "query",
+        READ_SENT,
+        READ_RETURNED,
+        Refusals.PROBLEM,
+        query_passed=True,
+    ),
     _read("repair", f"{_API}/repairs/{{id}}/", Refusals.PROBLEM),
     _read("figures", f"{_API}/figures/", Refusals.PROBLEM),
     _read("units", f"{_API}/units/", Refusals.PROBLEM, query_passed=True),
@@ -187,6 +230,10 @@ ROUTES: Final = (
         Refusals.PROBLEM,
         query_passed=True,
     ),
+    _form("decide-repairs-form", "/customer/repairs/"),
+    _form("request-form", "/customer/repairs/new/"),
+    _form("decide-repair-form", "/customer/repairs/{id}/"),
+    _form("profile-form", "/customer/profile/"),
     _command("request-repair", "POST", f"{_API}/repairs/"),
     _command("decide-repairs", "POST", f"{_API}/repairs/status/"),
     _command("decide-repair", "POST", f"{_API}/repairs/{{id}}/status/"),

@@ -104,6 +104,17 @@ async def touch_sessions(pool: Pool, hashes: Sequence[bytes]) -> None:
     )
 
 
+async def read_session_end(pool: Pool, id_hash: bytes, idle_seconds: float) -> datetime | None:
+    """Return when a session ends unless it is used again; None if there is none."""
+    end: datetime | None = await pool.fetchval(
+        "SELECT least(expires_at, last_seen_at + make_interval(secs => $2)) "
+        "FROM gateway.session WHERE id_hash = $1",
+        id_hash,
+        idle_seconds,
+    )
+    return end
+
+
 async def find_account(pool: Pool, username: str) -> Account | None:
     """Return the user of exactly this name."""
     row = await pool.fetchrow(

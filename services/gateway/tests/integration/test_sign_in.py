@@ -143,7 +143,7 @@ async def test_signing_out_ends_the_session_and_clears_the_browser(gate: Portal)
     answered = await browser.sign_out()
 
     assert answered.status == 302
-    assert answered.header("location") == "/accounts/login/"
+    assert answered.header("location") == "/accounts/login/?signed-out"
     assert answered.header("clear-site-data") == '"cache", "storage"'
     assert "sessionid" not in browser.cookies
     browser.cookies["sessionid"] = session
@@ -160,8 +160,8 @@ async def test_somebody_without_a_session_may_sign_out_too(gate: Portal) -> None
 
 @pytest.mark.parametrize(
     ("address", "location"),
-    [("/customer/api/repairs/", "/customer/api/repairs/"), ("//evil.test", "/accounts/login/"),
-     ("/accounts/logout/", "/accounts/login/")],
+    [("/customer/api/repairs/", "/customer/api/repairs/"), ("//evil.test", "/accounts/login/?signed-out"),
+     ("/accounts/logout/", "/accounts/login/?signed-out")],
 )  # fmt: skip
 async def test_signing_out_leads_only_to_us(gate: Portal, address: str, location: str) -> None:
     browser = await gate.signed_in()

@@ -22,6 +22,8 @@ GET HEAD                    /                                  anyone   page   h
 GET HEAD                    /customer/                         anyone   page   home
 GET HEAD POST PUT OPTIONS   /accounts/login/                   anyone   page   login
 POST OPTIONS                /accounts/logout/                  anyone   page   logout
+GET HEAD                    /accounts/session/                 customer page   session
+POST                        /accounts/session/                 customer page   session
 GET HEAD                    /static/gateway/{file}             anyone   page   static
 GET HEAD                    /static/portal/{file}              anyone   call   query
 GET HEAD                    /customer/dashboard/               customer call   query
@@ -35,13 +37,17 @@ GET HEAD                    /customer/api/unit-repair-data/    customer call   q
 GET HEAD                    /customer/api/repair-cost-data/    customer call   query
 GET HEAD                    /customer/api/repair-status-data/  customer call   query
 GET HEAD                    /customer/api/repairs/             customer call   query
-GET HEAD                    /customer/api/repairs/export.csv   customer call   query
+GET HEAD                    /customer/api/repairs/export.csv   customer download query
 GET HEAD                    /customer/api/repairs/{id}/        customer call   query
 GET HEAD                    /customer/api/figures/             customer call   query
 GET HEAD                    /customer/api/units/               customer call   query
 GET HEAD                    /customer/api/profile/             customer call   query
 GET HEAD                    /customer/api/openapi.json         customer call   query
 GET                         /customer/api/events/              customer stream query
+POST                        /customer/repairs/                 customer form   writer
+POST                        /customer/repairs/new/             customer form   writer
+POST                        /customer/repairs/{id}/            customer form   writer
+POST                        /customer/profile/                 customer form   writer
 POST                        /customer/api/repairs/             customer call   writer
 POST                        /customer/api/repairs/status/      customer call   writer
 POST                        /customer/api/repairs/{id}/status/ customer call   writer

@@ -1,0 +1,44 @@
+"""How long a session still has, and one more idle time for a person who is there.
+
+Asking is no use of the session. Streams and what a page's script asks by itself are none either,
+so that a page that is left open is signed out as if it were closed; a person prolongs it by any
+click, or by saying so here.
+"""
+
+import orjson
+
+from gateway import store
+from gateway.answers import VARY_COOKIE, Answer
+from gateway.store import Visitor
+from service_runtime.clock import Clock, rfc3339
+
+_HEADERS = [
+    (b"content-type", b"application/json"),
+    (b"cache-control", b"private, no-store"),
+    VARY_COOKIE,
+]
+
+
+class SessionAnswers:
+    """Answers when the visitor's session ends."""
+
+    def __init__(self, pool: store.Pool, clock: Clock, *, idle_seconds: float) -> None:
+        self._pool = pool
+        self._clock = clock
+        self._idle = idle_seconds
+
+    async def answer(self, visitor: Visitor, *, prolong: bool) -> Answer:
+        """Return the end of the session, after prolonging it if that is asked.
+
+        The end may be said up to a minute too early: uses are written down once a minute.
+        """
+        if prolong:
+            await store.touch_sessions(self._pool, [visitor.id_hash])
+        ends_at = await store.read_session_end(self._pool, visitor.id_hash, self._idle)
+        now = self._clock.now()
+        ends_at = now if ends_at is None else ends_at  # it was ended a moment ago
+        said = {
+            "ends_in": max(0, int((ends_at - now).total_seconds())),
+            "ends_at": rfc3339(ends_at),
+        }
+        return Answer(200, list(_HEADERS), orjson.dumps(said))
