@@ -80,6 +80,13 @@ def test_every_long_running_container_is_watched_and_stops_in_peace(
         assert {"test", "start_period", "start_interval"} <= service["healthcheck"].keys(), name
 
 
+def test_what_is_asked_over_http_stands_twice(services: dict[str, Service]) -> None:
+    """So that one can be made anew while the other answers; the projectors are two by name."""
+    twice = {name for name, s in services.items() if s.get("deploy") == {"replicas": 2}}
+
+    assert twice == {"writer", "query", "gateway"}
+
+
 def test_nothing_waits_for_less_than_health_or_success(services: dict[str, Service]) -> None:
     for name, service in services.items():
         for other, dependency in service.get("depends_on", {}).items():
