@@ -21,6 +21,7 @@ from tests.chaos.trial import Scenario
 from tests.chaos.verdict import NOT_STAGED, Result, conduct
 
 ROUND_SECONDS = 60.0
+LONG_HOLD = 6.0
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -32,6 +33,9 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--only", default="", help="the scenarios with this in their names")
     found.add_argument("--plan", type=Path, help="a plan that an earlier run wrote")
     found.add_argument("--hold", type=float, default=1.0, help="how much longer faults last (1)")
+    found.add_argument(
+        "--slack", type=float, default=1.0, help="a slow machine may take this many times as long"
+    )
     found.add_argument("--long", action="store_true", help="faults last as long as in the field")
     found.add_argument("--keep-going", action="store_true", help="after a violation too")
     found.add_argument("--planted", action="store_true", help="plant bugs, each to be caught")
@@ -57,7 +61,7 @@ def scenarios(found: plan.Plan) -> list[Scenario]:
 
 
 async def run(
-    found: plan.Plan, folder: Path, *, hold: float, keep_going: bool, seconds: float
+    found: plan.Plan, folder: Path, asked: argparse.Namespace
 ) -> tuple[list[Result], dict[str, Any]]:
     """Run a plan; a line for each result. Stops at the first broken law: what follows would be blamed for it.
 
@@ -67,9 +71,7 @@ async def run(
     with system.started() as stack:
         began = time.monotonic()
         async with memory.watched(stack.system.place) as watching:
-            await _play(
-                stack, found, folder, results, hold=hold, keep_going=keep_going, seconds=seconds
-            )
+            await _play(stack, found, folder, asked, results)
         restarts = {p["name"]: p["restarts"] for p in control.processes(stack.system.place)}
         took = time.monotonic() - began
     figures = soak.summary(results, watching.lives(), restarts, took) if found.rounds else {}
@@ -80,24 +82,22 @@ async def _play(
     stack: system.ChaosStack,
     found: plan.Plan,
     folder: Path,
+    asked: argparse.Namespace,
     results: list[Result],
-    *,
-    hold: float,
-    keep_going: bool,
-    seconds: float,
 ) -> None:
-    until = time.monotonic() + seconds
+    until = time.monotonic() + (asked.minutes * 60 or float("inf"))
+    hold = LONG_HOLD if asked.long else asked.hold
     say.line(report.head())
     for number, scenario in enumerate(scenarios(found)):
         if found.rounds and time.monotonic() > until:
             break
         trial = folder / f"{number:03d}-{scenario.name.replace(' ', '-')}"
-        result = await conduct(stack, scenario, found.seed, trial, hold=hold)
+        result = await conduct(stack, scenario, found.seed, trial, hold=hold, slack=asked.slack)
         results.append(result)
         say.line(report.line(result))
         for violation in result.violations[:5]:
             say.line(f"    {violation}")
-        if result.verdict == "VIOLATION" and not keep_going:
+        if result.verdict == "VIOLATION" and not asked.keep_going:
             break
 
 
@@ -118,13 +118,9 @@ def main() -> int:
     folder = ROOT / ".run" / "chaos" / f"{time.strftime('%Y%m%d-%H%M%S')}-{found.seed}"
     folder.mkdir(parents=True)
     found.save(folder / "plan.json")
-    seconds = arguments.minutes * 60 or float("inf")
-    hold = 6.0 if arguments.long else arguments.hold
-    results, figures = asyncio.run(
-        run(found, folder, hold=hold, keep_going=arguments.keep_going, seconds=seconds)
-    )
+    results, figures = asyncio.run(run(found, folder, arguments))
     report.save(folder / "report.json", found.seed, results, figures)
-    say.line(report.total(results))
+    say.line(report.total(results, arguments.slack))
     for text in soak.lines(figures):
         say.line(text)
     say.line(f"seed {found.seed}; plan, acks, reads and report: {folder.relative_to(ROOT)}")

@@ -43,7 +43,7 @@ def line(result: Result) -> str:
     )
 
 
-def total(results: Sequence[Result]) -> str:
+def total(results: Sequence[Result], slack: float) -> str:
     """Return the sums, and how long each kind of blow took to heal beside what is promised."""
     bad = [f"{result.name} ({result.verdict})" for result in results if result.verdict != "ok"]
     sums = (
@@ -51,17 +51,18 @@ def total(results: Sequence[Result]) -> str:
         f"{sum(r.acked for r in results)} commands, {sum(r.reads for r in results)} reads checked, "
         f"{sum(len(r.violations) for r in results)} violations"
     )
-    lines = [f"{sums}; not ok: {', '.join(bad)}" if bad else sums, *_recoveries(results)]
+    lines = [f"{sums}; not ok: {', '.join(bad)}" if bad else sums, *_recoveries(results, slack)]
     return "\n".join(lines)
 
 
-def _recoveries(results: Sequence[Result]) -> Iterator[str]:
+def _recoveries(results: Sequence[Result], slack: float) -> Iterator[str]:
+    slower = "" if slack == 1 else f", on a slow machine {slack:.0f} times that"
     for blow, promised in PROMISED.items():
         took = sorted(result.recovered[blow] for result in results if blow in result.recovered)
         if took:
             yield (
                 f"numbers agree after {blow}: {quantile(took, 0.5):.1f} s in the middle, "
-                f"{took[-1]:.1f} s at most of {len(took)} (promised {promised:.0f} s)"
+                f"{took[-1]:.1f} s at most of {len(took)} (promised {promised:.0f} s{slower})"
             )
 
 

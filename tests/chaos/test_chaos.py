@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.chaos import catalogue, system
-from tests.chaos.conftest import RESULTS
+from tests.chaos.conftest import RESULTS, SLACK
 from tests.chaos.trial import Scenario
 from tests.chaos.verdict import NOT_STAGED, conduct
 
@@ -18,8 +18,6 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
 SEED = 1
 # Faults last as long as it takes to see them; ./dev chaos holds them longer.
 HOLD = 0.4
-# Where tests run others may be at work: what is promised in seconds may take five times as long.
-SLACK = 5.0
 
 
 @pytest.fixture(scope="session")
