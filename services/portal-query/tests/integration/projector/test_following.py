@@ -128,20 +128,6 @@ async def test_an_emptied_read_model_fills_again(world: Any) -> None:
         assert (await world.row(7))["refold"] > before
 
 
-async def test_another_time_zone_counts_everybody_anew(world: Any) -> None:
-    fleet = world.customer(7)
-    async with world.projector():
-        await world.send(fleet.record("A1", date="2026-03-01T03:00:00Z"))
-        await world.arrives(fleet)
-    async with world.projector(portal_time_zone="Europe/Berlin"):
-
-        async def in_march() -> bool:
-            months = await world.database.fetch("SELECT month FROM portal.repair")
-            return bool([row[0] for row in months] == ["2026-03"])
-
-        await eventually(in_march, "the repair counts for March in Berlin")
-
-
 async def test_a_move_between_customers_is_two_histories(world: Any) -> None:
     old, new = world.customer(7), world.customer(8)
     repair = old.record("A1").data.repair
