@@ -20,6 +20,8 @@ async def test_a_change_at_the_writer_is_on_the_screen_within_two_seconds(
     customer = await site.customer()
     await site.load(customer, [{"status": "COMPLETED"}])
     page = await visit(customer)
-    await expect(page.locator('[data-figure="waiting"]')).to_have_text("0")
+    await expect(page.locator('[data-figure="waiting"] [data-value]')).to_have_text("0")
     await site.record(customer, status="PENDING")
-    await expect(page.locator('[data-figure="waiting"]')).to_have_text("1", timeout=2_000)
+    await expect(page.locator('[data-figure="waiting"] [data-value]')).to_have_text(
+        "1", timeout=2_000
+    )

@@ -1,29 +1,50 @@
-"""The page: a customer's three counts as tables that need no script, which a script turns to charts."""
+"""The dashboard: a customer's figures as text and tables that need no script, which a script draws."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 from markupsafe import Markup
 
-from portal_access.token import Identity
 from portal_query.api import wording
 from portal_query.api.answers import lag_seconds
-from portal_query.api.repairs import RepairPages
+from portal_query.api.figures import load_figures
+from portal_query.api.snapshots import Snapshots, customer_of
 from portal_query.api.templates import Templates
 from portal_query.document import (
     MONTHS,
     STATUS_LIST,
     UNITS,
+    VIEWS,
     State,
     escape_for_script,
+    nothing_yet,
+    render,
 )
-from portal_query.read_model.documents import Answer, Documents, ReadModelAwayError
+from portal_query.read_model import repairs as store
+from portal_query.read_model.counts import load_counts
+from portal_query.read_model.documents import Documents, ReadModelAwayError, in_time
+from portal_query.read_model.lists import load_list
 from service_runtime.clock import Clock, rfc3339
 
 _STALE_SECONDS: Final = 60
+#: As many as stand beside the chart of a fleet; the script asks for the same.
+_LATEST: Final = store.PageWanted(sort=store.Sort("changed_at"), limit=8)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What the page shows, all of one version; None for what cannot be had just now."""
+
+    state: State
+    bodies: Mapping[str, bytes]
+    name: str | None = None
+    figures: Mapping[str, Any] | None = None
+    latest: list[store.Row] | None = None
 
 
 class Dashboard:
@@ -32,53 +53,89 @@ class Dashboard:
     def __init__(
         self,
         documents: Documents,
-        pages: RepairPages,
+        snapshots: Snapshots,
         *,
         templates: Templates,
         clock: Clock,
         zone: ZoneInfo,
     ) -> None:
         self._documents = documents
-        self._pages = pages
+        self._snapshots = snapshots
         self._templates = templates
         self._clock = clock
         self._zone = zone
 
     async def show(self, request: Request) -> HTMLResponse:
         """Answer the page; 503 with a page that says so when the figures are not to be had."""
-        identity: Identity = request.state.identity
         try:
-            units, months, statuses = await self._documents.read_all(
-                identity.customer_id, (UNITS, MONTHS, STATUS_LIST)
-            )
+            found = await self._find(customer_of(request))
         except ReadModelAwayError:
             return self._templates.away(request)
-        name = await self._pages.name(identity.customer_id)
-        values = {"name": name, **self._figures(units, months, statuses)}
-        return self._templates.page(request, "dashboard.html", values)
+        return self._templates.page(request, "dashboard.html", self._values(found))
 
-    def _figures(self, units: Answer, months: Answer, statuses: Answer) -> dict[str, object]:
-        state, now = units.state, self._clock.now()
+    async def _find(self, customer_id: int) -> _Found:
+        """Return the counts as they are served, and beside them what only the tables have."""
+        answers = await self._documents.read_all(customer_id, VIEWS)
+        bodies = {view: answer.body for view, answer in zip(VIEWS, answers, strict=True)}
+        counted = _Found(answers[0].state, bodies)
+        try:
+            return await in_time(self._complete(counted, customer_id))
+        except ReadModelAwayError:
+            return counted
+
+    async def _complete(self, counted: _Found, customer_id: int) -> _Found:
+        async with self._snapshots.connection() as connection:
+            state, bodies = await store.load_state(connection, customer_id), counted.bodies
+            if state.tag == counted.state.tag:
+                state = counted.state
+            else:
+                # They have moved on in between: the counts of this very moment instead.
+                counts = await load_counts(connection, [customer_id])
+                bodies = render(counts[0] if counts else nothing_yet(customer_id)).bodies
+            profile = await store.load_profile(connection, customer_id)
+            return _Found(
+                state,
+                bodies,
+                name=profile["name"] or None if profile else None,
+                figures=await load_figures(connection, customer_id, self._now()),
+                latest=(await load_list(connection, customer_id, _LATEST)).rows,
+            )
+
+    def _values(self, found: _Found) -> dict[str, object]:
+        state, now = found.state, self._now()
         lag = None if state.as_of is None else lag_seconds(state.as_of, now)
-        figures = wording.figures_of(units.body, months.body, statuses.body)
+        counts = wording.Counts.of(
+            found.bodies[UNITS], found.bodies[MONTHS], found.bodies[STATUS_LIST], f"{now:%Y-%m}"
+        )
         return {
-            "figures": figures,
-            "sentences": figures.sentences,
-            "repair_status_counts": Markup(escape_for_script(statuses.body)),  # noqa: S704
+            "name": found.name,
+            "counts": counts,
+            "figures": found.figures,
+            "latest": found.latest,
+            "now": now,
             "state": state,
-            "portal_state": self._portal_state(state, now),
             "stale": lag is not None and lag > _STALE_SECONDS,
+            "repair_status_counts": Markup(escape_for_script(found.bodies[STATUS_LIST])),  # noqa: S704
+            "portal_state": self._portal_state(found, now),
         }
 
-    def _portal_state(self, state: State, now: datetime) -> dict[str, object]:
+    def _portal_state(self, found: _Found, now: datetime) -> dict[str, object]:
+        state, parts = found.state, {}
+        if found.figures is not None and found.latest is not None:
+            latest = {"repairs": [_change(row) for row in found.latest]}
+            parts = {"figures": found.figures, "latest": latest}
         return {
             "refold": state.version.refold,
             "revision": state.version.revision,
             "as_of": None if state.as_of is None else rfc3339(state.as_of),
             "time_zone": str(self._zone),
-            "current_month": f"{now.astimezone(self._zone):%Y-%m}",
+            "current_month": f"{now:%Y-%m}",
             "labels": dict(wording.LABELS),
+            "parts": parts,
         }
+
+    def _now(self) -> datetime:
+        return self._clock.now().astimezone(self._zone)
 
 
 def dashboard_routes(dashboard: Dashboard) -> APIRouter:
@@ -88,3 +145,13 @@ def dashboard_routes(dashboard: Dashboard) -> APIRouter:
         "/customer/dashboard/", dashboard.show, methods=["GET", "HEAD"], response_model=None
     )
     return routes
+
+
+def _change(row: store.Row) -> dict[str, object]:
+    """Return what the page's script needs of a repair that changed, as the list has it."""
+    names = ("unit_number", "status", "damage_type", "description")
+    return {
+        "repair_id": str(row["repair_id"]),
+        **{name: row[name] for name in names},
+        "changed_at": rfc3339(row["changed_at"]),
+    }

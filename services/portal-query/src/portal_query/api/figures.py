@@ -1,7 +1,7 @@
 """The figures at the head of the dashboard that none of the three lists holds."""
 
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Request
@@ -37,7 +37,7 @@ class Figures:
         return await self._snapshots.answer(request, "The figures", show, also=f"{now:%Y-%m}")
 
 
-async def load_figures(connection: Connection, customer_id: int, now: datetime) -> object:
+async def load_figures(connection: Connection, customer_id: int, now: datetime) -> dict[str, Any]:
     """Return the figures of the month and the year of `now`, a moment in the portal's time zone."""
     month = f"{now:%Y-%m}"
     before = f"{now.replace(day=1) - timedelta(days=1):%Y-%m}"

@@ -64,6 +64,7 @@ def _visitor(request: Request) -> dict[str, object]:
     identity: Identity = request.state.identity
     return {
         "username": identity.username,
+        "customer_id": identity.customer_id,
         "csrf_token": request.headers.get("X-Csrf-Token", ""),
         "request_id": request.scope.get("state", {}).get("request_id", ""),
     }
@@ -82,8 +83,11 @@ def _environment(static: StaticFiles, zone: ZoneInfo) -> Environment:
     templates.globals["label"] = wording.LABELS.__getitem__
     templates.filters["clock"] = lambda moment: wording.clock(moment.astimezone(zone))
     templates.filters["day"] = lambda moment: wording.day(moment.astimezone(zone))
+    templates.filters["when"] = lambda moment, now: wording.when(moment.astimezone(zone), now)
     templates.filters["month_name"] = wording.month_name
     templates.filters["number"] = lambda number: f"{number:,}"
+    templates.filters["repairs"] = wording.repairs
+    templates.filters["completed_note"] = wording.completed_note
     templates.filters["share"] = wording.share
     templates.filters["json_script"] = _json_script
     return templates

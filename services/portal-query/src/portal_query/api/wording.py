@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Self
 
 #: What a customer reads for each of the six words.
 LABELS: Final[Mapping[str, str]] = {
@@ -23,12 +23,18 @@ _NARROW: Final = "\u202f"
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
-    """The three lists of one version, and what the page says at a glance about them."""
+class Counts:
+    """The three lists of one version, and what the page says about them in the current month."""
 
     units: list[dict[str, Any]]
     months: list[dict[str, Any]]
     statuses: list[dict[str, Any]]
+    current_month: str
+
+    @classmethod
+    def of(cls, units: bytes, months: bytes, statuses: bytes, current_month: str) -> Self:
+        """Return the counts of three bodies."""
+        return cls(json.loads(units), json.loads(months), json.loads(statuses), current_month)
 
     @property
     def total(self) -> int:
@@ -69,7 +75,14 @@ class Figures:
         if not self.months:
             return "No repair has been recorded yet."
         most = max(self.months, key=lambda row: int(row["count"]))
-        return f"Most in {month_name(most['date'])}: {repairs(most['count'])}."
+        sentence = f"Most in {month_name(most['date'])}: {repairs(most['count'])}"
+        if most["date"] == self.current_month:
+            return f"{sentence} so far."
+        for row in self.months:
+            if row["date"] == self.current_month:
+                name = month_alone(row["date"])
+                return f"{sentence}. {name} is not over: {row['count']:,} so far."
+        return f"{sentence}."
 
     def _status_sentence(self) -> str:
         if not self.total:
@@ -79,11 +92,6 @@ class Figures:
         return f"{self.open:,} open, {decision}."
 
 
-def figures_of(units: bytes, months: bytes, statuses: bytes) -> Figures:
-    """Return the figures of three bodies."""
-    return Figures(json.loads(units), json.loads(months), json.loads(statuses))
-
-
 def repairs(count: int) -> str:
     """Return "1 repair", "1,234 repairs"."""
     return f"{count:,} {'repair' if count == 1 else 'repairs'}"
@@ -91,12 +99,37 @@ def repairs(count: int) -> str:
 
 def share(count: int, total: int) -> str:
     """Return a part of a whole, rounded half up as browsers do; nothing of nothing."""
-    return f"{(200 * count + total) // (2 * total)} %" if total else ""
+    if not total:
+        return ""
+    rounded = (200 * count + total) // (2 * total)
+    return "< 1 %" if count and not rounded else f"{rounded} %"
 
 
 def month_name(month: str) -> str:
     """Return "March 2026" for 2026-03."""
     return f"{datetime.strptime(month, '%Y-%m'):%B %Y}"  # noqa: DTZ007 - a month has no zone
+
+
+def month_alone(month: str) -> str:
+    """Return "March" for 2026-03."""
+    return month_name(month).partition(" ")[0]
+
+
+def completed_note(completed: Mapping[str, Any]) -> str:
+    """Return how this month's completed repairs compare with those of the whole month before."""
+    now, before = completed["count"], completed["count_before"]
+    change = "as many so far"
+    if now != before:
+        change = f"{abs(now - before):,} {'more already' if now > before else 'fewer so far'}"
+    return f"{before:,} in {month_alone(completed['month_before'])}, {change}"
+
+
+def when(moment: datetime, now: datetime) -> str:
+    """Return "Mar 5, 2:03 PM", of another year than `now` "Mar 5, 2025"; both in one zone."""
+    day = f"{moment:%b} {moment.day}, "
+    if moment.year != now.year:
+        return f"{day}{moment.year}"
+    return f"{day}{moment.hour % 12 or 12}:{moment:%M}{_NARROW}{moment:%p}"
 
 
 def clock(moment: datetime) -> str:

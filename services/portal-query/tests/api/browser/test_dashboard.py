@@ -5,6 +5,7 @@ import shutil
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from playwright.async_api import Browser, Page, Route, async_playwright, expect
@@ -72,45 +73,89 @@ async def test_the_three_charts_show_the_customers_numbers(
     await read_model.put(1, a_fleet)
     page = await visit()
     units = page.get_by_role("figure", name="Repairs by unit")
-    await expect(units.locator("rect")).to_have_count(3)
-    assert await units.locator("svg .value").all_text_contents() == ["6", "4", "2"]
+    await expect(units.get_by_role("link")).to_have_text(["A1 6", "B2 4", "C é 2"])
     months = page.get_by_role("figure", name="Repairs by month")
-    await expect(months.locator("circle")).to_have_count(3)
-    assert await months.locator("circle title").all_text_contents() == [
-        f"{name} 2026: 4 repairs" for name in ("January", "February", "March")
-    ]
+    for name in ("January", "February", "March"):
+        await expect(months.get_by_role("link", name=f"{name} 2026, 4 repairs")).to_have_count(1)
     statuses = page.get_by_role("figure", name="Repairs by status")
-    await expect(statuses.locator("path")).to_have_count(6)
-    await expect(statuses.locator("svg .whole")).to_have_text("12")
-    assert await page.get_by_role("definition").all_inner_texts() == ["8", "2", "2", "12"]
+    await expect(statuses.get_by_role("link")).to_have_text(
+        [
+            f"{name} 2 · 17 %"
+            for name in (
+                *("Requested", "Waiting for you", "Approved"),
+                *("In work", "Completed", "Denied"),
+            )
+        ]
+    )
+    await expect(statuses.locator(".whole")).to_have_text("12")
+    assert (await _values(page))[:3] == ["8", "2", "0"]
 
 
-async def test_the_script_says_what_the_server_said(
+async def test_every_number_leads_to_the_repairs_that_it_counts(
     visit: Any, read_model: Any, a_fleet: Any
 ) -> None:
     await read_model.put(1, a_fleet)
+    page = await visit()
+    await expect(page.locator("#units .bar-mark")).to_have_count(3)
+    for name, address in {
+        "Open 8": "repairs/?status=REQUESTED&status=PENDING&status=APPROVED&status=IN_PROGRESS",
+        "Waiting for your decision 2": "repairs/?status=PENDING",
+        "Completed this month 0": f"repairs/?status=COMPLETED&month={_this_month()}",
+        "Units repaired again this year": f"units/?year={_this_month()[:4]}&at_least=2",
+        "C é 2 repairs": "repairs/?unit=C%20%C3%A9",
+        "January 2026, 4 repairs": "repairs/?month=2026-01",
+        "In work 2": "repairs/?status=IN_PROGRESS",
+        "Repairs": "repairs/",
+    }.items():
+        link = page.get_by_role("link", name=name, exact=name == "Repairs")
+        assert await link.get_attribute("href") == f"/customer/{address}"
+    changes = page.get_by_role("region", name="Latest changes").get_by_role("listitem")
+    await expect(changes).to_have_count(8)
+    latest = a_fleet[-1]
+    assert await changes.first.get_by_role("link").get_attribute("href") == (
+        f"/customer/repairs/{latest.repair_id}/"
+    )
+
+
+async def _values(page: Page) -> list[str]:
+    return await page.locator("[data-figure] [data-value]").all_inner_texts()
+
+
+def _this_month() -> str:
+    return f"{SystemClock().now().astimezone(ZoneInfo('America/Chicago')):%Y-%m}"
+
+
+async def test_the_script_says_what_the_server_said(
+    visit: Any, read_model: Any, a_fleet: Any, repair: Any
+) -> None:
+    now = SystemClock().now()
+    await read_model.put(1, [*a_fleet, repair("A1", date=now), repair("A1", date=now)])
     await read_model.as_of(1, datetime(2026, 3, 5, 20, 3, 4, tzinfo=UTC))
     texts = []
     for script in (False, True):
         page = await visit(java_script_enabled=script)
         if script:
-            await expect(page.locator("#units rect")).to_have_count(3)
-        texts.append(
-            {
-                "sentences": await page.locator("[data-sentence]").all_inner_texts(),
-                "tables": await page.locator("tbody").all_text_contents(),
-                "figures": await page.locator("dd").all_inner_texts(),
-                "summaries": await page.locator("summary").all_text_contents(),
-                "standing": await page.locator("#standing").text_content(),
-            }
-        )
-    plain, drawn = ({k: _squeeze(v) for k, v in one.items()} for one in texts)
+            await expect(page.locator("#units .bar-mark")).to_have_count(3)
+            await page.get_by_text("All 3 units as a table").click()
+        found = {
+            name: await page.locator(selector).all_text_contents()
+            for name, selector in {
+                "sentences": "[data-sentence]",
+                "tables": "tbody",
+                "figures": "[data-figure]",
+                "summaries": "summary",
+                "changes": "[data-list]",
+                "standing": "#standing",
+            }.items()
+        }
+        links = "[...document.querySelectorAll('main a:not(.mark)')].map((a) => a.href)"
+        texts.append({"links": await page.evaluate(links), **found})
+    plain, drawn = ({k: [_squeeze(text) for text in v] for k, v in one.items()} for one in texts)
     assert plain == drawn
 
 
-def _squeeze(value: Any) -> list[str]:
-    texts = [value] if isinstance(value, str) else value
-    return [re.sub(r"\s+", "", text) for text in texts]
+def _squeeze(text: str) -> str:
+    return re.sub(r"\s+", "", text)
 
 
 async def test_a_change_is_on_the_screen_without_a_reload(
@@ -121,12 +166,14 @@ async def test_a_change_is_on_the_screen_without_a_reload(
     await read_model.publish(1)
     page = await visit()
     await expect(page.locator("#standing")).to_have_attribute("data-state", "live")
-    await read_model.put(1, [*a_fleet, repair("new", "REQUESTED")])
+    now = SystemClock().now()
+    await read_model.put(1, [*a_fleet, repair("new", "REQUESTED", date=now)])
     await read_model.publish(1)
     await expect(page.locator("#statuses .whole")).to_have_text("13")
-    await expect(page.locator("#units rect")).to_have_count(4)
-    await expect(page.locator('[data-figure="open"]')).to_have_text("9")
-    await expect(page.get_by_role("status")).to_have_text(re.compile("13 repairs in all"))
+    await expect(page.locator("#units .bar-mark")).to_have_count(4)
+    await expect(page.locator('[data-figure="open"] [data-value]')).to_have_text("9")
+    await expect(page.locator("#announcement")).to_have_text(re.compile("13 repairs in all"))
+    await expect(page.locator(".changes li").first).to_contain_text("Requested")
 
 
 async def test_a_restored_list_starts_the_page_anew(
@@ -143,11 +190,12 @@ async def test_a_restored_list_starts_the_page_anew(
 
 async def test_nothing_is_drawn_where_there_is_nothing(visit: Any) -> None:
     page = await visit()
-    await expect(page.get_by_text("No repairs yet.", exact=False)).to_have_count(3)
-    await expect(page.locator("svg")).to_have_count(0)
+    await expect(page.get_by_text("No repairs yet.", exact=False)).to_have_count(4)
+    await expect(page.locator("main svg")).to_have_count(0)
+    assert await _values(page) == ["0", "0", "0", "0"]
 
 
-async def test_one_failed_list_leaves_the_rest_and_can_be_tried_again(
+async def test_one_failed_card_leaves_the_rest_and_can_be_tried_again(
     visit: Any, read_model: Any, a_fleet: Any
 ) -> None:
     await read_model.put(1, a_fleet)
@@ -162,14 +210,130 @@ async def test_one_failed_list_leaves_the_rest_and_can_be_tried_again(
     page = await visit()
     await page.route("**/api/unit-repair-data/", sometimes)
     await page.reload()
-    again = page.get_by_role("figure", name="Repairs by unit").get_by_role("button")
-    await expect(page.get_by_text("request abc-12345")).to_have_count(2)
+    units = page.get_by_role("figure", name="Repairs by unit")
+    await expect(units.get_by_role("alert")).to_contain_text("request abc-12345")
+    await expect(page.locator("main svg")).to_have_count(2)
     await expect(page.locator("#statuses .whole")).to_have_text("12")
-    await expect(page.locator("#standing")).to_have_attribute("data-state", "offline")
-    fails = False
-    await again.click()
-    await expect(page.locator("#units rect")).to_have_count(3)
     await expect(page.locator("#standing")).not_to_have_attribute("data-state", "offline")
+    fails = False
+    await units.get_by_role("button", name="Try again").click()
+    await expect(units.locator(".bar-mark")).to_have_count(3)
+    await expect(units.get_by_role("alert")).to_be_hidden()
+
+
+async def test_offline_keeps_what_is_known_and_says_of_when_it_is(
+    visit: Any, read_model: Any, a_fleet: Any
+) -> None:
+    await read_model.put(1, a_fleet)
+    await read_model.as_of(1, SystemClock().now())
+    page = await visit()
+    standing = page.locator("#standing")
+    await expect(standing).to_have_attribute("data-state", "live")
+    await page.context.set_offline(True)
+    await expect(standing).to_contain_text("You are offline. These are the figures of")
+    await expect(page.locator("#units [data-as-of]")).to_contain_text("as of")
+    await expect(page.locator("#units .bar-mark")).to_have_count(3)
+    await page.context.set_offline(False)
+    await expect(standing).not_to_have_attribute("data-state", "offline")
+    await expect(page.locator("#units [data-as-of]")).to_be_empty()
+
+
+async def test_when_streams_fail_the_page_asks_from_time_to_time(
+    visit: Any, read_model: Any, a_fleet: Any, repair: Any
+) -> None:
+    await read_model.put(1, a_fleet)
+    await read_model.publish(1)
+    page = await visit()
+    await page.clock.install()
+    await page.route("**/api/events/", lambda route: route.fulfill(status=503))
+    await page.reload()
+    await expect(page.locator("#statuses .whole")).to_have_text("12")
+    await read_model.put(1, [*a_fleet, repair("new", "REQUESTED")])
+    await read_model.publish(1)
+    await page.clock.run_for(11_000)
+    await expect(page.locator("#statuses .whole")).to_have_text("13")
+    await expect(page.locator("#standing")).not_to_have_attribute("data-state", "live")
+
+
+async def test_tabs_share_one_stream_and_a_hidden_one_has_none(
+    visit: Any, api: Any, read_model: Any, repair: Any, eventually: Any
+) -> None:
+    repairs = [repair("first")]
+    await read_model.put(1, repairs)
+    first = await visit()
+    await expect(first.locator("#standing")).not_to_have_attribute("data-state", "page")
+    second = await first.context.new_page()
+    await second.goto(api.url + PATH)
+    revisions = api.parts.revisions
+
+    async def one() -> bool:
+        return bool(revisions.watchers(1) == 1)
+
+    await eventually(one)
+    await read_model.put(1, [*repairs, repair("new")])
+    await read_model.publish(1)
+    for page in (first, second):
+        await expect(page.locator("#statuses .whole")).to_have_text("2")
+    assert await one()
+    # The one that has the stream goes: the other takes it over.
+    await first.close()
+    await read_model.put(1, [*repairs, repair("new"), repair("newer")])
+    await read_model.publish(1)
+    await expect(second.locator("#statuses .whole")).to_have_text("3")
+    await eventually(one)
+    await second.evaluate(
+        "Object.defineProperty(document, 'hidden', {value: true});"
+        "document.dispatchEvent(new Event('visibilitychange'))"
+    )
+
+    async def none() -> bool:
+        return bool(revisions.watchers(1) == 0)
+
+    await eventually(none)
+
+
+async def test_arrow_keys_walk_the_marks_of_a_chart_which_is_one_stop(
+    visit: Any, read_model: Any, a_fleet: Any
+) -> None:
+    await read_model.put(1, a_fleet)
+    page = await visit()
+    units = page.get_by_role("figure", name="Repairs by unit")
+    await expect(units.locator(".bar-mark")).to_have_count(3)
+    links = units.get_by_role("group").get_by_role("link")
+    await links.first.focus()
+    tip = units.locator(".tip")
+    await page.keyboard.press("ArrowDown")
+    await expect(links.nth(1)).to_be_focused()
+    await expect(tip).to_have_text("B24 repairs, 33 % of all")
+    await page.keyboard.press("Escape")
+    await expect(tip).to_be_hidden()
+    await page.keyboard.press("End")
+    await expect(links.nth(2)).to_be_focused()
+    await page.keyboard.press("Tab")
+    await expect(units.locator("summary")).to_be_focused()
+    await page.keyboard.press("Shift+Tab")
+    await expect(links.nth(2)).to_be_focused()
+    await page.keyboard.press("Enter")
+    await page.wait_for_url("**/customer/repairs/?unit=C%20%C3%A9")
+
+
+async def test_all_units_are_sorted_and_searched(visit: Any, read_model: Any, repair: Any) -> None:
+    names = [f"Bus {n}" for n in range(1, 101)]
+    await read_model.put(1, [repair(name) for name in [*names, "Bus 9", "Bus 10"]])
+    page = await visit()
+    await page.get_by_text("All 100 units as a table").click()
+    units = page.get_by_role("region", name="Repairs by unit, table")
+    rows = units.get_by_role("rowheader")
+    await expect(rows).to_have_count(100)
+    assert (await rows.all_inner_texts())[:3] == ["Bus 9", "Bus 10", "Bus 1"]
+    await units.get_by_role("button", name="Unit").click()
+    assert (await rows.all_inner_texts())[:3] == ["Bus 1", "Bus 2", "Bus 3"]
+    await expect(units.get_by_role("columnheader", name="Unit")).to_have_attribute(
+        "aria-sort", "ascending"
+    )
+    await page.get_by_role("searchbox", name="Find a unit").fill("bus 10")
+    await expect(rows).to_have_text(["Bus 10", "Bus 100"])
+    await expect(page.get_by_text("2 of 100 units")).to_be_visible()
 
 
 async def test_without_script_the_tables_are_there(
@@ -185,7 +349,7 @@ async def test_without_script_the_tables_are_there(
 async def test_names_of_units_are_only_text(visit: Any, read_model: Any, repair: Any) -> None:
     await read_model.put(1, [repair('<img src=x onerror="alert(1)">'), repair("'\"</script>")])
     page = await visit()
-    await expect(page.locator("#units rect")).to_have_count(2)
+    await expect(page.locator("#units .bar-mark")).to_have_count(2)
     await expect(page.locator("main img")).to_have_count(0)
 
 
@@ -195,14 +359,28 @@ async def test_two_customers_in_one_browser_never_see_each_others_answers(
     await read_model.put(1, [repair("mine")], refold=7)
     await read_model.put(2, [repair("theirs"), repair("theirs")], revision=1, refold=7)
     page = await visit(1)
-    await expect(page.locator("#units .units-axis")).to_have_text("mine")
+    await expect(page.locator("#units .mark")).to_have_text("mine 1")
     await page.context.set_extra_http_headers(api.page_headers(2))
     # The browser holds the other's answers under the same addresses, at the same revision.
     await page.goto(api.url + "/customer/api/unit-repair-data/")
     await expect(page.locator("body")).to_contain_text("theirs")
     await page.go_back()
-    await expect(page.locator("#units .units-axis")).to_have_text("theirs")
+    await expect(page.locator("#units .mark")).to_have_text("theirs 2")
     await expect(page.locator("#statuses .whole")).to_have_text("2")
+
+
+async def test_a_page_of_another_customer_begins_anew(
+    visit: Any, api: Any, read_model: Any, repair: Any
+) -> None:
+    await read_model.put(1, [repair("mine")], refold=7, name="Mine")
+    await read_model.put(2, [repair("theirs")], refold=7, name="Theirs")
+    page = await visit(1)
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Mine")
+    # Somebody else signs in with this browser, in another tab, while this one is open.
+    await page.context.set_extra_http_headers(api.page_headers(2))
+    await page.evaluate("window.dispatchEvent(new Event('online'))")
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Theirs")
+    await expect(page.locator("#units .mark")).to_have_text("theirs 1")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -211,11 +389,13 @@ async def test_on_a_phone_nothing_is_wider_than_the_screen(
 ) -> None:
     await read_model.put(1, [*a_fleet, repair("W" * 50)], name="A-very-long-name-" * 6)
     page = await visit(viewport={"width": 390, "height": 844}, color_scheme=scheme)
-    await expect(page.locator("#units rect")).to_have_count(4)
+    await expect(page.locator("#units .bar-mark")).to_have_count(4)
     for summary in await page.locator("summary").all():
         await summary.click()
     assert await page.evaluate("document.documentElement.scrollWidth") == 390
-    for control in await page.locator("button, summary").all():
+    for control in await page.locator(
+        "button:visible, summary, nav a, main a:visible:not(.mark)"
+    ).all():
         box = await control.bounding_box()
         assert box is not None
         assert box["height"] >= 44

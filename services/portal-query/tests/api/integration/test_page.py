@@ -70,11 +70,12 @@ async def test_without_script_the_page_has_all_figures(
     _, text = await read(api)
     assert "<h1>Prairie &amp; Sons</h1>" in text
     for row in (
-        '<th scope="row">A1</th><td class="n">6</td>',
-        '<th scope="row">January 2026</th><td class="n">4</td>',
-        'Waiting for you</th><td class="n">2</td><td class="n share">17 %</td>',
-        '<dd data-figure="total">12</dd>',
-        '<dd data-figure="open">8</dd>',
+        '<a href="/customer/repairs/?unit=A1">A1</a></th><td class="n">6</td>',
+        '<a href="/customer/repairs/?unit=C%20%C3%A9">C é</a></th>',
+        '<a href="/customer/repairs/?month=2026-01">January 2026</a></th><td class="n">4</td>',
+        'Waiting for you</a></th><td class="n">2</td><td class="n">17 %</td>',
+        "<strong data-value>8</strong>",
+        "of 12 repairs in all",
     ):
         assert row in text
 
@@ -95,7 +96,7 @@ async def test_names_of_units_are_text_wherever_they_stand(
 
 async def test_signing_out_is_a_form_with_the_token_that_the_gateway_gave(api: Any) -> None:
     _, text = await read(api, X_Csrf_Token='to"ken')
-    assert '<form method="post" action="/accounts/logout/">' in text
+    assert '<form method="post" action="/accounts/logout/" id="sign-out">' in text
     assert 'name="csrfmiddlewaretoken" value="to&#34;ken"' in text
 
 

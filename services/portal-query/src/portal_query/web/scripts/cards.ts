@@ -1,22 +1,105 @@
-// The cards of the page: a sentence, a chart and a table each, drawn from one set of figures.
+// The figures and the cards of the page, all drawn from one set of figures; a card whose part could
+// not be had says so, and the others stand.
 
-import { drawMonths, drawStatuses, drawUnits } from "./charts.ts";
-import type { Figures, StatusCount } from "./figures.ts";
+import { drawUnits } from "./bars.ts";
+import { Changes } from "./changes.ts";
+import type { FailedAnswer, MonthCount, Part, Parts, RepairFigures, Snapshot, StatusCount, UnitCount } from "./figures.ts";
+import * as links from "./links.ts";
+import { drawMonths } from "./months.ts";
+import { drawStatuses } from "./pie.ts";
+import { UnitTable } from "./units.ts";
 import * as words from "./words.ts";
 
 const NOTHING = "No repairs yet. The first one will appear here as soon as it is recorded.";
+const NOT_KNOWN = "–";
 
-export interface Labels {
-  statuses: Record<string, string>;
-  currentMonth: string | null;
+export interface Setting {
+  labels: Record<string, string>;
+  timeZone: string;
+  currentMonth: string;
 }
 
-function card(id: string): HTMLElement {
+export class Cards {
+  readonly #setting: Setting;
+  readonly #again: () => void;
+  readonly #units = new UnitTable(part<HTMLDetailsElement>(card("units"), "details"));
+  readonly #changes: Changes;
+  #parts: Partial<Parts> = {};
+
+  constructor(setting: Setting, again: () => void) {
+    this.#setting = setting;
+    this.#again = again;
+    this.#changes = new Changes(part(card("latest"), "[data-list]"), setting.labels, setting.timeZone);
+  }
+
+  /** Draw the parts of a snapshot, and in place of those that failed why they are not there. */
+  show({ parts, failed }: Pick<Snapshot, "parts" | "failed">): void {
+    this.#parts = parts;
+    if (parts.figures) this.#setting.currentMonth = parts.figures.completed_this_month.month;
+    this.redraw();
+    if (parts.units) this.#showUnitWords(parts.units);
+    if (parts.months) this.#showMonthWords(parts.months);
+    if (parts.statuses) this.#showStatusWords(parts.statuses);
+    if (parts.latest) this.#changes.show(parts.latest.repairs);
+    if (parts.latest) empty("latest", parts.latest.repairs.length === 0);
+    if (parts.figures || failed.figures) showFigures(parts.figures);
+    for (const name of ["units", "months", "statuses", "latest"] as const) this.#fail(name, failed[name]);
+  }
+
+  /** Draw the charts again, as after a change of the window's width. */
+  redraw(): void {
+    const { units, months, statuses } = this.#parts;
+    if (statuses) chart("statuses", words.total(statuses), (into) => drawStatuses(into, statuses, this.#setting.labels));
+    if (months) chart("months", months.length, (into) => drawMonths(into, months, this.#setting.currentMonth));
+    if (units) chart("units", units.length, (into) => drawUnits(into, units));
+  }
+
+  #showUnitWords(units: UnitCount[]): void {
+    sentence("units", words.unitSentence(units));
+    part(card("units"), "summary").textContent = words.allUnits(units.length);
+    this.#units.show(units);
+  }
+
+  #showMonthWords(months: MonthCount[]): void {
+    const current = this.#setting.currentMonth;
+    sentence("months", words.monthSentence(months, current));
+    const rows = months.map((month): Row => {
+      const soFar = month.date === current ? " so far" : "";
+      return [links.ofMonth(month.date), words.monthName(month.date) + soFar, words.number(month.count)];
+    });
+    fillTable("months", rows.reverse());
+  }
+
+  #showStatusWords(statuses: StatusCount[]): void {
+    sentence("statuses", words.statusSentence(statuses));
+    const all = words.total(statuses);
+    const rows = statuses.map(({ status, count }): Row => {
+      return [links.ofStatus(status), this.#setting.labels[status] ?? status, words.number(count), words.share(count, all)];
+    });
+    fillTable("statuses", rows);
+    figure("open", words.number(words.open(statuses)), words.openNote(statuses));
+    figure("waiting", words.number(words.count(statuses, "PENDING")), words.waitingNote(statuses));
+  }
+
+  #fail(name: Part, failure: FailedAnswer | undefined): void {
+    const place = part(card(name), "[data-failure]");
+    place.hidden = failure === undefined;
+    part(card(name), "[data-body]").hidden = failure !== undefined;
+    if (!failure) return;
+    if (!place.firstChild) place.append(document.createElement("p"), button("Try again", this.#again));
+    const id = failure.requestId === null ? "" : ` (request ${failure.requestId})`;
+    part(place, "p").textContent = `This could not be loaded${id}.`;
+  }
+}
+
+type Row = [href: string, name: string, ...numbers: string[]];
+
+function card(id: Part): HTMLElement {
   return need(document.getElementById(id));
 }
 
-function part(of: ParentNode, selector: string): HTMLElement {
-  return need(of.querySelector<HTMLElement>(selector));
+function part<Kind extends HTMLElement>(of: ParentNode, selector: string): Kind {
+  return need(of.querySelector<Kind>(selector));
 }
 
 function need<Found>(found: Found | null): Found {
@@ -24,86 +107,68 @@ function need<Found>(found: Found | null): Found {
   return found;
 }
 
-/** Draw everything that the figures say. */
-export function showFigures(figures: Figures, labels: Labels): void {
-  showStatuses(figures.statuses, labels);
-  sentence("months", words.monthSentence(figures.months));
-  sentence("units", words.unitSentence(figures.units));
-  rows("months", figures.months.map((row) => [words.monthName(row.date), words.number(row.count)]));
-  rows("units", figures.units.map((row) => [row.unit_number, words.number(row.repair_count)]));
-  part(card("units"), "summary").textContent = words.allUnits(figures.units.length);
-  draw("months", figures.months.length, (chart) => drawMonths(chart, figures.months, labels.currentMonth));
-  draw("units", figures.units.length, (chart) => drawUnits(chart, figures.units));
+function button(text: string, act: () => void): HTMLButtonElement {
+  const made = document.createElement("button");
+  made.type = "button";
+  made.textContent = text;
+  made.addEventListener("click", act);
+  return made;
 }
 
-/** Draw what comes from the status list alone, which the page brings with it. */
-export function showStatuses(statuses: StatusCount[], labels: Labels): void {
-  const all = words.total(statuses);
-  figure("open", words.open(statuses));
-  figure("waiting", words.count(statuses, "PENDING"));
-  figure("completed", words.count(statuses, "COMPLETED"));
-  figure("total", all);
-  sentence("statuses", words.statusSentence(statuses));
-  const lines = card("statuses").querySelectorAll("tbody tr");
-  statuses.forEach((row, index) => {
-    const cells = lines[index]?.querySelectorAll("td");
-    if (cells?.[0]) cells[0].textContent = words.number(row.count);
-    if (cells?.[1]) cells[1].textContent = words.share(row.count, all);
-  });
-  draw("statuses", all, (chart) => drawStatuses(chart, statuses, labels.statuses));
+function chart(id: Part, marks: number, draw: (chart: HTMLElement) => void): void {
+  empty(id, marks === 0);
+  const into = part(card(id), "[data-chart]");
+  into.dataset["rows"] = String(marks);
+  if (marks > 0) draw(into);
 }
 
-/** Say in the cards that have no chart yet why there is none, and offer to try again. */
-export function showFailure(text: string, again: () => void): void {
-  for (const id of ["months", "units"]) {
-    const chart = part(card(id), "[data-chart]");
-    if (chart.querySelector("svg")) continue;
-    const block = document.createElement("div");
-    block.className = "failed";
-    const line = document.createElement("span");
-    line.textContent = text;
-    const button = document.createElement("button");
-    button.type = "button";
-    button.textContent = "Try again";
-    button.addEventListener("click", again);
-    block.append(line, button);
-    chart.replaceChildren(block);
-  }
+/** Where there is nothing to show, say so in place of the chart and its table. */
+function empty(id: Part, nothing: boolean): void {
+  const place = part(card(id), "[data-empty]");
+  place.hidden = !nothing;
+  place.textContent = nothing ? NOTHING : "";
+  for (const other of card(id).querySelectorAll<HTMLElement>("[data-chart], [data-list], details")) other.hidden = nothing;
 }
 
-function draw(id: string, marks: number, into: (chart: HTMLElement) => void): void {
-  const chart = part(card(id), "[data-chart]");
-  const twin = card(id).querySelector("details");
-  if (twin) twin.hidden = marks === 0;
-  if (marks > 0) {
-    into(chart);
-    return;
-  }
-  const text = document.createElement("p");
-  text.className = "empty";
-  text.textContent = id === "statuses" ? "No repairs yet." : NOTHING;
-  chart.replaceChildren(text);
-}
-
-function figure(name: string, value: number): void {
-  part(document, `[data-figure="${name}"]`).textContent = words.number(value);
-}
-
-function sentence(id: string, text: string): void {
+function sentence(id: Part, text: string): void {
   part(card(id), "[data-sentence]").textContent = text;
 }
 
-function rows(id: string, values: [string, string][]): void {
+function figure(name: string, value: string, note: string, href?: string): void {
+  const link = part<HTMLAnchorElement>(document, `[data-figure="${name}"]`);
+  link.dataset["count"] = value;
+  part(link, "[data-value]").textContent = value;
+  part(link, "[data-note]").textContent = note;
+  if (href !== undefined) link.href = href;
+}
+
+function showFigures(figures: RepairFigures | undefined): void {
+  if (!figures) {
+    figure("completed", NOT_KNOWN, "Not known just now");
+    figure("again", NOT_KNOWN, "Not known just now");
+    return;
+  }
+  const { completed_this_month: completed, units_repaired_again: again } = figures;
+  figure("completed", words.number(completed.count), words.completedNote(completed), links.completedIn(completed.month));
+  figure("again", words.number(again.count), words.againNote(again), links.unitsAgain(again));
+}
+
+function fillTable(id: Part, rows: Row[]): void {
   const body = document.createElement("tbody");
-  for (const [name, count] of values) {
+  for (const [href, name, ...numbers] of rows) {
     const row = body.insertRow();
     const head = document.createElement("th");
     head.scope = "row";
-    head.textContent = name;
+    const link = document.createElement("a");
+    link.href = href;
+    link.textContent = name;
+    head.append(link);
     row.append(head);
-    const cell = row.insertCell();
-    cell.className = "n";
-    cell.textContent = count;
+    for (const text of numbers) {
+      const cell = row.insertCell();
+      cell.className = "n";
+      cell.textContent = text;
+    }
   }
   part(card(id), "tbody").replaceWith(body);
 }

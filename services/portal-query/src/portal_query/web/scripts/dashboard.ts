@@ -1,28 +1,36 @@
 // The dashboard: draw what the page brings, ask for the rest, and follow what changes.
 
-import { showFailure, showFigures, showStatuses, type Labels } from "./cards.ts";
+import { Cards } from "./cards.ts";
 import {
   FailedAnswer,
   isNewer,
-  loadFigures,
+  isSame,
+  loadSnapshot,
+  OtherCustomer,
+  PATHS,
   SignedOut,
   timeOf,
-  type Figures,
+  type Held,
+  type Part,
+  type Parts,
+  type Snapshot,
   type StatusCount,
   type Version,
 } from "./figures.ts";
 import { follow } from "./live.ts";
+import { ownRevision } from "./seen.ts";
+import { SIGNED_OUT } from "./session.ts";
 import { Standing } from "./standing.ts";
 import { repairs, total } from "./words.ts";
 
 interface PageState extends Version {
+  parts: Partial<Parts>;
   as_of: string | null;
   time_zone: string;
-  current_month: string | null;
+  current_month: string;
   labels: Record<string, string>;
 }
 
-const REDRAW_AFTER_MS = 150;
 const ANNOUNCE_EVERY_MS = 10_000;
 const RETRY_MS = 5_000;
 
@@ -31,58 +39,78 @@ function data<Value>(id: string): Value {
 }
 
 class Dashboard {
-  readonly #page = data<PageState>("portal_state");
-  readonly #statuses = data<StatusCount[]>("repair_status_counts");
-  readonly #labels: Labels;
+  readonly #cards: Cards;
   readonly #standing: Standing;
-  #figures: Figures | null = null;
+  readonly #customer = document.body.dataset["customer"] ?? "";
+  #held: Held;
   #seen: Version;
-  #asking: AbortController | null = null;
+  #complete = false;
+  #loading = false;
+  #wanted = false;
+  #statusesToo = false;
   #announced = -ANNOUNCE_EVERY_MS;
+  #announcing = 0;
   #retry = 0;
 
-  constructor(line: HTMLElement) {
-    this.#seen = { refold: this.#page.refold, revision: this.#page.revision };
-    this.#labels = { statuses: this.#page.labels, currentMonth: this.#page.current_month };
-    this.#standing = new Standing(line, timeOf(this.#page.as_of), this.#page.time_zone);
+  constructor(line: HTMLElement, page: PageState) {
+    const version = { refold: page.refold, revision: page.revision };
+    const statuses = data<StatusCount[]>("repair_status_counts");
+    this.#held = { version, parts: { ...page.parts, statuses } };
+    this.#seen = { ...version, revision: Math.max(version.revision, ownRevision()) };
+    this.#standing = new Standing(line, timeOf(page.as_of), page.time_zone);
+    const setting = { labels: page.labels, timeZone: page.time_zone, currentMonth: page.current_month };
+    this.#cards = new Cards(setting, () => void this.load());
   }
 
   start(): void {
-    showStatuses(this.#statuses, this.#labels);
+    this.#cards.show({ parts: this.#held.parts, failed: {} });
     void this.load();
     follow({
       newer: (version) => this.#newer(version),
-      poll: () => void this.load(),
+      poll: () => this.#poll(),
       live: (live) => this.#standing.live(live),
     });
+    window.addEventListener("offline", () => this.#standing.unreachable());
     this.#redrawWhenResized();
   }
 
-  /** Ask for all figures and draw them; what is on the page stays when that fails. */
+  /** Ask for what is not held at the newest version seen, and draw it; one after the other. */
   async load(): Promise<void> {
+    this.#wanted = true;
+    if (this.#loading) return;
+    this.#loading = true;
     window.clearTimeout(this.#retry);
-    this.#asking?.abort();
-    const asking = new AbortController();
-    this.#asking = asking;
-    try {
-      const held = this.#figures?.statuses ?? this.#statuses;
-      const ours = this.#figures?.version ?? this.#page;
-      const known = isNewer(this.#seen, ours) ? null : held;
-      this.#draw(await loadFigures(this.#seen, known, asking.signal));
-    } catch (error) {
-      if (!asking.signal.aborted) this.#failed(error);
+    while (this.#wanted) {
+      this.#wanted = false;
+      try {
+        this.#draw(await loadSnapshot(this.#seen, this.#atHand(), this.#customer));
+      } catch (error) {
+        this.#failed(error);
+      }
     }
+    this.#loading = false;
   }
 
-  #draw(figures: Figures): void {
-    const before = this.#figures && total(this.#figures.statuses);
-    const changed = this.#figures === null || isNewer(figures.version, this.#figures.version);
-    this.#figures = figures;
-    if (isNewer(figures.version, this.#seen)) this.#seen = figures.version;
-    this.#standing.drawn(figures.asOf, figures.lag);
+  /** What need not be asked for; at a poll one part says whether all the others still hold. */
+  #atHand(): Held {
+    const { statuses, ...others } = this.#held.parts;
+    const parts = this.#statusesToo || statuses === undefined ? others : { ...others, statuses };
+    this.#statusesToo = false;
+    return { version: this.#held.version, parts };
+  }
+
+  #draw(snapshot: Snapshot): void {
+    const before = this.#held.parts.statuses;
+    const changed = !this.#complete || !isSame(snapshot.version, this.#held.version);
+    this.#complete = Object.keys(snapshot.failed).length === 0;
+    this.#held = snapshot;
+    if (isNewer(snapshot.version, this.#seen)) this.#seen = snapshot.version;
+    if (snapshot.asOf !== null) this.#standing.drawn(snapshot.asOf, snapshot.lag);
+    if (!this.#complete) this.#retryLater();
     if (!changed) return;
-    showFigures(figures, this.#labels);
-    if (before !== null) this.#announce(total(figures.statuses));
+    this.#cards.show(snapshot);
+    const now = snapshot.parts.statuses;
+    if (before && now && JSON.stringify(before) !== JSON.stringify(now)) this.#announce();
   }
 
   #newer(version: Version): void {
@@ -91,39 +119,54 @@ class Dashboard {
     void this.load();
   }
 
-  #failed(error: unknown): void {
-    if (error instanceof SignedOut) {
-      window.location.reload();
-      return;
-    }
-    const answer = error instanceof FailedAnswer ? error : new FailedAnswer(0, null);
-    const id = answer.requestId === null ? "" : ` (request ${answer.requestId})`;
-    this.#standing.unreachable();
-    showFailure(`The figures could not be loaded${id}.`, () => void this.load());
-    this.#retry = window.setTimeout(() => void this.load(), RETRY_MS);
+  #poll(): void {
+    this.#statusesToo = true;
+    void this.load();
   }
 
-  #announce(all: number): void {
-    const now = performance.now();
-    if (now - this.#announced < ANNOUNCE_EVERY_MS) return;
-    this.#announced = now;
-    const place = document.getElementById("announcement");
-    if (place) place.textContent = `The figures have changed: ${repairs(all)} in all.`;
+  #failed(error: unknown): void {
+    if (error instanceof OtherCustomer) {
+      window.location.reload();
+    } else if (error instanceof SignedOut) {
+      document.dispatchEvent(new Event(SIGNED_OUT));
+    } else if (error instanceof FailedAnswer) {
+      this.#standing.unreachable();
+      const lacking = (Object.keys(PATHS) as Part[]).filter((part) => !this.#held.parts[part]);
+      this.#cards.show({ parts: this.#held.parts, failed: Object.fromEntries(lacking.map((part) => [part, error])) });
+      this.#retryLater();
+    } else {
+      throw error;
+    }
+  }
+
+  #retryLater(): void {
+    window.clearTimeout(this.#retry);
+    this.#retry = window.setTimeout(() => {
+      if (!document.hidden) void this.load();
+    }, RETRY_MS);
+  }
+
+  /** Say what has changed, but not more often than somebody wants to hear. */
+  #announce(): void {
+    window.clearTimeout(this.#announcing);
+    const wait = Math.max(0, this.#announced + ANNOUNCE_EVERY_MS - performance.now());
+    this.#announcing = window.setTimeout(() => {
+      this.#announced = performance.now();
+      const place = document.getElementById("announcement");
+      const statuses = this.#held.parts.statuses ?? [];
+      if (place) place.textContent = `The figures have changed: ${repairs(total(statuses))} in all.`;
+    }, wait);
   }
 
   #redrawWhenResized(): void {
     let width = window.innerWidth;
-    let timer = 0;
     window.addEventListener("resize", () => {
       if (window.innerWidth === width) return;
       width = window.innerWidth;
-      window.clearTimeout(timer);
-      timer = window.setTimeout(() => {
-        if (this.#figures) showFigures(this.#figures, this.#labels);
-      }, REDRAW_AFTER_MS);
+      window.requestAnimationFrame(() => this.#cards.redraw());
     });
   }
 }
 
 const line = document.getElementById("standing");
-if (line !== null) new Dashboard(line).start();
+if (line !== null) new Dashboard(line, data<PageState>("portal_state")).start();

@@ -20,21 +20,41 @@ export interface StatusCount {
   count: number;
 }
 
-export interface Answer<Row> {
-  rows: Row[];
+export interface RepairFigures {
+  completed_this_month: { month: string; count: number; month_before: string; count_before: number };
+  units_repaired_again: { year: number; at_least: number; count: number };
+}
+
+/** What the page shows of a repair that changed lately. */
+export interface Change {
+  repair_id: string;
+  unit_number: string;
+  status: string;
+  damage_type: string;
+  description: string;
+  changed_at: string;
+}
+
+export interface Parts {
+  units: UnitCount[];
+  months: MonthCount[];
+  statuses: StatusCount[];
+  figures: RepairFigures;
+  latest: { repairs: Change[] };
+}
+
+export type Part = keyof Parts;
+
+/** All parts of one version; what could not be had is not in `parts` but in `failed`. */
+export interface Snapshot {
+  parts: Partial<Parts>;
+  failed: Partial<Record<Part, FailedAnswer>>;
   version: Version;
   asOf: Date | null;
   lag: number | null;
 }
 
-export interface Figures {
-  units: UnitCount[];
-  months: MonthCount[];
-  statuses: StatusCount[];
-  version: Version;
-  asOf: Date | null;
-  lag: number | null;
-}
+export type Held = Pick<Snapshot, "parts" | "version">;
 
 /** An answer that is no figures: its status (0: none came) and the id that we can look for. */
 export class FailedAnswer extends Error {
@@ -51,10 +71,27 @@ export class FailedAnswer extends Error {
 /** The visitor is no longer signed in: the gateway leads to the sign-in page. */
 export class SignedOut extends Error {}
 
-const UNITS = "/customer/api/unit-repair-data/";
-const MONTHS = "/customer/api/repair-cost-data/";
-const STATUSES = "/customer/api/repair-status-data/";
+/** Somebody of another customer has signed in with this browser since the page was opened. */
+export class OtherCustomer extends Error {}
+
+export const PATHS: Record<Part, string> = {
+  units: "/customer/api/unit-repair-data/",
+  months: "/customer/api/repair-cost-data/",
+  statuses: "/customer/api/repair-status-data/",
+  figures: "/customer/api/figures/",
+  latest: "/customer/api/repairs/?sort=-changed_at&limit=8",
+};
+const ALL = Object.keys(PATHS) as Part[];
 const ROUNDS = 4;
+const TIMEOUT_MS = 10_000;
+const AGAIN_MS = 400;
+
+interface Answer {
+  value: unknown;
+  version: Version;
+  asOf: Date | null;
+  lag: number | null;
+}
 
 export function isNewer(one: Version, other: Version): boolean {
   return one.refold > other.refold || (one.refold === other.refold && one.revision > other.revision);
@@ -65,59 +102,78 @@ export function isSame(one: Version, other: Version): boolean {
 }
 
 /**
- * Ask for the three lists until all are of one version, which is not older than `seen`.
- * `statuses` are those that the page holds already: they spare a request when they still hold.
- * Throws FailedAnswer, or SignedOut.
+ * Ask until all parts are of one version, which is not older than `seen`.
+ * What is held already spares its request for as long as its version still holds.
+ * Throws FailedAnswer when nothing could be had, SignedOut, or OtherCustomer.
  */
-export async function loadFigures(
-  seen: Version,
-  statuses: StatusCount[] | null,
-  signal: AbortSignal,
-): Promise<Figures> {
+export async function loadSnapshot(seen: Version, held: Held, customer: string): Promise<Snapshot> {
+  const got = new Map<Part, Answer>();
+  const failed: Snapshot["failed"] = {};
   let least = seen;
-  const held = statuses && { rows: statuses, version: seen };
-  for (let round = 0; round < ROUNDS; round += 1) {
-    const [units, months, counts] = await Promise.all([
-      ask<UnitCount>(UNITS, least, signal),
-      ask<MonthCount>(MONTHS, least, signal),
-      held && isSame(held.version, least) ? held : ask<StatusCount>(STATUSES, least, signal),
-    ]);
-    least = newest(units.version, months.version, counts.version);
-    if ([units, months, counts].every((answer) => isSame(answer.version, least))) {
-      return {
-        units: units.rows,
-        months: months.rows,
-        statuses: counts.rows,
-        version: least,
-        asOf: earlier(units.asOf, months.asOf),
-        lag: units.lag === null || months.lag === null ? null : Math.max(units.lag, months.lag),
-      };
-    }
+  for (const part of ALL) {
+    const value = held.parts[part];
+    if (value !== undefined) got.set(part, { value, version: held.version, asOf: null, lag: null });
   }
-  // They change faster than we can ask three times: the next hint of a change asks again.
-  throw new FailedAnswer(503, null);
+  for (let round = 0; round < ROUNDS; round += 1) {
+    const wanted = ALL.filter((part) => !failed[part] && !isAt(got.get(part), least));
+    if (wanted.length === 0) break;
+    const at = least;
+    await Promise.all(
+      wanted.map(async (part) => {
+        try {
+          const answer = await ask(PATHS[part], at, customer);
+          got.set(part, answer);
+          if (isNewer(answer.version, least)) least = answer.version;
+        } catch (error) {
+          if (!(error instanceof FailedAnswer)) throw error;
+          failed[part] = error;
+          got.delete(part);
+        }
+      }),
+    );
+    const first = Object.values(failed)[0];
+    if (first && wanted.every((part) => failed[part])) throw first;
+  }
+  const current = [...got].filter(([, answer]) => isAt(answer, least));
+  // They change faster than we can ask so often: the next hint of a change asks again.
+  if (current.length + Object.keys(failed).length < ALL.length) throw new FailedAnswer(503, null);
+  const asked = current.map(([, answer]) => answer).filter((answer) => answer.asOf !== null);
+  return {
+    parts: Object.fromEntries(current.map(([part, answer]) => [part, answer.value])),
+    failed,
+    version: least,
+    // The time until which one part of a version is complete holds for all of it.
+    asOf: asked.reduce<Date | null>((best, { asOf }) => (best && asOf && best > asOf ? best : asOf), null),
+    lag: asked.reduce<number | null>((best, { lag }) => (best === null ? lag : Math.min(best, lag ?? best)), null),
+  };
 }
 
-async function ask<Row>(path: string, least: Version, signal: AbortSignal): Promise<Answer<Row>> {
-  let answer: Response;
+function isAt(answer: Answer | undefined, version: Version): boolean {
+  return answer !== undefined && isSame(answer.version, version);
+}
+
+async function ask(path: string, least: Version, customer: string): Promise<Answer> {
   try {
-    answer = await fetch(path, {
-      headers: {
-        Accept: "application/json",
-        "Portal-Min-Revision": String(least.revision),
-        "Portal-Refold": String(least.refold),
-      },
-      redirect: "manual",
-      signal,
-    });
+    return await askOnce(path, least, customer);
   } catch (error) {
-    if (signal.aborted) throw error;
-    throw new FailedAnswer(0, null);
+    if (!(error instanceof FailedAnswer) || error.status === 0) throw error;
+    await new Promise((done) => setTimeout(done, AGAIN_MS));
+    return askOnce(path, least, customer);
   }
+}
+
+async function askOnce(path: string, least: Version, customer: string): Promise<Answer> {
+  const headers = {
+    Accept: "application/json",
+    "Portal-Min-Revision": String(least.revision),
+    "Portal-Refold": String(least.refold),
+  };
+  const answer = await reached(path, headers);
   if (answer.type === "opaqueredirect") throw new SignedOut();
   if (!answer.ok) throw new FailedAnswer(answer.status, answer.headers.get("X-Request-Id"));
+  if (customerOf(answer) !== customer) throw new OtherCustomer();
   return {
-    rows: (await answer.json()) as Row[],
+    value: await answer.json().catch(() => Promise.reject(new FailedAnswer(0, null))),
     version: {
       refold: Number(answer.headers.get("Portal-Refold")),
       revision: Number(answer.headers.get("Portal-Revision")),
@@ -127,13 +183,18 @@ async function ask<Row>(path: string, least: Version, signal: AbortSignal): Prom
   };
 }
 
-function newest(...versions: Version[]): Version {
-  return versions.reduce((best, one) => (isNewer(one, best) ? one : best));
+/** Kept by the browser under its tag, an answer that still holds costs no body. */
+async function reached(path: string, headers: Record<string, string>): Promise<Response> {
+  try {
+    return await fetch(path, { headers, redirect: "manual", signal: AbortSignal.timeout(TIMEOUT_MS) });
+  } catch {
+    throw new FailedAnswer(0, null);
+  }
 }
 
-function earlier(one: Date | null, other: Date | null): Date | null {
-  if (one === null || other === null) return null;
-  return one < other ? one : other;
+/** A tag begins with whose figures it names. */
+function customerOf(answer: Response): string | undefined {
+  return answer.headers.get("ETag")?.replace(/^(W\/)?"/, "").split(".")[0];
 }
 
 export function timeOf(text: string | null): Date | null {

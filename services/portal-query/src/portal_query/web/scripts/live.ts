@@ -1,9 +1,12 @@
-// When to ask again: at once when the stream tells of a newer version, else every half minute.
+// When to ask again: at once when the stream tells of a newer version, else every so often.
+// All tabs of a browser share one stream: the tab that holds the lock has it and tells the others.
 
 import type { Version } from "./figures.ts";
 
 const EVENTS = "/customer/api/events/";
-const POLL_SECONDS = 30;
+const POLL_MS = 30_000;
+const POLL_WITHOUT_STREAM_MS = 10_000;
+const OPEN_AGAIN_MS = 30_000;
 
 export interface Listener {
   newer(version: Version): void;
@@ -11,38 +14,123 @@ export interface Listener {
   live(live: boolean): void;
 }
 
-/** Follow the customer's revisions while the page can be seen. */
+type Told = { newer: Version } | { live: boolean } | "anybody?";
+
+/** Follow the revisions of the customer that the page is for, while the page can be seen. */
 export function follow(listener: Listener): void {
-  let stream: EventSource | null = null;
-  let timer = 0;
+  new Following(listener, document.body.dataset["customer"] ?? "").start();
+}
 
-  const open = () => {
-    if (stream !== null) return;
-    stream = new EventSource(EVENTS);
-    stream.addEventListener("open", () => listener.live(true));
-    stream.addEventListener("error", () => listener.live(false));
-    stream.addEventListener("revision", (event) => {
-      listener.newer(JSON.parse((event as MessageEvent<string>).data) as Version);
+class Following {
+  readonly #listener: Listener;
+  readonly #name: string;
+  readonly #channel: BroadcastChannel;
+  #seen: AbortController | null = null;
+  #stream: EventSource | null = null;
+  #last: Version | null = null;
+  #live = false;
+  #timer = 0;
+  #reopen = 0;
+
+  constructor(listener: Listener, customer: string) {
+    this.#listener = listener;
+    this.#name = `portal-live-${customer}`;
+    this.#channel = new BroadcastChannel(this.#name);
+    this.#channel.addEventListener("message", (event: MessageEvent<Told>) => this.#hear(event.data));
+  }
+
+  start(): void {
+    document.addEventListener("visibilitychange", () => {
+      if (document.hidden) this.#leave();
+      else this.#join(true);
     });
-    timer = window.setInterval(() => listener.poll(), POLL_SECONDS * 1000);
-  };
+    window.addEventListener("pagehide", () => this.#leave());
+    window.addEventListener("online", () => this.#listener.poll());
+    if (!document.hidden) this.#join(false);
+  }
 
-  const close = () => {
-    stream?.close();
-    stream = null;
-    window.clearInterval(timer);
-    listener.live(false);
-  };
-
-  document.addEventListener("visibilitychange", () => {
-    if (document.hidden) {
-      close();
-    } else {
-      open();
-      listener.poll();
+  #join(ask: boolean): void {
+    if (this.#seen) return;
+    const seen = new AbortController();
+    this.#seen = seen;
+    this.#pollIn(POLL_WITHOUT_STREAM_MS);
+    if (ask) this.#listener.poll();
+    // A page without a secure origin has no locks: then each tab has a stream of its own.
+    if (!("locks" in navigator)) {
+      this.#open();
+      return;
     }
-  });
-  window.addEventListener("online", () => listener.poll());
-  window.addEventListener("pagehide", close);
-  if (!document.hidden) open();
+    this.#channel.postMessage("anybody?" satisfies Told);
+    navigator.locks
+      .request(this.#name, { signal: seen.signal }, () => this.#lead(seen.signal))
+      .catch(() => undefined); // hidden before it was our turn
+  }
+
+  /** Hold the lock, and with it the stream, until the page is hidden. */
+  #lead(hidden: AbortSignal): Promise<void> {
+    this.#open();
+    return new Promise((done) => hidden.addEventListener("abort", () => done()));
+  }
+
+  #leave(): void {
+    this.#seen?.abort();
+    this.#seen = null;
+    this.#close();
+    window.clearTimeout(this.#timer);
+    this.#setLive(false);
+  }
+
+  #open(): void {
+    const stream = new EventSource(EVENTS);
+    this.#stream = stream;
+    stream.addEventListener("open", () => this.#tell({ live: true }));
+    stream.addEventListener("error", () => {
+      this.#tell({ live: false });
+      if (stream.readyState !== EventSource.CLOSED) return; // it tries again by itself
+      this.#close();
+      this.#reopen = window.setTimeout(() => this.#open(), OPEN_AGAIN_MS);
+    });
+    stream.addEventListener("revision", (event) => {
+      this.#tell({ newer: JSON.parse((event as MessageEvent<string>).data) as Version });
+    });
+  }
+
+  #close(): void {
+    window.clearTimeout(this.#reopen);
+    this.#stream?.close();
+    this.#stream = null;
+  }
+
+  #tell(told: Told): void {
+    this.#channel.postMessage(told);
+    this.#hear(told);
+  }
+
+  #hear(told: Told): void {
+    if (told === "anybody?") {
+      if (!this.#stream) return;
+      this.#channel.postMessage({ live: this.#live } satisfies Told);
+      if (this.#last) this.#channel.postMessage({ newer: this.#last } satisfies Told);
+    } else if (this.#seen && "live" in told) {
+      this.#setLive(told.live);
+    } else if (this.#seen && "newer" in told) {
+      this.#last = told.newer;
+      this.#listener.newer(told.newer);
+    }
+  }
+
+  #setLive(live: boolean): void {
+    if (this.#live === live) return;
+    this.#live = live;
+    this.#listener.live(live);
+    if (this.#seen) this.#pollIn(live ? POLL_MS : POLL_WITHOUT_STREAM_MS);
+  }
+
+  #pollIn(after: number): void {
+    window.clearTimeout(this.#timer);
+    this.#timer = window.setTimeout(() => {
+      this.#listener.poll();
+      this.#pollIn(this.#live ? POLL_MS : POLL_WITHOUT_STREAM_MS);
+    }, after);
+  }
 }

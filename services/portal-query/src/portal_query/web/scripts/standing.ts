@@ -1,11 +1,14 @@
 // The line that says how recent the figures are: live, as of a time, standing still, or offline.
+// While they stand still or cannot be asked for, each card says of when its figures are.
 
 const STALE_SECONDS = 60;
 
 export class Standing {
   readonly #element: HTMLElement;
   readonly #text: HTMLElement;
+  readonly #notes: NodeListOf<HTMLElement>;
   readonly #clock: Intl.DateTimeFormat;
+  readonly #short: Intl.DateTimeFormat;
   readonly #day: Intl.DateTimeFormat;
   #asOf: Date | null;
   #lag: number | null = null;
@@ -17,8 +20,10 @@ export class Standing {
     const text = element.querySelector<HTMLElement>("[data-text]");
     if (text === null) throw new Error("the page lacks its line of time");
     this.#text = text;
+    this.#notes = document.querySelectorAll(".card [data-as-of]");
     this.#asOf = asOf;
     this.#clock = new Intl.DateTimeFormat("en-US", { timeStyle: "medium", timeZone });
+    this.#short = new Intl.DateTimeFormat("en-US", { timeStyle: "short", timeZone });
     this.#day = new Intl.DateTimeFormat("en-US", { dateStyle: "long", timeZone });
   }
 
@@ -46,15 +51,19 @@ export class Standing {
     const [state, text] = this.#words();
     this.#element.dataset["state"] = state;
     if (this.#text.textContent !== text) this.#text.textContent = text;
+    const old = this.#asOf !== null && (state === "offline" || state === "stale");
+    const note = old ? `as of ${this.#short.format(this.#asOf ?? undefined)}` : "";
+    for (const place of this.#notes) place.textContent = note;
   }
 
   #words(): [string, string] {
     const at = this.#asOf;
     if (!this.#reachable) {
       const from = at === null ? "" : ` These are the figures of ${this.#clock.format(at)}.`;
-      return ["offline", `The portal cannot be reached just now.${from}`];
+      const why = navigator.onLine ? "The portal cannot be reached just now." : "You are offline.";
+      return ["offline", `${why}${from}`];
     }
-    if (at === null) return ["page", "How recent these figures are is not known at the moment."];
+    if (at === null) return [this.#live ? "live" : "page", "How recent these figures are is not known at the moment."];
     if (this.#lag !== null && this.#lag > STALE_SECONDS) {
       const when = `${this.#clock.format(at)}, ${this.#day.format(at)}`;
       return ["stale", `These figures stand at ${when}. What was recorded later may be missing.`];

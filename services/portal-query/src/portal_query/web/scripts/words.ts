@@ -1,9 +1,10 @@
 // Figures and times as people read them, and the one sentence that says what a chart shows.
 
-import type { MonthCount, StatusCount, UnitCount } from "./figures.ts";
+import type { MonthCount, RepairFigures, StatusCount, UnitCount } from "./figures.ts";
 
 const NUMBER = new Intl.NumberFormat("en-US");
 const MONTH = new Intl.DateTimeFormat("en-US", { month: "long", year: "numeric", timeZone: "UTC" });
+const MONTH_ALONE = new Intl.DateTimeFormat("en-US", { month: "long", timeZone: "UTC" });
 const OPEN = new Set(["REQUESTED", "PENDING", "APPROVED", "IN_PROGRESS"]);
 
 export function number(value: number): string {
@@ -18,13 +19,20 @@ export function monthName(month: string): string {
   return MONTH.format(monthDate(month));
 }
 
+/** "November" of 2026-11. */
+export function monthAlone(month: string): string {
+  return MONTH_ALONE.format(monthDate(month));
+}
+
 /** The first moment of a month such as 2026-03, on a calendar without zones. */
 export function monthDate(month: string): Date {
   return new Date(`${month}-01T00:00:00Z`);
 }
 
 export function share(count: number, total: number): string {
-  return total === 0 ? "" : `${Math.round((100 * count) / total)} %`;
+  if (total === 0) return "";
+  const rounded = Math.round((100 * count) / total);
+  return count > 0 && rounded === 0 ? "< 1 %" : `${rounded} %`;
 }
 
 export function total(statuses: StatusCount[]): number {
@@ -53,19 +61,40 @@ export function allUnits(units: number): string {
   return units === 1 ? "As a table" : `All ${number(units)} units as a table`;
 }
 
-export function monthSentence(months: MonthCount[]): string {
+export function monthSentence(months: MonthCount[], current: string | null): string {
   const most = months.reduce<MonthCount | null>(
     (best, row) => (best === null || row.count > best.count ? row : best),
     null,
   );
   if (most === null) return "No repair has been recorded yet.";
-  return `Most in ${monthName(most.date)}: ${repairs(most.count)}.`;
+  const sentence = `Most in ${monthName(most.date)}: ${repairs(most.count)}`;
+  if (most.date === current) return `${sentence} so far.`;
+  const unfinished = months.find((row) => row.date === current);
+  if (!unfinished) return `${sentence}.`;
+  return `${sentence}. ${monthAlone(unfinished.date)} is not over: ${number(unfinished.count)} so far.`;
 }
 
 export function statusSentence(statuses: StatusCount[]): string {
   const waiting = count(statuses, "PENDING");
-  const inWork = open(statuses);
   if (total(statuses) === 0) return "No repair has been recorded yet.";
   const decision = waiting === 0 ? "none waits for your decision" : `${number(waiting)} for your decision`;
-  return `${number(inWork)} open, ${decision}.`;
+  return `${number(open(statuses))} open, ${decision}.`;
+}
+
+export function openNote(statuses: StatusCount[]): string {
+  return `of ${repairs(total(statuses))} in all`;
+}
+
+export function waitingNote(statuses: StatusCount[]): string {
+  return count(statuses, "PENDING") === 0 ? "Nothing to decide" : "Approve or deny";
+}
+
+export function completedNote({ count: now, count_before: before, month_before }: RepairFigures["completed_this_month"]): string {
+  const change =
+    now === before ? "as many so far" : `${number(Math.abs(now - before))} ${now > before ? "more already" : "fewer so far"}`;
+  return `${number(before)} in ${monthAlone(month_before)}, ${change}`;
+}
+
+export function againNote(again: RepairFigures["units_repaired_again"]): string {
+  return `${number(again.at_least)} repairs or more in ${again.year}`;
 }
