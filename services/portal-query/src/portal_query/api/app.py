@@ -8,6 +8,7 @@ from starlette.types import ASGIApp
 
 from portal_query.api.access_log import AccessLog
 from portal_query.api.dashboard import Dashboard, dashboard_routes
+from portal_query.api.docs import Documentation, documentation_routes
 from portal_query.api.documented import CountLists
 from portal_query.api.export import Export, export_routes
 from portal_query.api.figures import Figures, figure_routes
@@ -62,6 +63,7 @@ def create_app(parts: Parts) -> ASGIApp:
     api.include_router(dashboard_routes(dashboard))
     sources = Sources(snapshots, parts.documents, parts.revisions, parts.clock, parts.zone)
     api.include_router(page_routes(sources, templates))
+    api.include_router(documentation_routes(Documentation(templates)))
     api.include_router(live_routes(Streams(parts.revisions, parts.documents, parts.max_streams)))
     return CountLists(
         RequestLog(static),

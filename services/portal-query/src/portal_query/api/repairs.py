@@ -19,6 +19,7 @@ from portal_query.read_model import repairs as store
 from portal_query.read_model.counts import Connection
 from portal_query.read_model.documents import ReadModelAwayError, in_time
 from portal_query.read_model.lists import Listed, load_list
+from repair_events.repair import Customer, profile_tag
 from service_runtime.clock import rfc3339
 from service_runtime.errors import Problem
 
@@ -66,7 +67,7 @@ class RepairPages:
             profile = await store.load_profile(connection, customer_id)
             if profile is None:
                 raise Problem(404, "customer-unknown", "Nothing is known of this customer yet")
-            return profile
+            return {**profile, "etag": f'"{profile_tag(Customer(**profile))}"'}
 
         return await self._snapshots.answer(request, _WHAT, show)
 

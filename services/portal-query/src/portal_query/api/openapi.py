@@ -1,0 +1,203 @@
+"""The document of the customers' API: what the query api answers, and what the writer takes.
+
+`python -m portal_query.api.openapi <the writer's openapi.json>` writes it anew; the file that is
+served is committed, and a test holds it against both sources.
+"""
+
+import copy
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from portal_query.api.described import COMMANDS, DOCUMENTED, ENDPOINTS, TAGS, Endpoint, Parameter
+
+FILE: Final = Path(__file__).parent.parent / "web" / "openapi.json"
+_PROBLEM_MEDIA: Final = "application/problem+json"
+_TITLES: Final = {
+    "bad-parameter": (400, "The list cannot be asked for like this"),
+    "bad-header": (400, "A header cannot be read"),
+    "repair-unknown": (404, "There is no such repair"),
+    "customer-unknown": (404, "Nothing is known of this customer yet"),
+    "unavailable": (503, "Temporarily unavailable"),
+    "revision-not-reached": (503, "Not yet that far"),
+    "too-many-streams": (503, "Too many open streams"),
+}
+_NOT_SIGNED_IN: Final = {
+    "description": "Not signed in: to the sign-in page. Empty body.",
+    "headers": {"Location": {"schema": {"type": "string"}}},
+}
+_NO_PROFILE: Final = {"error": "Customer profile not found"}
+_SECURITY: Final = {
+    "session": {"type": "apiKey", "in": "cookie", "name": "sessionid"},
+    "csrf": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-CSRFToken",
+        "description": "The value of the cookie csrftoken.",
+    },
+}
+_SEEN: Final = (
+    Parameter(
+        "Portal-Min-Revision",
+        "The highest Portal-Revision seen: nothing older is answered.",
+        {"type": "integer", "minimum": 0},
+        None,
+        where="header",
+    ),
+    Parameter(
+        "Portal-Refold",
+        "The Portal-Refold that came with it.",
+        {"type": "integer", "minimum": 0},
+        None,
+        where="header",
+    ),
+    Parameter(
+        "If-None-Match",
+        "The ETag that the caller holds: 304 when it still holds.",
+        {"type": "string"},
+        None,
+        where="header",
+    ),
+)
+_STATE_HEADERS: Final = {
+    "Portal-Revision": "How many of the customer's events are in the answer.",
+    "Portal-Refold": "Which counting of them it is; a higher one begins anew.",
+    "Portal-As-Of": "Everything accepted before this time is in the answer.",
+    "Portal-Lag": "Seconds since then, rounded up.",
+    "ETag": "Names this state of this customer.",
+}
+_ABOUT: Final = """\
+What the portal shows a customer, for the customer's own scripts. Who is signed in (the cookie
+sessionid) sees one company's data and no other's: no request names a customer.
+
+Times are RFC 3339 in UTC; days and months are those of the portal's calendar. Numbers of repairs
+count every repair that has not been removed. Errors are problem details (RFC 9457): `code` is
+stable, `errors` names each bad field, and 503 may be tried again after Retry-After.
+"""
+
+
+def document(writer: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the OpenAPI document, with the customers' commands out of the writer's."""
+    paths: dict[str, dict[str, Any]] = {}
+    for endpoint in ENDPOINTS:
+        paths.setdefault(endpoint.path, {})["get"] = _read(endpoint)
+    for path, methods in writer["paths"].items():
+        for method, said in methods.items():
+            if path.startswith("/customer/") and method != "get":
+                paths.setdefault(path, {})[method] = _command(said)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "RS Wind Repair Portal", "version": "1", "description": _ABOUT},
+        "tags": [{"name": name, "description": text} for name, text in TAGS.items()],
+        "paths": paths,
+        "components": {
+            "schemas": {"Problem": writer["components"]["schemas"]["Problem"]},
+            "securitySchemes": _SECURITY,
+        },
+    }
+
+
+def _read(endpoint: Endpoint) -> dict[str, Any]:
+    parameters = [*endpoint.parameters, *(_SEEN if endpoint.states_revision else ())]
+    content = {"example": endpoint.answer, "schema": _schema_of(endpoint.answer)}
+    answer: dict[str, Any] = {"description": "The answer", "content": {endpoint.media: content}}
+    responses: dict[str, Any] = {"200": answer}
+    if endpoint.states_revision:
+        answer["headers"] = {
+            name: {"description": text, "schema": {"type": "string"}}
+            for name, text in _STATE_HEADERS.items()
+        }
+        responses["304"] = {"description": "The caller holds the answer already"}
+    return {
+        "tags": [endpoint.tag],
+        "summary": endpoint.summary,
+        "description": endpoint.text,
+        "parameters": [_parameter(one) for one in parameters],
+        "security": [{"session": []}],
+        "x-example": endpoint.path + endpoint.asked,
+        "responses": responses | _refusals(endpoint),
+    }
+
+
+def _refusals(endpoint: Endpoint) -> dict[str, Any]:
+    found: dict[str, Any] = {"302": _NOT_SIGNED_IN}
+    no_profile = {
+        "description": "No profile",
+        "content": {"application/json": {"example": _NO_PROFILE}},
+    }
+    if endpoint.tag == DOCUMENTED:
+        error = {"type": "object", "properties": {"error": {"type": "string"}}}
+        away = {"example": {"error": "Temporarily unavailable"}, "schema": error}
+        away_answer = {"description": "Try again", "content": {"application/json": away}}
+        return found | {"404": no_profile, "503": away_answer}
+    for code in (*endpoint.refusals, "unavailable"):
+        status, title = _TITLES[code]
+        example = {
+            "type": f"https://rswindrepair.example/problems/{code}",
+            "title": title,
+            "status": status,
+            "code": code,
+            "request_id": "01970f4e-7a3c-7cc0-8000-2f4d7a6c1b9e",
+        }
+        answer = found.setdefault(str(status), _problem_answer(title))
+        answer["content"][_PROBLEM_MEDIA]["examples"][code] = {"value": example}
+    return found
+
+
+def _problem_answer(title: str) -> dict[str, Any]:
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {"description": title, "content": {_PROBLEM_MEDIA: {"schema": schema, "examples": {}}}}
+
+
+def _parameter(one: Parameter) -> dict[str, Any]:
+    schema = {"type": "array", "items": one.schema} if one.repeated else one.schema
+    said = {
+        "name": one.name,
+        "in": one.where,
+        "required": one.where == "path",
+        "description": one.text,
+        "schema": schema,
+    }
+    return said if one.example is None else {**said, "example": one.example}
+
+
+def _command(said: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a command as a customer meets it: signed in at the gateway, with a token in a form."""
+    command = copy.deepcopy(dict(said))
+    command["tags"] = [COMMANDS]
+    command["security"] = [{"session": [], "csrf": []}]
+    responses = command["responses"]
+    del responses["401"]  # only services meet it
+    responses["302"] = _NOT_SIGNED_IN
+    responses["403"] = {"description": "The CSRF token is missing, or not this visitor's"}
+    command["responses"] = dict(sorted(responses.items()))
+    return command
+
+
+def _schema_of(example: object) -> dict[str, Any]:
+    """Return the shape of an example; null may also be a text."""
+    if isinstance(example, dict):
+        return {
+            "type": "object",
+            "properties": {name: _schema_of(value) for name, value in example.items()},
+            "required": list(example),
+        }
+    if isinstance(example, list):
+        return {"type": "array", "items": _schema_of(example[0])}
+    if isinstance(example, bool):
+        return {"type": "boolean"}
+    if isinstance(example, int):
+        return {"type": "integer"}
+    return {"type": "string"} if example is not None else {"type": ["string", "null"]}
+
+
+def main() -> None:
+    """Write the file anew."""
+    found = document(json.loads(Path(sys.argv[1]).read_text()))
+    FILE.write_text(json.dumps(found, indent=1, ensure_ascii=True) + "\n")
+
+
+if __name__ == "__main__":
+    main()
