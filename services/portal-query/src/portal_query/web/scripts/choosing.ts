@@ -6,6 +6,7 @@ export function countChosen(form: HTMLFormElement): void {
   const all = form.querySelector<HTMLButtonElement>("[data-choose-all]");
   const boxes = [...form.querySelectorAll<HTMLInputElement>('[name="repair"]')];
   if (!words || !all) return;
+  all.hidden = boxes.length < 2;
   const nothing = words.textContent ?? "";
 
   const say = () => {
