@@ -156,7 +156,12 @@ class Front:
         except (StoreAwayError, BodyTooLargeError, BodyLateError, ServiceRefusedError) as error:
             answer = self._refusals.of_error(_shape(asked), error, asked.id)
         if isinstance(answer, LongAnswer):
-            await out.long(answer, asked.headers, body=asked.request.method != "HEAD")
+            await out.long(
+                answer,
+                asked.headers,
+                body=asked.request.method != "HEAD",
+                gone=asked.request.gone(),
+            )
         elif answer is not None:
             await out.whole(answer, asked.headers, body=asked.request.method != "HEAD")
 

@@ -228,7 +228,7 @@ def kept_headers(reply: Reply, route: Route) -> Headers:
     if route.refusals is Refusals.PAGE:
         kept = [header for header in kept if header[0] != _CACHE_CONTROL]
         kept.append(_NO_STORE)
-    elif route.kind is Kind.CALL and not any(header[0] == _CACHE_CONTROL for header in kept):
+    elif route.kind is not Kind.STREAM and not any(header[0] == _CACHE_CONTROL for header in kept):
         kept.append(_PRIVATE)
     return kept
 
