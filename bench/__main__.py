@@ -12,7 +12,18 @@ from typing import TYPE_CHECKING
 import uvloop
 from deploy.demo.fleets import MIDLAND
 
-from bench import catchup, commands, endpoints, growth, imports, latency, machine, memory
+from bench import (
+    catchup,
+    commands,
+    endpoints,
+    growth,
+    imports,
+    latency,
+    lists,
+    machine,
+    memory,
+    streams,
+)
 from bench.running import STATE, System
 
 if TYPE_CHECKING:
@@ -22,6 +33,7 @@ if TYPE_CHECKING:
 
 LONG_HISTORY = 1_000_000
 USUAL_HISTORY = 100_000
+LISTED = 100_000
 
 
 @dataclass(frozen=True)
@@ -46,6 +58,8 @@ def scenarios(system: System, sizes: Sizes) -> dict[str, Callable[[], Awaitable[
             system, seconds=sizes.seconds, customer_id=MIDLAND.customer_id
         ),
         "latency": lambda: latency.run(system, seconds=sizes.seconds * 2),
+        "streams": lambda: streams.run(system, seconds=sizes.seconds * 2),
+        "lists": lambda: lists.run(system, repairs=LISTED),
         "commands": lambda: commands.run(system, seconds=sizes.seconds),
         "imports": lambda: imports.run(system, lines=sizes.lines),
         "growth": lambda: growth.run(system, seconds=sizes.seconds, long=sizes.history),

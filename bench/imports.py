@@ -48,14 +48,17 @@ async def send(
 
     Raises RuntimeError when a line is refused.
     """
+    return await post(system, _chunks(customer_id, prefix, lines, units), lines)
+
+
+async def post(system: System, chunks: AsyncIterator[bytes], lines: int) -> float:
+    """Import so many lines; return lines a second. Raises RuntimeError when a line is refused."""
     headers = {"Authorization": f"Bearer {system.key}", "Content-Type": "application/x-ndjson"}
     timeout = aiohttp.ClientTimeout(total=None, sock_read=600)
     begun, results, refused = time.perf_counter(), 0, 0
     async with (
         aiohttp.ClientSession(headers=headers, timeout=timeout) as http,
-        http.post(
-            f"{system.writer}/v1/repairs/import", data=_chunks(customer_id, prefix, lines, units)
-        ) as answer,
+        http.post(f"{system.writer}/v1/repairs/import", data=chunks) as answer,
     ):
         if answer.status != 200:
             raise RuntimeError(
