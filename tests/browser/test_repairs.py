@@ -172,7 +172,7 @@ async def test_a_change_is_hinted_at_and_moves_no_row(visit: Visit, site: Site) 
     before = await row.bounding_box()
     await site.record(customer, "NEW-1")
     await site.record(customer, "NEW-2")
-    hint = page.get_by_role("status").filter(has_text="2 changes since you opened this page")
+    hint = page.get_by_role("status").filter(has_text="2 changes to your repairs since you opened")
     await expect(hint).to_be_visible()
     assert await row.bounding_box() == before
     await expect(page.locator("#length")).to_have_text("6 repairs")

@@ -8,7 +8,7 @@ const STATE = "/customer/api/repair-status-data/";
 
 /** Follow the customer's revisions and say how many are newer than the page. */
 export function hintAtChanges(): void {
-  if (!document.querySelector("#hint")) return;
+  if (!document.querySelector("#hint") || !document.querySelector("#portal_state")) return;
   follow({ newer: say, poll: () => void ask(), live: () => undefined });
 }
 
@@ -31,7 +31,7 @@ function textOf(version: Version, page: Version): string {
   if (version.refold > page.refold) return "This page has been recounted.";
   const changes = version.refold < page.refold ? 0 : version.revision - page.revision;
   if (changes <= 0) return "";
-  return `${changes === 1 ? "1 change" : `${changes} changes`} since you opened this page.`;
+  return `${changes === 1 ? "1 change" : `${changes} changes`} to your repairs since you opened this page.`;
 }
 
 /** Ask how far the figures are, where no stream tells. */
