@@ -45,7 +45,7 @@ NOT_FOUND: Final = Message(
     "The address you followed leads nowhere in this portal.",
     "It may have been mistyped, or the page may have moved.",
     "/customer/dashboard/",
-    "Go to your repairs",
+    "Go to your dashboard",
 )
 NO_PROFILE: Final = Message(
     404,
@@ -59,18 +59,24 @@ AWAY: Final = Message(
     "The portal is not reachable just now",
     "A part of it does not answer. Your repairs are safe, and you are still signed in.",
     "Please try again in a moment.",
+    "/customer/dashboard/",
+    "Try again",
 )
 FAULT: Final = Message(
     500,
     "Something went wrong on our side",
     "We could not show this page.",
     "Please try again. If it happens again, tell us the number below.",
+    "/customer/dashboard/",
+    "Go to your dashboard",
 )
 BROKEN: Final = Message(
     502,
     "Something went wrong on our side",
     "A part of the portal gave an answer that we cannot show.",
     "Please try again. If it happens again, tell us the number below.",
+    "/customer/dashboard/",
+    "Go to your dashboard",
 )
 LATE: Final = Message(
     408,
@@ -97,6 +103,8 @@ TOO_MANY: Final = Message(
     "Too many requests",
     "You, or somebody with your address, asked more often than we answer.",
     "Please wait a moment and try again.",
+    "/customer/dashboard/",
+    "Try again",
 )
 TOO_LARGE: Final = Message(
     413,

@@ -58,7 +58,7 @@ COMMAND_SENT: Final = _names(
     "Accept", "Accept-Language", "Content-Type", "If-Match", "Idempotency-Key"
 )
 STREAM_SENT: Final = _names("Accept", "Last-Event-ID", "Portal-Min-Revision", "Portal-Refold")
-STATIC_SENT: Final = _names("Accept", "If-None-Match")
+STATIC_SENT: Final = _names("Accept", "Accept-Encoding", "If-None-Match")
 
 _ALWAYS_RETURNED: Final = ("Content-Type", "Cache-Control", "Retry-After")
 _PORTAL: Final = ("Portal-Revision", "Portal-Refold", "Portal-As-Of", "Portal-Lag")
@@ -69,7 +69,9 @@ COMMAND_RETURNED: Final = _names(
     *_ALWAYS_RETURNED, "ETag", "Location", "Idempotent-Replayed", *_PORTAL
 )
 STREAM_RETURNED: Final = _names(*_ALWAYS_RETURNED, *_PORTAL)
-STATIC_RETURNED: Final = _names(*_ALWAYS_RETURNED, "ETag", "Last-Modified")
+STATIC_RETURNED: Final = _names(
+    *_ALWAYS_RETURNED, "ETag", "Last-Modified", "Content-Encoding", "Vary"
+)
 
 
 @dataclass(frozen=True, slots=True)

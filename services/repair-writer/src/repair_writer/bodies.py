@@ -10,6 +10,7 @@ from pydantic import (
     ConfigDict,
     ValidationError,
 )
+from pydantic_core import ErrorDetails
 
 from repair_events.repair import Customer, Repair
 from repair_writer.fields import (
@@ -204,6 +205,10 @@ _SAY: Final = {
     "extra_forbidden": "This field is not known here.",
     "missing": "This field is required.",
     "model_type": "The body must be a JSON object.",
+    "string_too_short": "must not be empty",
+    "string_too_long": "must have at most {max_length} characters",
+    "too_short": "must name at least {min_length}",
+    "too_long": "must name at most {max_length}",
 }
 
 
@@ -221,11 +226,17 @@ def parse(model: type[BodyT], data: bytes, bounds: Bounds) -> BodyT:
         [
             {
                 "pointer": "".join(f"/{_escaped(str(part))}" for part in fault["loc"])[:200],
-                "detail": _SAY.get(fault["type"], fault["msg"].removeprefix("Value error, ")),
+                "detail": _said(fault),
             }
             for fault in faults[:_MAX_ERRORS]
         ],
     )
+
+
+def _said(fault: ErrorDetails) -> str:
+    """Return what is wrong in a sentence that a person at a form understands."""
+    words = _SAY.get(fault["type"], "")
+    return words.format(**fault.get("ctx", {})) or fault["msg"].removeprefix("Value error, ")
 
 
 def _escaped(part: str) -> str:

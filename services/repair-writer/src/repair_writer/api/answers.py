@@ -5,13 +5,13 @@ from typing import Final
 import msgspec
 from fastapi.responses import Response
 
+from repair_events.repair import profile_tag
 from repair_writer.api.problems import problem_of_refusal
 from repair_writer.api.views import (
     DecisionsView,
     DecisionView,
     VisitView,
     portal_repair_view,
-    profile_tag,
     profile_view,
     repair_view,
 )

@@ -4,6 +4,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from portal_access.scopes import CUSTOMERS_WRITE, REPAIRS_READ
+from repair_events.repair import profile_tag
 from repair_writer.api.answers import outcome_answer, profile_answer
 from repair_writer.api.documentation import (
     CUSTOMER_ID,
@@ -22,7 +23,7 @@ from repair_writer.api.reading import (
     parse_body,
     read_bytes,
 )
-from repair_writer.api.views import ProfileView, profile_tag
+from repair_writer.api.views import ProfileView
 from repair_writer.bodies import Profile
 from repair_writer.commands import put_profile
 from repair_writer.store.customers import read_customer

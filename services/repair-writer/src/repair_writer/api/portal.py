@@ -4,7 +4,7 @@ import msgspec
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from repair_events.repair import Customer
+from repair_events.repair import Customer, profile_tag
 from repair_writer.api.answers import (
     decisions_answer,
     outcome_answer,
@@ -34,7 +34,6 @@ from repair_writer.api.views import (
     PortalRepairView,
     ProfileView,
     VisitView,
-    profile_tag,
     profile_view,
 )
 from repair_writer.asking import Ask, RefusedError

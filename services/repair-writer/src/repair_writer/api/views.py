@@ -1,6 +1,5 @@
 """What callers see of repairs and profiles, field by field."""
 
-import hashlib
 from typing import Any
 
 import msgspec
@@ -64,11 +63,6 @@ class ProfileView(Customer, frozen=True, kw_only=True):
 
     revision: int
     changed_at: str
-
-
-def profile_tag(customer: Customer) -> str:
-    """Return the name of a profile's state: made of what it says, for the list moves without it."""
-    return hashlib.sha256(msgspec.json.encode(customer)).hexdigest()[:32]
 
 
 def repair_view(held: HeldRepair) -> RepairView:
