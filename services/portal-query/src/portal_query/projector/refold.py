@@ -152,8 +152,7 @@ class Refolder:
             try:
                 # A customer to whom something happens all the time is compared under its lock.
                 if attempt == 0 and _replaces(listed, held):
-                    async with connection.transaction():
-                        found = await self._find(connection, listed)
+                    found = await self._find(connection, listed)
                 async with connection.transaction():
                     now = await standing.lock_standing(connection, listed.customer_id)
                     if now is None:

@@ -70,8 +70,7 @@ class Verifier:
             found.append(f"folded by rule {held.fold_version}")
         if (listed.revision, listed.event_id) != (held.revision, held.event_id):
             found.append(f"the list ends at {listed.revision}, the rows say {held.revision}")
-        async with connection.transaction():
-            differences = await replacing.find(connection, held.customer_id, listed.tally.counts())
+        differences = await replacing.find(connection, held.customer_id, listed.tally.counts())
         now = (await standing.standing(connection, [held.customer_id])).get(held.customer_id)
         if now is None or now.version != held.version:
             return None

@@ -36,8 +36,6 @@ _EMPTY_DIFFERENCES: Final = "TRUNCATE repair_difference, history_difference"
 
 _STAGE: Final = f"INSERT INTO stage SELECT * FROM {UNPACKED}"  # noqa: S608 - ours
 
-# A sort of the whole stage fits into memory up to some hundred thousand events.
-_MEMORY: Final = "SET LOCAL work_mem = '64MB'"
 _FIND_REPAIRS: Final = f"""
 WITH listed AS (
   SELECT DISTINCT ON (repair_id) customer_id, repair_id, unit_number, repair_date, month, status,
@@ -155,10 +153,9 @@ async def stage(connection: Connection, packed: bytes) -> None:
 async def find(connection: Connection, customer_id: int, counts: Counts) -> Differences:
     """Note which rows of the customer differ from the stage and these counts.
 
-    Needs a transaction, and is worth something only if nobody writes about the customer meanwhile:
-    whoever uses it has to compare `Standing.version` from before with the one afterwards.
+    It is worth something only if nobody writes about the customer meanwhile: whoever uses it has to
+    compare `Standing.version` from before with the one afterwards.
     """
-    await connection.execute(_MEMORY)
     await connection.execute(_EMPTY_DIFFERENCES)
     repairs = await connection.execute(_FIND_REPAIRS, customer_id)
     history = await connection.execute(_FIND_HISTORY, customer_id)
