@@ -45,6 +45,8 @@ class TopicSettings:
             "max.message.bytes": str(self.max_record_bytes),
             "min.insync.replicas": str(max(1, self.replication - 1)),
             "unclean.leader.election.enable": "false",
+            # The broker's own time: it would refuse records of a producer whose clock is ahead.
+            "message.timestamp.type": "LogAppendTime",
         }
 
 
