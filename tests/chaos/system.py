@@ -104,6 +104,8 @@ class ChaosSystem(System):
         self.spares: set[str] = set()
         #: Settings that a scenario gives to processes, by their names.
         self.settings: dict[str, dict[str, str]] = {}
+        #: Servers that a scenario needs besides.
+        self.servers: list[Spec] = []
         #: Options of the servers' own that a scenario needs.
         self.postgres_options: tuple[str, ...] = ()
 
@@ -118,12 +120,13 @@ class ChaosSystem(System):
 
     def backends(self) -> list[Spec]:
         """Return the servers; Kafka need not be gentle to a disk that is thrown away."""
-        return [
+        usual = [
             replace(spec, argv=[*spec.argv, *self.postgres_options])
             if spec.name == "postgres"
             else spec
             for spec in super().backends()
         ]
+        return [*usual, *self.servers]
 
     def services(self) -> list[Spec]:
         """Return our processes, each with its links, and the spares that are wanted now."""

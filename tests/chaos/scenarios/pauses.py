@@ -6,12 +6,17 @@ import asyncio
 import time
 from functools import partial
 
+from deploy.local import process_id
 from redis.asyncio import Redis
 from tests.chaos import topic
 from tests.chaos.system import SPARES
 from tests.chaos.trial import InconclusiveError, Scenario, Trial
+from tests.oracle.settle import eventually
 
 PROJECTORS = ("projector-1", "projector-2")
+# A projector says so in its log when it gets partitions.
+ASSIGNED = '"message":"assigned"'
+GROWTH_MIB = 32
 
 
 async def zombie(t: Trial) -> None:
@@ -48,11 +53,18 @@ async def paused(t: Trial) -> None:
     began = time.time()
     await t.acked(30)
     await t.hold(8)
-    lags = [read.lag for read in t.readers.reads if read.status == 200 and read.began > began]
-    t.evidence.append(
-        f"published lags while they stood: {[lag for lag in lags if lag is not None][-5:]}"
-    )
     t.thaw()
+    stood = [read for read in t.readers.reads if read.status == 200 and read.began > began]
+    said = [read for read in stood if read.lag is not None]
+    if not said:
+        raise InconclusiveError("nobody was told a lag")
+    for read in said:
+        # Nothing can have been published since they stand, so the lag is their pause at least.
+        t.expect(
+            (read.lag or 0) >= read.began - began - 1,
+            f"I8: {read.began - began:.1f} s into the pause the lag is said to be {read.lag} s",
+        )
+    t.evidence.append(f"published lags while they stood: {[read.lag for read in said][-5:]}")
 
 
 async def both_down(t: Trial) -> None:
@@ -141,16 +153,35 @@ async def rebalances(t: Trial) -> None:
 async def slow_database(t: Trial) -> None:
     """Each answer of PostgreSQL takes 50 ms more on its way to the projectors: slower, nothing piles up."""
     names = [f"{name}>postgres" for name in PROJECTORS]
+    pids = t.stack.pids(*PROJECTORS)
+    held = {name: process_id.resident_bytes(pid) or 0 for name, pid in pids.items()}
+    members = {name: _log_counts(t, name, ASSIGNED) for name in PROJECTORS}
+    before = t.links.seen(names)["delayed"]
+    offsets = sum((await topic.committed(t.places)).values())
     t.links.delay(names, 0.05)
     await t.acked(40)
     await t.hold(5)
-    seen = t.links.seen(names)["delayed"]
+    seen = t.links.seen(names)["delayed"] - before
     if not seen:
         raise InconclusiveError("nothing was delayed")
     t.stage("delay postgres", f"{seen} chunks")
-    still = await topic.committed(t.places)
-    t.expect(sum(still.values()) > 0, "I10: nothing was committed")
+
+    async def counted() -> bool:
+        return sum((await topic.committed(t.places)).values()) > offsets
+
+    await eventually(counted, "I10: offsets go on while the database is slow")
+    for name, pid in pids.items():
+        grown = ((process_id.resident_bytes(pid) or 0) - held[name]) / 2**20
+        t.expect(grown < GROWTH_MIB, f"I10: {name} grew by {grown:.0f} MiB behind a slow database")
+        t.evidence.append(f"{name} grew by {grown:.1f} MiB")
+        # Who does not poll in time is put out of the group and gets its partitions anew.
+        anew = _log_counts(t, name, ASSIGNED) - members[name]
+        t.expect(anew == 0, f"I10: {name} was put out of its group {anew} times")
     t.links.flow(names)
+
+
+def _log_counts(t: Trial, name: str, words: str) -> int:
+    return t.stack.log(name).read_text().count(words)
 
 
 SCENARIOS = [
