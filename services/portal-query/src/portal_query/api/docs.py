@@ -31,8 +31,11 @@ class Operation:
     @property
     def example(self) -> str:
         """How it is asked for in a script on a page of the portal, or in its console."""
+        asked = self.said.get("x-example", self.path).replace("{", "${")
+        if "text/event-stream" in self.said["responses"].get("200", {}).get("content", ()):
+            return _STREAM.format(path=asked)
         if self.method == "GET":
-            return _READ.format(path=self.said.get("x-example", self.path))
+            return _READ.format(path=asked)
         headers = [
             "'X-CSRFToken': document.cookie.match(/csrftoken=([^;]+)/)[1]",
             "'Idempotency-Key': crypto.randomUUID()",
@@ -41,7 +44,7 @@ class Operation:
         if any(one["name"] == "If-Match" for one in self.said.get("parameters", ())):
             headers.append("'If-Match': etag")
         return _CHANGE.format(
-            path=self.path.replace("{", "${"),
+            path=asked,
             method=self.method,
             headers=",\n    ".join(headers),
             body=json.dumps(self.body, indent=2).replace("\n", "\n  "),
@@ -61,9 +64,12 @@ class Operation:
 
 
 _READ: Final = """\
-fetch('{path}')
+fetch(`{path}`)
   .then(response => response.text())
   .then(console.log)"""
+_STREAM: Final = """\
+new EventSource(`{path}`)
+  .addEventListener('revision', event => console.log(event.data))"""
 _CHANGE: Final = """\
 fetch(`{path}`, {{
   method: '{method}',
