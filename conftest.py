@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 # From the inside out; a ring that is not named comes last.
-RINGS = ("unit", "contract", "integration", "dev", "system", "security", "browser", "chaos")
+RINGS = ("unit", "laws", "contract", "integration", "dev", "system", "security", "browser", "chaos")
 # A busy machine is slow, not wrong: no property has a deadline.
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
