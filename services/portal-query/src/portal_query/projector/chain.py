@@ -1,11 +1,12 @@
 """What follows what: which of a customer's events may be applied to where it stands. Pure.
 
-The only judge of duplicates, gaps and forks on the topic. It compares numbers and ids, and
-nothing else: no offset, no clock.
+The only judge of duplicates, gaps and forks on the topic. It compares numbers, ids and the times
+that a list itself tells, which never run backwards in it; no offset, no clock.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from portal_query.projector.arrived import Arrived
@@ -51,7 +52,7 @@ def judge(held: Held, arrived: Sequence[Arrived], fold_version: str) -> Verdict:
     skip = 0
     for one in arrived:
         if one.revision <= revision:
-            if one.revision == revision and one.id != last:
+            if (one.revision == revision and one.id != last) or _is_later(one, held):
                 return Verdict(skip, Trouble.FORK)
             skip += 1
             continue
@@ -63,3 +64,16 @@ def judge(held: Held, arrived: Sequence[Arrived], fold_version: str) -> Verdict:
             return Verdict(skip, Trouble.FORK)
         revision, last = one.revision, one.id
     return Verdict(skip)
+
+
+def _is_later(one: Arrived, held: Held) -> bool:
+    """Say whether an event with a revision that is held came after all that is held.
+
+    Then it is of another list: the writer was restored, and has not come as far again yet.
+    """
+    if held.accepted_at is None:
+        return False
+    try:
+        return datetime.fromisoformat(one.time) > held.accepted_at
+    except (ValueError, TypeError):  # no time, or one without an offset: only the list can tell
+        return True

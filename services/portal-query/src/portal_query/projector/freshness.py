@@ -24,9 +24,9 @@ class _Sent(NamedTuple):
 
 @dataclass(slots=True)
 class _Watch:
-    """One partition. `breaks` counts the discontinuities since we have watched it."""
+    """One partition since its last discontinuity, whose `number` no other one ever has."""
 
-    breaks: int = 0
+    number: int
     compared: bool = False
     applied_until: datetime | None = None
     published_until: datetime | None = None
@@ -40,18 +40,18 @@ class Freshness:
     def __init__(self, positions: Positions) -> None:
         self._positions = positions
         self._watches: dict[int, _Watch] = {}
+        self._number = 0
         self.discontinuity = asyncio.Event()
 
     def assigned(self, partitions: Collection[int]) -> None:
         """Begin to watch these partitions, and no others."""
-        self._watches = {p: _Watch() for p in partitions}
+        self._watches = {p: self._watch() for p in partitions}
         self.discontinuity.set()
 
     def broken(self, partition: int) -> None:
         """Let a partition stand still until its heads have been compared."""
-        watch = self._watches.get(partition)
-        if watch is not None:
-            self._watches[partition] = _Watch(breaks=watch.breaks + 1)
+        if partition in self._watches:
+            self._watches[partition] = self._watch()
             self.discontinuity.set()
 
     def sent(self, until: datetime, ends: dict[int, int]) -> None:
@@ -91,18 +91,22 @@ class Freshness:
 
     def uncompared(self) -> dict[int, int]:
         """Return the partitions that stand still, with the number that `compared` wants back."""
-        return {p: watch.breaks for p, watch in self._watches.items() if not watch.compared}
+        return {p: watch.number for p, watch in self._watches.items() if not watch.compared}
 
     def compared(self, breaks: dict[int, int]) -> None:
         """Let partitions move whose heads have all been compared, unless they broke meanwhile."""
         for partition, number in breaks.items():
             watch = self._watches.get(partition)
-            if watch is not None and watch.breaks == number:
+            if watch is not None and watch.number == number:
                 watch.compared = True
 
     def ready(self) -> bool:
         """Say whether the heads of all our partitions have been compared."""
         return all(watch.compared for watch in self._watches.values())
+
+    def _watch(self) -> _Watch:
+        self._number += 1
+        return _Watch(self._number)
 
 
 def _passed(waiting: deque[_Sent], position: int | None) -> datetime | None:

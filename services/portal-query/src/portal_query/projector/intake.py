@@ -12,9 +12,10 @@ from typing import Final
 from portal_query.projector import metrics
 from portal_query.projector.buffer import Buffer
 from portal_query.projector.freshness import Freshness
+from portal_query.projector.known_topic import KnownTopic, NoTopicError
 from portal_query.projector.patience import Patience
 from portal_query.projector.positions import Positions
-from repair_events.topic import PARTITIONS, partition
+from repair_events.topic import partition
 from service_runtime.failpoints import fp
 from service_runtime.kafka import (
     CommitFailedError,
@@ -42,16 +43,13 @@ _LONGEST_COMMIT_SECONDS: Final = 15.0
 _LEAVE_SECONDS: Final = 8.0
 _END_OFFSETS_SECONDS: Final = 5.0
 _POSITION_SECONDS: Final = 0.5
+_FACTS_SECONDS: Final = 5.0
 #: Twice the group's rebalance timeout: after that the driver will never join again.
 _STUCK_SECONDS: Final = 60.0
 
 
 class StuckError(RuntimeError):
     """The consumer has not come back into its group; only a new process helps."""
-
-
-class NoTopicError(RuntimeError):
-    """The topic is not there, or not as it must be; waiting for an operator helps."""
 
 
 class Intake(RebalanceListener):
@@ -71,14 +69,13 @@ class Intake(RebalanceListener):
         self.topic = topic
         self.joined = False
         self._make = make
-        self._make_topics = make_topics
+        self._known = KnownTopic(make_topics, topic)
         self._group = group
         self._buffer = buffer
         self._positions = positions
         self._freshness = freshness
         self._consumer: Consumer | None = None
         self._committed: dict[int, int] = {}
-        self._topic_id: str | None = None
         self._consumed = metrics.CONSUMED.labels(topic, group)
 
     async def start(self) -> None:
@@ -87,7 +84,7 @@ class Intake(RebalanceListener):
         while self._consumer is None:
             consumer = self._make()
             try:
-                await self._check_topic()
+                await self._known.check()
                 await consumer.start()
             except BaseException as error:
                 await consumer.stop()
@@ -99,17 +96,6 @@ class Intake(RebalanceListener):
             self._consumer = consumer
         patience.worked()
 
-    async def _check_topic(self) -> None:
-        """Raise NoTopicError: subscribing to a topic that is not there could make a wrong one."""
-        async with self._make_topics() as topics:
-            facts = await topics.facts(self.topic)
-        if facts is None:
-            raise NoTopicError(f"there is no topic {self.topic}: `repair-writer topic` makes it")
-        if facts.partitions != PARTITIONS:
-            raise NoTopicError(
-                f"topic {self.topic} has {facts.partitions} partitions and not {PARTITIONS}"
-            )
-
     async def stop(self) -> None:
         """Commit what has been published and leave the group."""
         if self._consumer is not None:
@@ -119,6 +105,7 @@ class Intake(RebalanceListener):
                     await self._consumer.stop()
             except TimeoutError:
                 get().warning("left_without_goodbye")  # the group notices by itself
+        await self._known.close()
 
     async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
         """Forget what has not been taken yet: whoever gets the partitions reads it again."""
@@ -211,17 +198,17 @@ class Intake(RebalanceListener):
                 self._freshness.broken(tp.partition)
 
     async def look_for_new_topic(self) -> None:
-        """Read a topic that was deleted and made again from its beginning."""
-        async with self._make_topics() as topics:
-            facts = await topics.facts(self.topic)
-        if facts is None:
-            return
-        before, self._topic_id = self._topic_id, facts.id
-        if before is None or before == facts.id:
-            return
-        for tp in self._tps():
-            self._broken(tp.partition, "the topic was made anew")
-            self._running.seek(tp, 0)
+        """Begin anew with a topic that was deleted and made again.
+
+        Its offsets may have grown past the old ones by now, so nothing else tells. Whoever is told
+        that it is the same may believe what has been read until then.
+        """
+        async with asyncio.timeout(_FACTS_SECONDS):
+            anew = await self._known.was_made_anew()
+        if anew:
+            for tp in self._tps():
+                self._broken(tp.partition, "the topic was made anew")
+                self._running.seek(tp, 0)
 
     def owns(self, customer_id: int) -> bool:
         """Say whether the customer's partition is ours."""

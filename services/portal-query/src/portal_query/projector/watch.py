@@ -7,6 +7,7 @@ from typing import Final
 from portal_query.projector import metrics
 from portal_query.projector.freshness import Freshness
 from portal_query.projector.intake import Intake
+from portal_query.projector.known_topic import NoTopicError
 from portal_query.projector.lists import WriterAwayError, WriterLists
 from portal_query.projector.patience import Patience
 from portal_query.read_model.postgres import Line, is_infrastructure
@@ -19,7 +20,6 @@ from service_runtime.logs import get
 _PERIOD_SECONDS: Final = 1.0
 #: What was sent a moment ago is usually published this much later.
 _SETTLE_SECONDS: Final = 0.15
-_NEW_TOPIC_PERIODS: Final = 30
 
 
 class FreshnessLoop:
@@ -46,15 +46,12 @@ class FreshnessLoop:
 
     async def run(self) -> None:
         """Go on for ever; while something is away, time stands still."""
-        periods = 0
         while True:
             try:
-                if periods % _NEW_TOPIC_PERIODS == 0:
-                    await self._intake.look_for_new_topic()
                 await self.period()
             except Exception as error:
                 if not (
-                    isinstance(error, WriterAwayError)
+                    isinstance(error, (WriterAwayError, NoTopicError))
                     or is_infrastructure(error)
                     or kafka_is_away(error)
                 ):
@@ -62,7 +59,6 @@ class FreshnessLoop:
                 self._measure()
                 await self._writer.failed(error)
                 continue
-            periods += 1
             self._writer.worked()
             await asyncio.sleep(_PERIOD_SECONDS - _SETTLE_SECONDS)
 
@@ -72,6 +68,8 @@ class FreshnessLoop:
         self._freshness.sent(until, await self._intake.ends())
         await asyncio.sleep(_SETTLE_SECONDS)
         await self._intake.settle_idle()
+        # What has been read so far was of this topic; nothing is awaited until it has been noted.
+        await self._intake.look_for_new_topic()
         self._freshness.advance()
         self._measure()
         times = self._freshness.as_of()

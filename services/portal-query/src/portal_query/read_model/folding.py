@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from portal_query.read_model.postgres import Connection
@@ -10,13 +11,14 @@ from portal_query.read_model.rows import UNPACKED
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """How far a customer has been folded, read under its lock."""
+    """How far a customer has been folded, read under its lock; when its last event was accepted."""
 
     customer_id: int
     revision: int
     event_id: str | None
     fold_version: str
     parked: bool
+    accepted_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,8 @@ ON CONFLICT (customer_id) DO NOTHING
 
 # In the order of their ids, always: two processes at the same customers wait, and never deadlock.
 _LOCK: Final = """
-SELECT customer_id, revision, event_id::text, fold_version, parked_at IS NOT NULL AS parked
+SELECT customer_id, revision, event_id::text, fold_version, parked_at IS NOT NULL AS parked,
+  accepted_at
 FROM portal.customer WHERE customer_id = ANY($1::bigint[]) ORDER BY customer_id FOR UPDATE
 """
 

@@ -2,6 +2,7 @@
 
 import json
 import random
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -18,6 +19,7 @@ from repair_events.event import encode
 from repair_events.month import Months, fold_version
 
 ZONE = "America/Chicago"
+moment = datetime.fromisoformat
 RULE = fold_version(ZONE)
 MONTHS = Months(ZONE)
 
@@ -199,3 +201,14 @@ def test_a_bad_record_names_the_customers_of_its_key_and_its_value() -> None:
     assert bad.customers == (8,)
     found.key, found.value = b"7", encode(five().events[0])
     assert not isinstance(read(found), BadRecord)
+
+
+def test_an_event_under_an_old_revision_that_came_later_is_a_fork() -> None:
+    one, restored = five(), five()
+    last = one.events[-1].time
+
+    assert judge(held(one, 5, accepted_at=moment(last)), arrived(one.events), RULE) == Verdict(5)
+    again = arrived(restored.events[:2])
+    assert again[0].time > last
+    found = judge(held(one, 5, accepted_at=moment(last)), again, RULE)
+    assert found.trouble is Trouble.FORK

@@ -205,3 +205,13 @@ def test_heads_differ_by_revision_event_and_rule(
     found = compare([Head(7, 5, "e", NOON)], held, "ours")
 
     assert (found.behind, found.ahead) == (behind, ahead)
+
+
+def test_a_comparison_from_before_a_new_assignment_proves_nothing(freshness: Freshness) -> None:
+    freshness.broken(0)
+    older = freshness.uncompared()
+    freshness.assigned([0])
+
+    freshness.compared(older)
+
+    assert not freshness.ready()

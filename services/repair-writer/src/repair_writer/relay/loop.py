@@ -106,6 +106,9 @@ class Loop:
 
     async def _round(self) -> float:
         """Read, send, settle; return for how long there is nothing to do."""
+        if self._delete is not None and self._delete.done():
+            # One that failed must not wait for the next event: its rows would wait as long.
+            await self._delete_done()
         now = self._clock.monotonic()
         rows = await select_unsent(
             self._reader,
@@ -193,7 +196,9 @@ class Loop:
             await self._settle()
             await self._delete_done()
         finally:
-            for task, partition in self._sending.items():
-                task.cancel()
+            for partition in self._sending.values():
                 self._lanes[partition].empty()
-            await asyncio.gather(*self._sending, return_exceptions=True)
+            rest = [*self._sending, *([self._delete] if self._delete else [])]
+            for task in rest:
+                task.cancel()
+            await asyncio.gather(*rest, return_exceptions=True)
