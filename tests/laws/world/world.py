@@ -1,0 +1,203 @@
+"""Everything that runs, in one loop without time, and a schedule that says what happens next.
+
+First the schedule: who is answered, what fails, who dies, what is lost, when time passes. Then,
+when it is used up, nothing fails any more, everyone is started again, and all must agree.
+"""
+
+import asyncio
+from collections.abc import Coroutine
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from tests.laws.world import processes
+from tests.laws.world.cache import Server
+from tests.laws.world.calls import Call, Calls, Process
+from tests.laws.world.doors import BEGINNING
+from tests.laws.world.faults import FAULTS, Fault
+from tests.laws.world.kafka import Group, MemoryConsumer, Topic
+from tests.laws.world.schedule import Schedule, SteppedLoop
+from tests.laws.world.store import MemoryConnection, Tables
+from tests.laws.world.truth import Truth
+from tests.laws.world.writer import State, Writer
+
+#: Longer than a document lives, a customer in trouble waits, and a driver is patient.
+HEALS_WITHIN_SECONDS: Final = 150.0
+_ROLES: Final = {
+    "relay-1": processes.relay,
+    "relay-2": processes.relay,
+    "projector-1": processes.projector,
+    "projector-2": processes.projector,
+}
+
+
+class World:
+    """One run. `trace` says what happened, for whoever has to understand a failure."""
+
+    def __init__(self, decisions: bytes, fault: Fault) -> None:
+        """Make a world in which `fault` can happen, and a few others that the decisions choose."""
+        self.schedule = Schedule(decisions)
+        self.loop = SteppedLoop(self._idle)
+        self.calls = Calls()
+        self.writer = Writer(self.now)
+        self.topic = Topic()
+        self.group = Group(self.run_in)
+        self.tables = Tables(self.now)
+        self.redis = Server(self.seconds)
+        self.truth = Truth(self)
+        self.connections: list[MemoryConnection] = []
+        self.consumers: dict[str, MemoryConsumer] = {}
+        self.processes: dict[str, Process] = {}
+        self.trace: list[str] = []
+        self.kept: State | None = None
+        self._tasks: dict[Process, set[asyncio.Task[Any]]] = {}
+        more = self.schedule.pick(4)  # many at once would hide each other
+        self._faults = [fault, *(FAULTS[self.schedule.pick(len(FAULTS))] for _ in range(more))]
+        self._healed_at: float | None = None
+        self._done = self.loop.create_future()
+
+    def seconds(self) -> float:
+        """Return the time of the loop."""
+        return self.loop.time()
+
+    def now(self) -> datetime:
+        """Return the time of day."""
+        return BEGINNING + timedelta(seconds=self.loop.time())
+
+    def run(self) -> None:
+        """Run it all to the end. Raises AssertionError when something does not hold."""
+        try:
+            self.loop.run_until_complete(self._all())
+        except BaseException as error:
+            error.add_note("\n".join(["What happened:", *self.trace]))
+            raise
+        finally:
+            self._end()
+
+    async def _all(self) -> None:
+        for name in _ROLES:
+            self.start(name)
+        await self._done
+
+    def _end(self) -> None:
+        self._healed_at = None
+        for process in self.processes.values():
+            self.calls.end(process)
+        rest = asyncio.all_tasks(self.loop)
+        for task in rest:
+            task.cancel()
+        self._done.cancel()
+        if rest:
+            self.loop.run_until_complete(asyncio.wait(rest))
+        self.loop.close()
+
+    # What happens.
+
+    def _idle(self, seconds: float | None) -> None:
+        if not self.processes or self._done.done():
+            self.loop.pass_time(seconds or 0.0)
+            return
+        self.truth.look()
+        if self.schedule.used_up:
+            self._heal(seconds)
+            return
+        answerable = self.calls.answerable()
+        decision = self.schedule.byte()
+        if decision < 120 and answerable:
+            self._answer(answerable[self.schedule.pick(len(answerable))])
+        elif decision < 160:
+            self.pass_time(seconds)
+        elif decision < 185:
+            self.writer.begin(self.schedule)
+        elif decision < 210 and self.writer.open:
+            self._commit(self.schedule.pick(len(self.writer.open)))
+        elif decision < 220 and self.calls.wire:
+            self._arrive(self.schedule.pick(len(self.calls.wire)))
+        elif self._faults:
+            fault = self._faults[self.schedule.pick(len(self._faults))]
+            self.trace.append(fault(self))
+        elif answerable:
+            self._answer(answerable[0])
+
+    def _answer(self, call: Call) -> None:
+        self.trace.append(call.name)
+        self.calls.answer(call)
+
+    def _commit(self, number: int) -> None:
+        done = self.writer.commit(number)
+        self.trace.append(f"the writer commits {done}")
+
+    def _arrive(self, number: int) -> None:
+        self.trace.append(f"late: {self.calls.wire[number][0]}")
+        self.calls.arrive(number)
+
+    def pass_time(self, seconds: float | None) -> None:
+        """Let the next timer come, or a poll end without anything."""
+        self.loop.pass_time(min(0.25, seconds if seconds is not None else 0.25))
+
+    def _heal(self, seconds: float | None) -> None:
+        """Let everything be well, and time pass, until all agree (I4, I10)."""
+        if self._healed_at is None:
+            self._healed_at = self.seconds()
+            self.trace.append("--- all is well from here on")
+            self.writer.go_on()
+            for name, process in self.processes.copy().items():
+                process.halted = False
+                if not process.alive:
+                    self.start(name)
+            self.group.rebalance()
+        if self.calls.wire:
+            self._arrive(0)
+        elif self.writer.open:
+            self._commit(0)
+        elif answerable := self.calls.answerable():
+            self._answer(answerable[0])
+        else:
+            differences = self.truth.differences()
+            if not differences:
+                self._done.set_result(None)
+                return
+            waited = self.seconds() - self._healed_at
+            assert waited < HEALS_WITHIN_SECONDS, f"I4, I10: after {waited:.0f} s {differences}"
+            self.pass_time(seconds)
+
+    # Who is there.
+
+    def start(self, name: str) -> None:
+        """Start a process, as its supervisor would."""
+        process = self.processes[name] = Process(name)
+        self._tasks[process] = set()
+        self.run_in(process, _ROLES[name](self, process))
+
+    def run_in(self, process: Process, work: Coroutine[Any, Any, Any]) -> None:
+        """Run something as a part of a process; a part that fails brings the whole down."""
+        if not process.alive:
+            work.close()
+            return
+        task = self.loop.create_task(work)
+        self._tasks[process].add(task)
+        task.add_done_callback(lambda task: self._ended(process, task))
+
+    def _ended(self, process: Process, task: "asyncio.Task[Any]") -> None:
+        self._tasks[process].discard(task)
+        if task.cancelled() or not process.alive:
+            return
+        error = task.exception()
+        if error is not None:
+            self.loop.call_soon(self._fail, error)
+
+    def _fail(self, error: BaseException) -> None:
+        if not self._done.done():
+            self._done.set_exception(error)
+
+    def kill(self, process: Process) -> None:
+        """End a process as `kill -9` does."""
+        self.calls.end(process)
+        for connection in [one for one in self.connections if one.process is process]:
+            connection.terminate()
+            self.connections.remove(connection)
+        outbox = self.writer.leader
+        if outbox is not None and getattr(outbox, "process", None) is process:
+            self.writer.leader = None
+        for task in self._tasks[process]:
+            task.cancel()
+        self.group.rebalance()
