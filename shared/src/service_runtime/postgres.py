@@ -75,11 +75,13 @@ async def _keep_session(_connection: object) -> None:
     """
 
 
-async def connect(url: str, *, name: str, **limits: float) -> "asyncpg.Connection[Any]":
+async def connect(
+    url: str, *, name: str, connect_seconds: float = CONNECT_SECONDS, **limits: float
+) -> "asyncpg.Connection[Any]":
     """Return one connection of its own, for a session lock or a long reading."""
     return await asyncpg.connect(
         make_url(url).render_as_string(hide_password=False),
-        timeout=CONNECT_SECONDS,
+        timeout=connect_seconds,
         command_timeout=limits.get("statement_seconds", STATEMENT_SECONDS) + 0.5,
         server_settings=server_settings(name, **limits),
     )

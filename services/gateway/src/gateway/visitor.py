@@ -18,6 +18,8 @@ from service_runtime.postgres import connect, is_infrastructure
 LANES: Final = 2
 #: From a request's arrival to the answer of the store; beyond it the store counts as away.
 LOOKUP_DEADLINE_SECONDS: Final = 0.5
+#: Nobody waits for it longer than for the store, and it is four ways there and back on a slow wire.
+CONNECT_SECONDS: Final = 3.0
 _MAX_BATCH: Final = 500
 _MAX_TOUCHED: Final = 10_000
 _TOUCH_EVERY_SECONDS: Final = 1.0
@@ -93,7 +95,10 @@ class _Lane:
     async def _connect(self) -> store.Connection:
         try:
             self._connection = await connect(
-                self._url, name="gateway-visitors", statement_seconds=LOOKUP_DEADLINE_SECONDS
+                self._url,
+                name="gateway-visitors",
+                connect_seconds=CONNECT_SECONDS,
+                statement_seconds=LOOKUP_DEADLINE_SECONDS,
             )
         finally:
             self._connecting = None
