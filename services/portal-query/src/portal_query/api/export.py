@@ -1,21 +1,22 @@
 """A list of repairs as a file: exactly what is filtered, in its order, for a spreadsheet.
 
-The rows are read by a cursor, a few hundred at a time, within one snapshot, and set down in a
-temporary file; only then is it sent. So a slow reader holds no snapshot, memory stays flat, and a
+The rows are read by a cursor, a few hundred at a time, within one snapshot, and set down packed in
+a temporary file; only then is it sent. So a slow reader holds no snapshot, memory stays flat, and a
 Postgres that dies on the way is a clear 503: what arrives has its length and is never a part.
 """
 
 import asyncio
 import csv
+import gzip
 import io
 import tempfile
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import IO, Final
 from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from portal_query.api.asking import filter_of
 from portal_query.api.repairs import asker_of
@@ -29,12 +30,14 @@ from service_runtime.clock import Clock
 from service_runtime.errors import unavailable
 from service_runtime.postgres import is_infrastructure
 
-#: An export takes a connection and some of the process for a second or two; others wait for it.
-_AT_ONCE: Final = 2
-_WAITING: Final = 8
+#: Making a file takes a connection and some of the process for a second or two; others wait.
+_MADE_AT_ONCE: Final = 2
+#: Files that are waited for, made or being sent: each takes room on the disk until it is sent.
+_FILES: Final = 8
 _SECONDS: Final = 60.0
 _IN_MEMORY: Final = 1024 * 1024
 _CHUNK: Final = 64 * 1024
+_QUICKLY: Final = 1
 _WHAT: Final = "The export"
 
 COLUMNS: Final = (
@@ -63,8 +66,8 @@ class Export:
         self._snapshots = snapshots
         self._clock = clock
         self._zone = zone
-        self._room = asyncio.Semaphore(_AT_ONCE)
-        self._inside = 0
+        self._making = asyncio.Semaphore(_MADE_AT_ONCE)
+        self._files = 0
 
     async def file(self, request: Request) -> Response:
         """Answer a file of all repairs of a list.
@@ -73,44 +76,43 @@ class Export:
         """
         wanted = filter_of(request.query_params.multi_items(), self._zone)
         await self._snapshots.await_revision(request, _WHAT)
-        file: IO[bytes] = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - `_chunks` closes it
-        try:
-            async with self._place(), asyncio.timeout(_SECONDS):
-                state = await self._write(file, customer_of(request), wanted)
-        except BaseException as error:
+        if self._files >= _FILES:
+            raise unavailable(_WHAT, 10)
+        self._files += 1
+        file: IO[bytes] = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - `done` does
+
+        def done() -> None:
+            self._files -= 1
             file.close()
+
+        try:
+            async with asyncio.timeout(_SECONDS), self._making:
+                state, size = await self._write(file, customer_of(request), wanted)
+        except BaseException as error:
+            done()
             if is_infrastructure(error):
                 raise unavailable(_WHAT) from error
             raise
-        return StreamingResponse(
-            _chunks(file), headers=self._headers(state, file.tell()), media_type="text/csv"
-        )
+        return _Sending(file, self._headers(state, size), done)
 
-    @asynccontextmanager
-    async def _place(self) -> AsyncIterator[None]:
-        if self._inside >= _AT_ONCE + _WAITING:
-            raise unavailable(_WHAT, 10)
-        self._inside += 1
-        try:
-            async with self._room:
-                yield
-        finally:
-            self._inside -= 1
-
-    async def _write(self, file: IO[bytes], customer_id: int, wanted: PageWanted) -> State:
+    async def _write(
+        self, file: IO[bytes], customer_id: int, wanted: PageWanted
+    ) -> tuple[State, int]:
+        """Write the file, and return of which state it is and how long."""
         text = io.StringIO(newline="")
         lines = csv.writer(text)
         text.write(_MARK)
         lines.writerow(COLUMNS)
-        async with store.snapshot(self._pool) as connection:
-            state = await store.load_state(connection, customer_id)
-            async for rows in every_row(connection, customer_id, wanted):
-                lines.writerows(_line(row, self._zone) for row in rows)
-                file.write(text.getvalue().encode())
-                text.seek(0)
-                text.truncate()
-        file.write(text.getvalue().encode())
-        return state
+        with gzip.GzipFile(fileobj=file, mode="wb", compresslevel=_QUICKLY) as packed:
+            async with store.snapshot(self._pool) as connection:
+                state = await store.load_state(connection, customer_id)
+                async for rows in every_row(connection, customer_id, wanted):
+                    lines.writerows(_line(row, self._zone) for row in rows)
+                    packed.write(text.getvalue().encode())
+                    text.seek(0)
+                    text.truncate()
+            packed.write(text.getvalue().encode())
+            return state, packed.tell()
 
     def _headers(self, state: State, size: int) -> dict[str, str]:
         day = self._clock.now().astimezone(self._zone).date()
@@ -153,8 +155,25 @@ def _line(row: Row, zone: ZoneInfo) -> Iterator[str]:
     yield row["changed_at"].astimezone(zone).isoformat(timespec="seconds")
 
 
+class _Sending(StreamingResponse):
+    """Sends a packed file as it was written, and lets go of it however that ends."""
+
+    def __init__(
+        self, file: IO[bytes], headers: Mapping[str, str], done: Callable[[], None]
+    ) -> None:
+        super().__init__(_chunks(file), headers=headers, media_type="text/csv")
+        self._done = done
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the file; nobody else has it afterwards."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._done()
+
+
 async def _chunks(file: IO[bytes]) -> AsyncIterator[bytes]:
-    with file:
-        file.seek(0)
-        while chunk := file.read(_CHUNK):
+    file.seek(0)
+    with gzip.GzipFile(fileobj=file) as packed:
+        while chunk := packed.read(_CHUNK):
             yield chunk

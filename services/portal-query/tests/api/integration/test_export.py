@@ -111,13 +111,7 @@ async def test_a_file_waits_for_what_was_seen(api: Any, read_model: Any, a_fleet
 async def test_a_file_that_postgres_did_not_finish_is_no_file(
     api: Any, read_model: Any, database: Any, repair: Any
 ) -> None:
-    await read_model.put(1, [repair()])
-    await read_model.connection.execute(
-        "INSERT INTO portal.repair SELECT 1, gen_random_uuid(), unit_number, repair_date, month,"
-        " status, description, damage_type, cost, repeat('x', 1000), requested_by, batch_id,"
-        " removed, revision, event_id, recorded_at, changed_at"
-        " FROM portal.repair, generate_series(1, 20000)"
-    )
+    await long_list(read_model, repair, 20_000)
     superuser = await asyncpg.connect(database.owner_url)
     asked = asyncio.create_task(exported_status(api))
     killed = 0
@@ -134,6 +128,26 @@ async def test_a_file_that_postgres_did_not_finish_is_no_file(
     assert (status, b"repair_id" in body) == (503, False)
     async with api.ask(PATH) as answer:  # and nothing of it is left behind
         assert len(lines_of(await answer.read())) == 20_001
+
+
+async def test_readers_who_leave_take_nobodys_place(api: Any, read_model: Any, repair: Any) -> None:
+    await long_list(read_model, repair, 5_000)
+    for _ in range(10):  # more than there are places
+        async with api.ask(PATH) as answer:
+            assert answer.status == 200
+            await answer.content.readline()
+            answer.close()
+    assert len(await exported(api)) == 5_001
+
+
+async def long_list(read_model: Any, repair: Any, more: int) -> None:
+    await read_model.put(1, [repair()])
+    await read_model.connection.execute(
+        "INSERT INTO portal.repair SELECT 1, gen_random_uuid(), unit_number, repair_date, month,"
+        " status, description, damage_type, cost, repeat('x', 1000), requested_by, batch_id,"
+        " removed, revision, event_id, recorded_at, changed_at"
+        f" FROM portal.repair, generate_series(1, {more})"
+    )
 
 
 async def exported_status(api: Any) -> tuple[int, bytes]:
