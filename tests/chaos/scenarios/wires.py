@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 
 SLOW_SECONDS = 0.1
 LORIS = 150
+# The wires that somebody who waits for an answer has to come by, and the longest promise there is.
+ASKED = (
+    "browser>gateway", "gateway>postgres", "gateway>query", "query>documents", "query>postgres", "publisher>writer",
+    "writer>postgres",
+)  # fmt: skip
+PROMISED_SECONDS = 10.0
 #: Each wire is used within this, in one direction or both.
 USED_SECONDS = 4.0
 
@@ -71,6 +77,33 @@ async def slow(t: Trial) -> None:
     t.links.flow(names)
 
 
+async def each_slow(t: Trial) -> None:
+    """One wire after another takes 200 ms more, there and back; what that costs whom, wire by wire."""
+    for name in ASKED:
+        t.links.delay([name], SLOW_SECONDS)
+        reads, acks, delayed = len(t.readers.reads), len(t.load.acks.done), _delayed(t, name)
+        await good_reads(t, 8, 60)
+        await t.acked(8, 60)
+        t.links.flow([name])
+        if _delayed(t, name) == delayed:
+            t.evidence.append(f"{name}: nobody came by")
+            continue
+        took = sorted(read.took for read in t.readers.reads[reads:] if read.status > 0)
+        answered = sorted(
+            ack.answered - ack.invoked for ack in t.load.acks.done[acks:] if ack.tries == 1
+        )
+        slowest = max([*took[-1:], *answered[-1:]])
+        t.stage(
+            f"delay {name}",
+            f"reads {took[len(took) // 2]:.2f} s, p99 {took[-1]:.2f} s; commands p99 {answered[-1] if answered else 0:.2f} s",
+        )
+        t.expect(slowest < PROMISED_SECONDS, f"I12: {name} slow: {slowest:.1f} s for one answer")
+
+
+def _delayed(t: Trial, name: str) -> int:
+    return t.links.seen([name])["delayed"]
+
+
 async def hostile(t: Trial) -> None:
     """Huge bodies, huge headers, connections that say nothing: refused, and other people's reads go on."""
     at = t.stack.browser_url
@@ -120,5 +153,6 @@ SCENARIOS = [
     Scenario("silent wires of a projector", "46", silent("projector-1")),
     Scenario("silent wires of the readers", "46", silent("query", "gateway")),
     Scenario("slow wires", "47", slow),
+    Scenario("one slow wire", "47", each_slow),
     Scenario("hostile caller", "52", hostile),
 ]
