@@ -4,12 +4,15 @@ They hold nothing of any customer, so they are the one thing here that needs no 
 browser may keep them for ever: other content has another name.
 """
 
+import gzip
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+from portal_query.api.answers import Headers, header
 
 PREFIX: Final = "/static/portal/"
 FOLDER: Final = Path(__file__).parent.parent / "web" / "static"
@@ -27,6 +30,7 @@ class _File:
     etag: bytes
     media_type: bytes
     body: bytes
+    compressed: bytes
 
 
 class StaticFiles:
@@ -43,7 +47,9 @@ class StaticFiles:
             digest = hashlib.sha256(body).hexdigest()[:16]
             address = f"{PREFIX}{path.stem}.{digest}{path.suffix}"
             self._addresses[path.name] = address
-            self._files[address] = _File(b'"%b"' % digest.encode(), _TYPES[path.suffix], body)
+            self._files[address] = _File(
+                b'"%b"' % digest.encode(), _TYPES[path.suffix], body, gzip.compress(body, mtime=0)
+            )
 
     def address(self, name: str) -> str:
         """Return the path of a file, with its content in the name. Raises KeyError."""
@@ -62,7 +68,7 @@ class StaticFiles:
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    def _answer(self, scope: Scope) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    def _answer(self, scope: Scope) -> tuple[int, Headers, bytes]:
         if scope["method"] not in {"GET", "HEAD"}:
             return 405, [(b"allow", b"GET, HEAD")], b""
         file = self._files.get(scope["path"])
@@ -72,8 +78,22 @@ class StaticFiles:
                 [(b"content-type", b"text/plain"), (b"cache-control", b"no-store")],
                 b"not found\n",
             )
-        headers = [(b"etag", file.etag), (b"cache-control", _FOR_EVER)]
+        headers = [
+            (b"etag", file.etag),
+            (b"cache-control", _FOR_EVER),
+            (b"vary", b"Accept-Encoding"),
+        ]
         if (b"if-none-match", file.etag) in scope["headers"]:
             return 304, headers, b""
         headers += [(b"content-type", file.media_type), (b"x-content-type-options", b"nosniff")]
+        if _takes_gzip(scope["headers"]):
+            return 200, [*headers, (b"content-encoding", b"gzip")], file.compressed
         return 200, headers, file.body
+
+
+def _takes_gzip(headers: Headers) -> bool:
+    """Say whether the reader names gzip; one that names it in order to refuse it is no browser."""
+    given = header(headers, b"accept-encoding") or b""
+    return any(
+        coding.strip().lower() == b"gzip" for coding in given.replace(b";", b",").split(b",")
+    )

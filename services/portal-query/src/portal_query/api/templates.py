@@ -38,6 +38,9 @@ class Templates:
 
     def __init__(self, static: StaticFiles, zone: ZoneInfo) -> None:
         self._environment = _environment(static, zone)
+        # Compiled before anybody waits for them.
+        for name in self._environment.list_templates():
+            self._environment.get_template(name)
 
     def page(
         self,

@@ -136,6 +136,13 @@ async def test_scripts_and_styles_are_public_and_named_by_their_content(api: Any
             tag = answer.headers["ETag"]
         async with api.ask(address, None, If_None_Match=tag) as answer:
             assert answer.status == 304
+        async with api.ask(address, None, Accept_Encoding="br, gzip") as answer:
+            assert answer.headers["Content-Encoding"] == "gzip"
+            assert answer.headers["Vary"] == "Accept-Encoding"
+            compressed = await answer.read()
+        async with api.ask(address, None, Accept_Encoding="identity") as answer:
+            assert "Content-Encoding" not in answer.headers
+            assert await answer.read() == compressed
         async with api.ask(address, None, method="HEAD") as answer:
             assert (answer.status, await answer.read()) == (200, b"")
         async with api.ask(address, None, method="POST") as answer:

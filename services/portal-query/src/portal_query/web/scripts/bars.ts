@@ -3,7 +3,7 @@
 import { scaleLinear } from "d3-scale";
 import type { UnitCount } from "./figures.ts";
 import { ofUnit } from "./links.ts";
-import { addGap, addMarks, redraw } from "./marks.ts";
+import { addGap, addMarks, redraw, type Room } from "./marks.ts";
 import { number, repairs, share } from "./words.ts";
 
 export const TOP_UNITS = 20;
@@ -14,13 +14,13 @@ const PHONE_ROW = 46;
 const PHONE = window.matchMedia("(max-width: 40rem)");
 const LETTERS = 16;
 
-export function drawUnits(chart: HTMLElement, units: UnitCount[]): void {
+export function drawUnits(room: Room, units: UnitCount[]): void {
   const top = units.slice(0, TOP_UNITS);
   const all = units.reduce((sum, unit) => sum + unit.repair_count, 0);
   const row = PHONE.matches ? PHONE_ROW : ROW;
   const label = `Bars of the ${top.length} units with most repairs. Arrow keys move from unit to unit.`;
-  redraw(chart, top.length * row, label, (svg) => {
-    const width = +svg.attr("width");
+  redraw(room, top.length * row, label, (svg) => {
+    const { width } = room;
     const longest = Math.max(...top.map((unit) => short(unit.unit_number).length));
     const left = PHONE.matches ? 0 : Math.min(longest * 8.2 + 16, width * 0.4);
     const across = scaleLinear([0, top[0]?.repair_count ?? 1], [0, width - left - (PHONE.matches ? 0 : 52)]);

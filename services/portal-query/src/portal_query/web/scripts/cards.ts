@@ -3,8 +3,9 @@
 
 import { drawUnits } from "./bars.ts";
 import { Changes } from "./changes.ts";
-import type { FailedAnswer, MonthCount, Part, Parts, RepairFigures, Snapshot, StatusCount, UnitCount } from "./figures.ts";
+import type { Change, FailedAnswer, MonthCount, Part, Parts, RepairFigures, Snapshot, StatusCount, UnitCount } from "./figures.ts";
 import * as links from "./links.ts";
+import type { Room } from "./marks.ts";
 import { drawMonths } from "./months.ts";
 import { drawStatuses } from "./pie.ts";
 import { UnitTable } from "./units.ts";
@@ -12,6 +13,7 @@ import * as words from "./words.ts";
 
 const NOTHING = "No repairs yet. The first one will appear here as soon as it is recorded.";
 const NOT_KNOWN = "–";
+const CHARTS = ["units", "months", "statuses"] as const;
 
 export interface Setting {
   labels: Record<string, string>;
@@ -32,26 +34,43 @@ export class Cards {
     this.#changes = new Changes(part(card("latest"), "[data-list]"), setting.labels, setting.timeZone);
   }
 
-  /** Draw the parts of a snapshot, and in place of those that failed why they are not there. */
+  /** Show the parts of a snapshot, and in place of those that failed why they are not there. */
   show({ parts, failed }: Pick<Snapshot, "parts" | "failed">): void {
+    const before = this.#parts;
+    const month = parts.figures?.completed_this_month.month ?? this.#setting.currentMonth;
+    const newMonth = month !== this.#setting.currentMonth;
     this.#parts = parts;
-    if (parts.figures) this.#setting.currentMonth = parts.figures.completed_this_month.month;
-    this.redraw();
-    if (parts.units) this.#showUnitWords(parts.units);
-    if (parts.months) this.#showMonthWords(parts.months);
-    if (parts.statuses) this.#showStatusWords(parts.statuses);
-    if (parts.latest) this.#changes.show(parts.latest.repairs);
-    if (parts.latest) empty("latest", parts.latest.repairs.length === 0);
+    this.#setting.currentMonth = month;
+    for (const id of [...CHARTS, "latest"] as const) this.#fail(id, failed[id]);
+    const changed = CHARTS.filter((id) => parts[id] !== before[id] || (newMonth && id === "months"));
+    this.#draw(changed);
+    if (parts.units && changed.includes("units")) this.#showUnitWords(parts.units);
+    if (parts.months && changed.includes("months")) this.#showMonthWords(parts.months);
+    if (parts.statuses && changed.includes("statuses")) this.#showStatusWords(parts.statuses);
+    if (parts.latest && parts.latest !== before.latest) this.#showChanges(parts.latest.repairs);
     if (parts.figures || failed.figures) showFigures(parts.figures);
-    for (const name of ["units", "months", "statuses", "latest"] as const) this.#fail(name, failed[name]);
   }
 
-  /** Draw the charts again, as after a change of the window's width. */
+  /** Draw all charts again, as after a change of the window's width. */
   redraw(): void {
+    this.#draw([...CHARTS]);
+  }
+
+  #draw(charts: readonly Part[]): void {
     const { units, months, statuses } = this.#parts;
-    if (statuses) chart("statuses", words.total(statuses), (into) => drawStatuses(into, statuses, this.#setting.labels));
-    if (months) chart("months", months.length, (into) => drawMonths(into, months, this.#setting.currentMonth));
-    if (units) chart("units", units.length, (into) => drawUnits(into, units));
+    const marks = { units: units?.length ?? 0, months: months?.length ?? 0, statuses: words.total(statuses ?? []) };
+    for (const id of CHARTS) if (this.#parts[id]) empty(id, marks[id] === 0);
+    if (units) part(card("units"), "[data-chart]").dataset["rows"] = String(marks.units);
+    const rooms = { units: room("units"), months: room("months"), statuses: room("statuses") };
+    const drawn = (id: keyof typeof marks) => charts.includes(id) && marks[id] > 0;
+    if (statuses && drawn("statuses")) drawStatuses(rooms.statuses, statuses, this.#setting.labels);
+    if (months && drawn("months")) drawMonths(rooms.months, months, this.#setting.currentMonth);
+    if (units && drawn("units")) drawUnits(rooms.units, units);
+  }
+
+  #showChanges(changes: Change[]): void {
+    empty("latest", changes.length === 0);
+    this.#changes.show(changes);
   }
 
   #showUnitWords(units: UnitCount[]): void {
@@ -115,11 +134,9 @@ function button(text: string, act: () => void): HTMLButtonElement {
   return made;
 }
 
-function chart(id: Part, marks: number, draw: (chart: HTMLElement) => void): void {
-  empty(id, marks === 0);
-  const into = part(card(id), "[data-chart]");
-  into.dataset["rows"] = String(marks);
-  if (marks > 0) draw(into);
+function room(id: Part): Room {
+  const chart = part(card(id), "[data-chart]");
+  return { chart, width: Math.max(chart.clientWidth, 240), height: chart.clientHeight };
 }
 
 /** Where there is nothing to show, say so in place of the chart and its table. */

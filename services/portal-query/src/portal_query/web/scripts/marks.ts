@@ -10,15 +10,22 @@ export interface Told {
   lines: string[];
 }
 
+/** A chart's element and its size, which is asked for before anything is drawn: to ask lays the page out. */
+export interface Room {
+  chart: HTMLElement;
+  width: number;
+  height: number;
+}
+
 export type Drawing = Selection<SVGSVGElement, unknown, null, undefined>;
 
 const charts = new WeakMap<HTMLElement, Marks>();
 
 /** Draw a chart anew. The focus stays on the mark that leads to the same list. */
-export function redraw(chart: HTMLElement, height: number, label: string, draw: (svg: Drawing) => void): void {
+export function redraw({ chart, width }: Room, height: number, label: string, draw: (svg: Drawing) => void): void {
   let marks = charts.get(chart);
   if (!marks) charts.set(chart, (marks = new Marks(chart)));
-  marks.redraw(height, label, draw);
+  marks.redraw(width, height, label, draw);
 }
 
 /** Add one link a row, in the order in which the keys walk them. */
@@ -57,9 +64,8 @@ class Marks {
     chart.addEventListener("pointerleave", () => this.#hide());
   }
 
-  redraw(height: number, label: string, draw: (svg: Drawing) => void): void {
+  redraw(width: number, height: number, label: string, draw: (svg: Drawing) => void): void {
     const before = this.#links.find((link) => link === document.activeElement)?.getAttribute("href");
-    const width = Math.max(this.#chart.clientWidth, 240);
     this.#hide();
     this.#chart.replaceChildren();
     const svg = select(this.#chart)

@@ -6,7 +6,7 @@ import { scaleLinear, type ScaleLinear } from "d3-scale";
 import { area, line } from "d3-shape";
 import type { MonthCount } from "./figures.ts";
 import { ofMonth } from "./links.ts";
-import { addMarks, redraw, type Drawing } from "./marks.ts";
+import { addMarks, redraw, type Drawing, type Room } from "./marks.ts";
 import { monthDate, monthName, number, repairs } from "./words.ts";
 
 type Scale = ScaleLinear<number, number>;
@@ -18,11 +18,10 @@ const BOTTOM = 30;
 const STEPS = [1, 2, 3, 6, 12, 24, 60];
 const SHORT_MONTH = new Intl.DateTimeFormat("en-US", { month: "short", timeZone: "UTC" });
 
-export function drawMonths(chart: HTMLElement, months: MonthCount[], current: string | null): void {
-  const height = chart.clientHeight;
+export function drawMonths(room: Room, months: MonthCount[], current: string | null): void {
   const label = `Line of the repairs of ${months.length} months. Arrow keys move from month to month.`;
-  redraw(chart, height, label, (svg) => {
-    const width = +svg.attr("width");
+  redraw(room, room.height, label, (svg) => {
+    const { width, height } = room;
     const places = months.map(position);
     const across = scaleLinear([places[0] ?? 0, places.at(-1) ?? 0], [LEFT, width - RIGHT]);
     if (months.length === 1) across.range([width / 2, width / 2]);

@@ -4,7 +4,7 @@
 import { arc, pie, type PieArcDatum } from "d3-shape";
 import type { StatusCount } from "./figures.ts";
 import { ofStatus } from "./links.ts";
-import { addGap, addMarks, redraw, type Drawing } from "./marks.ts";
+import { addGap, addMarks, redraw, type Drawing, type Room } from "./marks.ts";
 import { number, repairs, share, total } from "./words.ts";
 
 const BESIDE_WIDTH = 112;
@@ -23,12 +23,11 @@ interface Label {
   leader: Point[];
 }
 
-export function drawStatuses(chart: HTMLElement, statuses: StatusCount[], labels: Record<string, string>): void {
+export function drawStatuses(room: Room, statuses: StatusCount[], labels: Record<string, string>): void {
   const all = total(statuses);
-  const height = chart.clientHeight;
   const slices = pie<StatusCount>().sort(null).value((row) => row.count)(statuses.filter((row) => row.count > 0));
-  redraw(chart, height, "Ring of the repairs by status. Arrow keys move from status to status.", (svg) => {
-    const width = +svg.attr("width");
+  redraw(room, room.height, "Ring of the repairs by status. Arrow keys move from status to status.", (svg) => {
+    const { width, height } = room;
     const beside = width >= LEAST_WIDTH_BESIDE;
     const radius = Math.min(MOST_RADIUS, beside ? Math.min(height / 2 - 12, width / 2 - BESIDE_WIDTH) : 92);
     const middle: Point = [width / 2, beside ? height / 2 : radius + 4];
