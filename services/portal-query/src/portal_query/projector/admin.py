@@ -60,7 +60,7 @@ def refold(
             help="With --all: only those not refolded since; goes on where a run was stopped."
         ),
     ] = None,
-    jobs: Jobs = 4,
+    jobs: Jobs = 2,
 ) -> None:
     """Count customers anew from the writer's lists. Readers see each before or after, never between."""
     if sum((everyone, bool(customer), parked)) != 1:
@@ -93,7 +93,7 @@ def verify(
     from_customer: Annotated[
         int, typer.Option(min=1, help="Go on from this customer, where a run was stopped.")
     ] = 1,
-    jobs: Jobs = 4,
+    jobs: Jobs = 2,
 ) -> None:
     """Compare all customers, or some, with a fold of their lists. Status 1 when any differs."""
 

@@ -34,7 +34,7 @@ class ProjectorSettings(RefoldSettings, ServiceSettings):
     kafka_bootstrap_servers: str = Field(min_length=1)
     kafka_topic: str = TOPIC
     projector_group: str = "projector"
-    projector_refolds: int = Field(default=4, ge=1, le=32)
+    projector_refolds: int = Field(default=2, ge=1, le=32)
     projector_heads_seconds: float = Field(default=60.0, gt=0)
     projector_sweep_page_seconds: float = Field(default=10.0, gt=0)
     projector_selfcheck_seconds: float = Field(default=60.0, gt=0)
