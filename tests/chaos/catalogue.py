@@ -3,13 +3,16 @@
 from tests.chaos.scenarios import (
     brokers,
     caches,
+    clocks,
     databases,
     kills,
+    limits,
     pauses,
     poison,
     promises,
     redelivery,
     restores,
+    standby,
     wires,
 )
 
@@ -24,5 +27,8 @@ SCENARIOS = [
     *promises.SCENARIOS,
     *wires.SCENARIOS,
     *restores.SCENARIOS,
+    *clocks.SCENARIOS,
+    *limits.SCENARIOS,
+    *standby.SCENARIOS,
 ]
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}

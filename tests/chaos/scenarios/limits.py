@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import signal
 import subprocess
 from contextlib import asynccontextmanager
 from functools import partial
@@ -13,12 +14,13 @@ from typing import TYPE_CHECKING
 
 from deploy.local import process_id, unprivileged
 from tests.chaos.scenarios.caches import good_reads
-from tests.chaos.trial import NotStagedError, Scenario, Trial
+from tests.chaos.trial import InconclusiveError, NotStagedError, Scenario, Trial
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 ROOM_BYTES = 48 * 2**20
+MEMORY_BYTES = 30 * 2**20
 CGROUPS = Path("/sys/fs/cgroup")
 OURS = ("writer", "relay", "projector-1", "projector-2", "query", "gateway")
 
@@ -101,30 +103,40 @@ def _run(*words: str) -> int:
 
 async def out_of_memory(t: Trial) -> None:
     """The kernel kills each process of ours for want of memory; the supervisor starts it again, once."""
-    group = _memory_group(t)
+    group = _memory_group()
     try:
         for name in OURS:
             before = _restarts(t, name)
+            # It gets no more than this from its first moment on, which is less than any of ours needs.
+            first = t.stack.kill(name, signal.SIGTERM)
+            await t.until(partial(_is_new, t, name, first), f"{name} starts")
             pid = t.stack.pids(name)[name]
             (group / "cgroup.procs").write_text(str(pid))
             await t.until(partial(process_id.is_gone, pid), f"{name} is killed", 60)
-            t.stage(f"out of memory: {name}", f"process {pid}, {_kills(group)} kills in its cgroup")
+            kills = _kills(group)
+            if not kills:
+                raise InconclusiveError(f"{name} ended, and not for want of memory")
+            t.stage(f"out of memory: {name}", f"process {pid}, {kills} kills in its cgroup so far")
             await t.ready()
             await t.acked(5, 60)
             more = _restarts(t, name) - before
-            t.expect(more == 1, f"I10: {name} was started {more} times")
+            t.expect(more == 2, f"I10: {name} was started {more} times: by us, and once again")
     finally:
         group.rmdir()
 
 
-def _memory_group(t: Trial) -> Path:
-    """Make a cgroup in which nobody gets another page. Raises NotStagedError where that cannot be done."""
-    parent = CGROUPS / "memory" if (CGROUPS / "memory").is_dir() else CGROUPS
-    group = parent / f"rswind-{os.getpid()}"
-    limit = "memory.limit_in_bytes" if (CGROUPS / "memory").is_dir() else "memory.max"
+def _is_new(t: Trial, name: str, first: int) -> bool:
+    return t.stack.pids(name).get(name, first) != first
+
+
+def _memory_group() -> Path:
+    """Make a cgroup with little memory. Raises NotStagedError where that cannot be done."""
+    first = (CGROUPS / "memory").is_dir()
+    group = (CGROUPS / "memory" if first else CGROUPS) / f"rswind-{os.getpid()}"
+    limit = group / ("memory.limit_in_bytes" if first else "memory.max")
     try:
         group.mkdir()
-        (group / limit).write_text("0")
+        limit.write_text(str(MEMORY_BYTES))
     except OSError as problem:
         if group.is_dir():
             group.rmdir()

@@ -12,8 +12,9 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import asyncpg
 from deploy.local import ports, process_id, unprivileged
-from deploy.local.postgres import SUPERUSER, Cluster
+from deploy.local.postgres import SUPERUSER, Cluster, url
 from tests.chaos.proxy import HOST
 from tests.chaos.scenarios.databases import DATABASES
 from tests.chaos.trial import InconclusiveError, Scenario, Trial
@@ -68,8 +69,7 @@ async def failover(t: Trial) -> None:
         await _follow(t)
         await t.acked(20)
         await _lose_the_primary(t)
-        system.ports["postgres"] = standby.port
-        await _take_over(t, standby.port)
+        await _take_over(t, standby)
         await t.acked(20, 60)
         await t.load.drain(60)
         t.links.refuse(DATABASES)
@@ -78,7 +78,6 @@ async def failover(t: Trial) -> None:
         shutil.rmtree(system.cluster.data)
         standby.data.rename(system.cluster.data)
     finally:
-        system.ports["postgres"] = original
         system.servers.clear()
         await asyncio.to_thread(t.stack.hold, NAME)
         shutil.rmtree(standby.data, ignore_errors=True)
@@ -88,11 +87,17 @@ async def failover(t: Trial) -> None:
     await t.acked(5, 60)
 
 
-async def _take_over(t: Trial, port: int) -> None:
+async def _take_over(t: Trial, standby: Standby) -> None:
     """Promote the standby and lead everybody there."""
     began, before = time.monotonic(), len(t.load.acks.done)
-    await t.one("SELECT pg_promote()")
-    t.links.lead(DATABASES, port)
+    connection = await asyncpg.connect(url(SUPERUSER, standby.password, standby.port, "postgres"))
+    try:
+        promoted = await connection.fetchval("SELECT pg_promote()")
+    finally:
+        await connection.close()
+    if not promoted:
+        raise InconclusiveError("the standby was not promoted")
+    t.links.lead(DATABASES, standby.port)
     t.links.flow(DATABASES)
     await t.until(lambda: len(t.load.acks.done) > before, "a command is taken", 60)
     t.evidence.append(
