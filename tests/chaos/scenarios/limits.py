@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 ROOM_BYTES = 48 * 2**20
 MEMORY_BYTES = 30 * 2**20
 CGROUPS = Path("/sys/fs/cgroup")
-OURS = ("writer", "relay", "projector-1", "projector-2", "query", "gateway")
+# One process of each service.
+OURS = ("writer", "projector-1", "gateway")
 
 
 async def disk_full(t: Trial) -> None:
@@ -102,7 +103,7 @@ def _run(*words: str) -> int:
 
 
 async def out_of_memory(t: Trial) -> None:
-    """The kernel kills each process of ours for want of memory; the supervisor starts it again, once."""
+    """The kernel kills a process of each service for want of memory; the supervisor starts it again, once."""
     group = _memory_group()
     try:
         for name in OURS:
