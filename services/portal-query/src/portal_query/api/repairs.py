@@ -3,9 +3,8 @@
 What a customer may see is written out field by field; anything else stays inside.
 """
 
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -17,7 +16,6 @@ from portal_query.api.snapshots import Snapshots, customer_of
 from portal_query.document import State
 from portal_query.read_model import repairs as store
 from portal_query.read_model.counts import Connection
-from portal_query.read_model.documents import ReadModelAwayError, in_time
 from portal_query.read_model.lists import Listed, load_list
 from repair_events.repair import Customer, profile_tag
 from service_runtime.clock import rfc3339
@@ -70,19 +68,6 @@ class RepairPages:
             return {**profile, "etag": f'"{profile_tag(Customer(**profile))}"'}
 
         return await self._snapshots.answer(request, _WHAT, show)
-
-    async def name(self, customer_id: int) -> str | None:
-        """Return the customer's name, None when it is not known or not to be had now."""
-
-        async def load() -> Mapping[str, Any] | None:
-            async with self._snapshots.connection() as connection:
-                return await store.load_profile(connection, customer_id)
-
-        try:
-            profile = await in_time(load())
-        except ReadModelAwayError:
-            return None
-        return str(profile["name"]) if profile and profile["name"] else None
 
 
 def repair_routes(pages: RepairPages) -> APIRouter:

@@ -1,3 +1,4 @@
+import asyncio
 import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -247,6 +248,42 @@ async def test_lists_carry_the_state_and_are_304_when_known(
             assert (answer.status, await answer.read()) == (304, b"")
         async with api.ask(path, 2, If_None_Match=tag) as answer:
             assert answer.status != 304
+
+
+async def test_nothing_older_than_was_seen_is_shown_anywhere(
+    api: Any, read_model: Any, a_fleet: Any
+) -> None:
+    await read_model.put(1, a_fleet, refold=3)
+
+    async def status(path: str, **seen: str) -> int:
+        async with api.ask(path, **seen) as answer:
+            return int(answer.status)
+
+    paths = (PATH, f"{PATH}{a_fleet[0].repair_id}/", PROFILE, f"{PATH}?status=PENDING")
+    for path in paths:
+        assert await status(path, Portal_Min_Revision="12", Portal_Refold="3") == 200
+        assert await status(path, Portal_Min_Revision="99", Portal_Refold="2") == 200
+        assert await status(path, Portal_Min_Revision="-1") == 400
+        assert await status(path, Portal_Min_Revision="1", Portal_Refold="9" * 20) == 400
+    late = [status(path, Portal_Min_Revision="13", Portal_Refold="3") for path in paths]
+    late += [status(path, Portal_Min_Revision="1", Portal_Refold="4") for path in paths]
+    assert await asyncio.gather(*late) == [503] * len(late)
+
+
+async def test_an_own_change_is_waited_for(api: Any, read_model: Any, a_fleet: Any) -> None:
+    await read_model.put(1, a_fleet[:11])
+    asked = asyncio.create_task(seen_list(api, "12"))
+    while not api.parts.revisions.watchers(1):  # noqa: ASYNC110 - it looks at the process
+        await asyncio.sleep(0.01)
+    await read_model.put(1, a_fleet)
+    await read_model.publish(1)
+    assert await asked == 12
+
+
+async def seen_list(api: Any, revision: str) -> int:
+    async with api.ask(PATH, Portal_Min_Revision=revision, Portal_Refold="1") as answer:
+        assert answer.status == 200
+        return len((await answer.json())["repairs"])
 
 
 async def test_methods_that_change_are_not_ours(api: Any) -> None:
