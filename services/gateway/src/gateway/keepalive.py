@@ -1,269 +1,20 @@
 """Calls to a service over kept connections: what every read goes through, so it is made for that.
 
-One connection carries one call at a time. A connection is used again only after an answer that
-ended where it said it would; whatever else happens, it is cut. A GET is asked once more, on a new
-connection, if the kept one turned out to be dead before a byte of answer came; nothing else is.
+One connection carries one call at a time. A GET is asked once more, on a new connection, if the
+kept one turned out to be dead before a byte of answer came; nothing else is.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import Final, cast
+from typing import Final
 from urllib.parse import urlsplit
 
-import httptools
-
-from gateway.upstream import (
-    CONNECT_SECONDS,
-    FIRST_BYTE_SECONDS,
-    MAX_HEADER_BYTES,
-    POOL_WAIT_SECONDS,
-    Call,
-    Headers,
-    UpstreamAwayError,
-    UpstreamBrokenError,
-)
+from gateway.connection import Connection, KeptReply, StaleError
+from gateway.upstream import CONNECT_SECONDS, POOL_WAIT_SECONDS, Call, UpstreamAwayError
 
 #: Shorter than a service keeps an idle connection (75 s), so that it is we who close.
 _IDLE_SECONDS: Final = 15.0
 #: A change is never sent twice, so it is not sent over a connection that may just have died.
 _IDLE_SECONDS_FOR_CHANGES: Final = 1.0
-_SILENCE_SECONDS: Final = 10.0
-_BUFFERED: Final = 524_288
-_NO_BODY: Final = frozenset({204, 304})
-
-
-class _StaleError(Exception):
-    """The kept connection was dead before the service could see the call."""
-
-
-class KeptReply:
-    """An answer: its head is there, its body comes into a bounded buffer."""
-
-    __slots__ = (
-        "_connection", "_error", "_parts", "_waiter", "complete", "head", "headers", "size",
-        "status",
-    )  # fmt: skip
-
-    def __init__(self, connection: "_Connection", head: "asyncio.Future[None]") -> None:
-        self._connection = connection
-        self._parts: list[bytes] = []
-        self._waiter: asyncio.Future[None] | None = None
-        self._error: Exception | None = None
-        self.head = head
-        self.headers: Headers = []
-        self.status = 0
-        self.size = 0
-        self.complete = False
-
-    async def beginning(self, limit: int) -> tuple[bytes, bool]:
-        """Return the body's first bytes and whether that is all."""
-        while not self.complete and self._error is None and self.size <= limit:
-            await self._more()
-        return self._take(), self.complete
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """Return the rest of the body as it comes."""
-        while True:
-            part = self._take()
-            if part:
-                yield part
-            elif self.complete:
-                return
-            else:
-                await self._more()
-
-    def close(self) -> None:
-        """Give it up."""
-        if not self.complete:
-            self._connection.cut(self)
-
-    def add(self, part: bytes) -> int:
-        """Buffer a part of the body; return how much is buffered."""
-        self._parts.append(part)
-        self.size += len(part)
-        self._wake()
-        return self.size
-
-    def end(self) -> None:
-        """Say that the body is whole."""
-        self.complete = True
-        self._wake()
-
-    def fail(self, error: Exception) -> None:
-        """Say that there will be no more, or that what came is not to be used."""
-        self._error = error
-        if not self.head.done():
-            self.head.set_exception(error)
-        self._wake()
-
-    def _take(self) -> bytes:
-        if self._error is not None:
-            raise self._error
-        parts = self._parts
-        body = parts[0] if len(parts) == 1 else b"".join(parts)
-        self._parts = []
-        self.size = 0
-        self._connection.resume(self)
-        return body
-
-    async def _more(self) -> None:
-        if self._error is not None:
-            raise self._error
-        self._waiter = asyncio.get_running_loop().create_future()
-        try:
-            async with asyncio.timeout(_SILENCE_SECONDS):
-                await self._waiter
-        except TimeoutError as error:
-            raise UpstreamAwayError("silent in the midst of its answer") from error
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
-
-class _Connection(asyncio.Protocol):
-    """One connection; the parser calls its `on_...` methods."""
-
-    def __init__(self, pool: "KeptUpstream") -> None:
-        self._pool = pool
-        self._loop = asyncio.get_running_loop()
-        self._parser = httptools.HttpResponseParser(self)
-        self._transport: asyncio.Transport | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._reply: KeptReply | None = None
-        self._header_bytes = 0
-        self._heard = False
-        self._framed = False
-        self._paused = False
-        self._keep = False
-        self.used_before = False
-        self.idle_since = 0.0
-
-    @property
-    def is_open(self) -> bool:
-        return self._transport is not None and not self._transport.is_closing()
-
-    async def ask(self, data: bytes) -> KeptReply:
-        """Send a request and return when the head of its answer is there."""
-        reply = self._reply = KeptReply(self, self._loop.create_future())
-        self._header_bytes = 0
-        self._heard = self._framed = False
-        if self._transport is None or self._transport.is_closing():
-            self._end(_StaleError("closed"), keep=False)
-        else:
-            self._timer = self._loop.call_later(FIRST_BYTE_SECONDS, self._late)
-            self._transport.write(data)
-        try:
-            await reply.head
-        except asyncio.CancelledError:
-            self.cut(reply)
-            raise
-        return reply
-
-    def cut(self, reply: KeptReply) -> None:
-        """Give an answer up; the connection cannot be used again."""
-        if self._reply is reply:
-            self._end(UpstreamBrokenError("given up"), keep=False)
-
-    def close(self) -> None:
-        """Close a connection that nobody uses."""
-        if self._transport is not None:
-            self._transport.abort()
-
-    def resume(self, reply: KeptReply) -> None:
-        """Read on after the buffer was emptied."""
-        if self._paused and self._reply is reply and self._transport is not None:
-            self._paused = False
-            self._transport.resume_reading()
-
-    def _late(self) -> None:
-        self._end(UpstreamAwayError("no answer in time"), keep=False)
-
-    def _end(self, error: Exception | None, *, keep: bool) -> None:
-        """End the call under way, in exactly one of the ways it can end."""
-        reply, self._reply = self._reply, None
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if error is not None and reply is not None:
-            reply.fail(error)
-        if not keep:
-            self.close()
-        if reply is not None:
-            self._pool.give_back(self if keep else None)
-
-    # asyncio.Protocol
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)  # TCP gives no other
-
-    def data_received(self, data: bytes) -> None:
-        reply = self._reply
-        if reply is None:  # nobody asked: what it says next cannot be trusted either
-            self.close()
-            return
-        self._heard = True
-        try:
-            self._parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            self._end(UpstreamBrokenError(repr(error)), keep=False)
-            return
-        if reply.complete and self._reply is reply:
-            self._end(None, keep=self._keep)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._pool.forget(self)
-        if self._reply is None:
-            return
-        error: Exception = UpstreamBrokenError("closed in the midst of its answer")
-        if not self._heard:
-            why = repr(exc) if exc else "closed without an answer"
-            error = _StaleError(why) if self.used_before else UpstreamAwayError(why)
-        self._end(error, keep=False)
-
-    # httptools
-
-    def on_message_begin(self) -> None:
-        if self._reply is not None and self._reply.complete:
-            raise ValueError("more than it said")
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._header_bytes += len(name) + len(value)
-        if self._header_bytes > MAX_HEADER_BYTES:
-            raise ValueError("too many headers")
-        name = name.lower()
-        if name in {b"content-length", b"transfer-encoding"}:
-            self._framed = True
-        if self._reply is not None:
-            self._reply.headers.append((name, value))
-
-    def on_headers_complete(self) -> None:
-        status = self._parser.get_status_code()
-        if status < 200:  # noqa: PLR2004 - we ask for nothing that would be answered so
-            raise ValueError("an answer before the answer")
-        if not self._framed and status not in _NO_BODY:
-            # Its end would be the end of the connection: half of it could not be told from all.
-            raise ValueError("a body without a length")
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        reply = self._reply
-        if reply is not None:
-            reply.status = status
-            if not reply.head.done():
-                reply.head.set_result(None)
-
-    def on_body(self, body: bytes) -> None:
-        reply = self._reply
-        if reply is not None and reply.add(body) > _BUFFERED and not self._paused:
-            self._paused = True
-            if self._transport is not None:
-                self._transport.pause_reading()
-
-    def on_message_complete(self) -> None:
-        self._keep = self._parser.should_keep_alive()  # it has forgotten a moment later
-        if self._reply is not None:
-            self._reply.end()
 
 
 class KeptUpstream:
@@ -275,19 +26,19 @@ class KeptUpstream:
         self._port = at.port or 80
         self._prefix = b" HTTP/1.1\r\nhost: " + at.netloc.encode() + b"\r\n"
         self._room = asyncio.Semaphore(connections)
-        self._idle: list[_Connection] = []
+        self._idle: list[Connection] = []
 
     async def send(self, call: Call) -> KeptReply:
         """Ask, and return when the head of the answer is there."""
         data = self._encode(call)
         try:
             return await self._attempt(data, call, fresh=False)
-        except _StaleError as error:
+        except StaleError as error:
             if not call.may_repeat:
                 raise UpstreamAwayError(repr(error)) from error
         try:
             return await self._attempt(data, call, fresh=True)
-        except _StaleError as error:
+        except StaleError as error:
             raise UpstreamAwayError(repr(error)) from error
 
     async def close(self) -> None:
@@ -296,7 +47,7 @@ class KeptUpstream:
             connection.close()
         self._idle.clear()
 
-    def give_back(self, connection: _Connection | None) -> None:
+    def give_back(self, connection: Connection | None) -> None:
         """Take note that a call has ended, and of the connection if it can be used again."""
         self._room.release()
         if connection is not None:
@@ -304,7 +55,7 @@ class KeptUpstream:
             connection.idle_since = asyncio.get_running_loop().time()
             self._idle.append(connection)
 
-    def forget(self, connection: _Connection) -> None:
+    def forget(self, connection: Connection) -> None:
         """Take note that a connection has closed."""
         if connection in self._idle:
             self._idle.remove(connection)
@@ -330,7 +81,7 @@ class KeptUpstream:
         except TimeoutError as error:
             raise UpstreamAwayError("all connections are in use") from error
 
-    def _kept(self, call: Call) -> _Connection | None:
+    def _kept(self, call: Call) -> Connection | None:
         """Return the connection that was used last; older ones are closed when they are too old."""
         now = asyncio.get_running_loop().time()
         while self._idle and now - self._idle[0].idle_since > _IDLE_SECONDS:
@@ -341,12 +92,12 @@ class KeptUpstream:
             return connection if connection.is_open else None
         return None
 
-    async def _connect(self) -> _Connection:
+    async def _connect(self) -> Connection:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 _, connection = await loop.create_connection(
-                    lambda: _Connection(self), self._host, self._port
+                    lambda: Connection(self), self._host, self._port
                 )
         except (OSError, TimeoutError) as error:
             raise UpstreamAwayError(repr(error)) from error

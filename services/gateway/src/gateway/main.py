@@ -21,6 +21,7 @@ from gateway.form_posts import FormPosts
 from gateway.front import Front, Parts
 from gateway.hashing import HashPool
 from gateway.identity import IdentityTokens
+from gateway.judgement import Judge
 from gateway.keepalive import KeptUpstream
 from gateway.limits import (
     LoginGuard,
@@ -32,6 +33,7 @@ from gateway.limits import (
 from gateway.login import Cookies, LoginPages
 from gateway.pages import Pages
 from gateway.proxy import Calls, Proxy
+from gateway.refusals import RefusalAnswers
 from gateway.request import Hosts, Peers
 from gateway.routes import RouteTable
 from gateway.sessions import SessionAnswers
@@ -170,21 +172,30 @@ def _front(
     kept = _upstreams(settings, stack, lambda url: KeptUpstream(url, connections=CONNECTIONS))
     files = _upstreams(settings, stack, lambda url: KeptUpstream(url, connections=DOWNLOADS_IN_ALL))
     calls, proxy = Calls(tokens), Proxy(kept)
-    parts = Parts(
+    login, refusals = LoginPages(accounts, pages, cookies, clock), RefusalAnswers(pages)
+    judge = Judge(
         table=RouteTable(),
         hosts=Hosts(settings.allowed_hosts),
         peers=Peers(settings.trusted_proxies),
         visitors=visitors,
         limits=_request_limits(settings, clock),
-        login=LoginPages(accounts, pages, cookies, clock),
+        login=login,
+        pages=pages,
+        cookies=cookies,
+        refusals=refusals,
+        scheme="https" if secure else "http",
+    )
+    parts = Parts(
+        judge=judge,
+        visitors=visitors,
+        login=login,
         sessions=SessionAnswers(pool, clock, idle_seconds=settings.gateway_session_idle_seconds),
         calls=calls,
         proxy=proxy,
         forms=FormPosts(calls, proxy, pages),
         downloads=Downloads(Proxy(files)),
         streams=streams,
-        pages=pages,
-        cookies=cookies,
+        refusals=refusals,
         log=log,
         new_id=new_id,
     )

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway import keepalive
+from gateway import connection
 from gateway.aiohttp_upstream import AiohttpUpstream
 from gateway.keepalive import KeptUpstream
 from gateway.testing.wire import Received, WireService, answer, raw, silent
@@ -236,7 +236,7 @@ async def test_nobody_there_is_away() -> None:
 async def test_silence_is_away(
     kept: KeptUpstream, service: WireService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keepalive, "FIRST_BYTE_SECONDS", 0.1)
+    monkeypatch.setattr(connection, "FIRST_BYTE_SECONDS", 0.1)
     service.on("/x/", silent)
 
     with pytest.raises(UpstreamAwayError):
@@ -253,7 +253,7 @@ async def test_silence_in_the_midst_of_a_body_is_away(
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\nhello")
         await silent(request, writer)
 
-    monkeypatch.setattr(keepalive, "_SILENCE_SECONDS", 0.1)
+    monkeypatch.setattr(connection, "_SILENCE_SECONDS", 0.1)
     service.on("/x/", half)
     reply = await kept.send(GET)
 
