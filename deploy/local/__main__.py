@@ -62,6 +62,11 @@ def parser() -> argparse.ArgumentParser:
     restore.add_argument("--yes", action="store_true", help="do not ask")
     reset = verb("reset", commands.reset, "stop everything and delete all local data")
     reset.add_argument("--yes", action="store_true", help="do not ask")
+    reset.add_argument(
+        "--copies",
+        action="store_true",
+        help="only what is a copy (read model, Kafka, Valkey), made again from the writer's lists",
+    )
     verb("doctor", commands.examine, "what this machine has and lacks")
     verb("check", commands.check, "format, lint, import contracts, types, coverage, spelling")
     test = verb(

@@ -125,7 +125,7 @@ def restore(system: System, folder: Path, manifest: Manifest, steps: Steps) -> N
     once.Once(system.place).mark("demo", start.demo_mark(renewed))
     start.start(renewed, steps, demo=False)
     with steps.step("heads compared") as step:
-        _wait_for_agreement(renewed, step.note)
+        wait_for_agreement(renewed, step.note)
         step.note("every customer's figures are those of the list")
 
 
@@ -133,7 +133,8 @@ def replace(system: System, folder: Path, manifest: Manifest, steps: Steps) -> N
     """Stop our processes and replace the databases and their secrets; nothing of ours runs afterwards."""
     with steps.step("stopping our processes") as step:
         control.want(system.place, system.backends())
-        _wait_for_silence(system, step.note)
+        others = {spec.name for spec in system.backends()}
+        wait_for_silence(system, others, step.note)
     with steps.step("writer and gateway") as step:
         ready = partial(probe.postgres, system.ports["postgres"])
         if not probe.eventually(ready, start.BACKEND_SECONDS):
@@ -150,14 +151,18 @@ def replace(system: System, folder: Path, manifest: Manifest, steps: Steps) -> N
 
 def _ours(system: System) -> list[str]:
     """Return which of our own processes run."""
-    names = {spec.name for spec in system.services()}
+    return _running(system, {spec.name for spec in system.backends()})
+
+
+def _running(system: System, others: set[str]) -> list[str]:
     running = control.processes(system.place)
-    return [found["name"] for found in running if found["name"] in names and found["pid"]]
+    return [found["name"] for found in running if found["pid"] and found["name"] not in others]
 
 
-def _wait_for_silence(system: System, show: Callable[[str], None]) -> None:
+def wait_for_silence(system: System, others: set[str], show: Callable[[str], None]) -> None:
+    """Wait until nothing runs but these. Raises Trouble when something does not stop."""
     deadline = time.monotonic() + STOP_SECONDS
-    while running := _ours(system):
+    while running := _running(system, others):
         show(", ".join(running))
         if time.monotonic() > deadline:
             raise Trouble(f"these do not stop: {', '.join(running)}", "Nothing was changed.")
@@ -222,7 +227,8 @@ def _put_secrets(place: Place, folder: Path) -> None:
             path.unlink()
 
 
-def _wait_for_agreement(system: System, show: Callable[[str], None]) -> None:
+def wait_for_agreement(system: System, show: Callable[[str], None]) -> None:
+    """Wait until each customer's figures are those of its list. Raises Trouble when that takes too long."""
     deadline = time.monotonic() + AGREE_SECONDS
     while different := _different(system):
         show(f"{different:,} customers are being made again")
