@@ -73,6 +73,7 @@ async def test_a_topic_is_made_once_and_found_right_after_that(topics: Topics, t
     assert facts is not None
     assert (facts.partitions, facts.replication, len(facts.id)) == (3, 1, 36)
     assert facts.config["retention.ms"] == str(30 * 86_400_000)
+    assert facts.config["message.timestamp.type"] == "LogAppendTime"
     assert facts.config["cleanup.policy"] == "delete"
     await topics.delete(topic)
 
