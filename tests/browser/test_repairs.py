@@ -139,7 +139,9 @@ async def test_a_list_that_cannot_be_asked_for_says_so_and_keeps_what_was_typed(
     await expect(page.get_by_role("heading", name="Request a repair")).to_be_visible()
 
 
-async def test_many_are_decided_at_once_each_with_its_own_result(visit: Visit, site: Site) -> None:
+async def test_many_are_decided_at_once_each_with_its_own_result(
+    visit: Visit, site: Site, axe: Callable[[Page], Awaitable[list[str]]]
+) -> None:
     customer = await site.customer()
     await site.load(customer, [{"unit": f"T-{n}"} for n in range(3)] + [{"status": "DENIED"}])
     page = await visit(customer, f"{LIST}?status=PENDING&sort=unit_number")
@@ -151,7 +153,7 @@ async def test_many_are_decided_at_once_each_with_its_own_result(visit: Visit, s
     await site.writer.correct(ids[0], {"cost": "260.00"})
     await site.writer.status(ids[1], {"status": "IN_PROGRESS"})
     await page.get_by_role("button", name="Choose all 3").click()
-    await expect(page.get_by_text("3 repairs chosen")).to_be_visible()
+    await expect(page.get_by_text("3 of 3 repairs chosen")).to_be_visible()
     await page.get_by_label("Reason").fill("Go on")
     await page.get_by_role("button", name="Approve").click()
     result = page.get_by_role("region", name="1 repair approved, 2 not")
@@ -159,6 +161,7 @@ async def test_many_are_decided_at_once_each_with_its_own_result(visit: Visit, s
     await expect(result.get_by_role("listitem")).to_have_count(3)
     await expect(result).to_contain_text(re.compile("T-0.*260.00", re.DOTALL))
     await expect(result).to_contain_text(re.compile("T-2.*approved", re.DOTALL))
+    assert await axe(page) == []
     # What is shown below already knows it, and the filter is still set.
     await expect(page.locator("#length")).to_have_text("1 repair")
     await expect(units_of(page)).to_have_text([re.compile("T-0")])
@@ -181,12 +184,14 @@ async def test_a_change_is_hinted_at_and_moves_no_row(visit: Visit, site: Site) 
 
 
 async def test_a_sheet_to_print_has_every_column_and_no_control(visit: Visit, site: Site) -> None:
-    customer = await site.customer()
+    customer = await site.customer("Cedar & Sons")
     await site.load(customer, [{"unit": "T-1", "customer_notes": "Bay 4"}])
     page = await visit(customer, f"{LIST}?status=PENDING")
     await page.get_by_role("link", name="Print").click()
     await expect(page.get_by_role("cell", name="Bay 4")).to_be_visible()
     await page.emulate_media(media="print")
+    await expect(page.get_by_role("heading", name="Repairs of Cedar & Sons")).to_be_visible()
     await expect(page.get_by_text("1 repair: Waiting for you")).to_be_visible()
+    await expect(page.get_by_text(re.compile(r"As of .*, \w+ \d+, \d{4}$"))).to_be_visible()
     for control in await page.locator("button, input, summary, nav").all():
         await expect(control).to_be_hidden()

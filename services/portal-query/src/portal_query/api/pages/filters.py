@@ -121,7 +121,9 @@ class ListAddress:
         current = sort.by == by
         descending = not sort.descending if current else by not in _ASCENDING_FIRST
         kept = [pair for pair in self._kept if pair[0] != "sort"]
-        address = _address(LIST_PATH, [*kept, ("sort", f"-{by}" if descending else by)])
+        view = [("view", "print")] if self.is_sheet else []
+        order = f"-{by}" if descending else by
+        address = _address(LIST_PATH, [*kept, ("sort", order), *view])
         if not current:
             return Heading(address, None)
         return Heading(address, "descending" if sort.descending else "ascending")

@@ -30,6 +30,7 @@ SHEET_LIMIT: Final = 500
 class _Found:
     listed: Listed
     answered: dict[str, store.Row]
+    company: str
 
 
 class RepairList:
@@ -54,7 +55,14 @@ class RepairList:
         seen = revision_of(address.seen)
 
         async def load(connection: Connection) -> _Found:
-            return await _load(connection, identity.customer_id, asked, again.results)
+            customer_id = identity.customer_id
+            listed = await load_list(connection, customer_id, asked.page)
+            answered = await _load_answered(connection, customer_id, again.results)
+            # On paper nothing else says whose repairs these are.
+            profile = (
+                await store.load_profile(connection, customer_id) if address.is_sheet else None
+            )
+            return _Found(listed, answered, profile["name"] if profile else "")
 
         read = await self._reader.read(identity.customer_id, seen, load)
         values = self._frame(address, again) | self._list(address, asked, read, identity)
@@ -96,16 +104,17 @@ class RepairList:
             "cut_short": cursor is not None and len(listed.rows) < asked.page.limit,
             "changed": asked.seen is not None and asked.seen != state.version,
             "answered": read.value.answered,
+            "company": read.value.company,
         }
 
 
-async def _load(
-    connection: Connection, customer_id: int, asked: Asked, results: Sequence[Result]
-) -> _Found:
-    listed = await load_list(connection, customer_id, asked.page)
-    answered = {}
+async def _load_answered(
+    connection: Connection, customer_id: int, results: Sequence[Result]
+) -> dict[str, store.Row]:
+    """Return the repairs that decisions were about; one of another customer is not among them."""
+    found = {}
     for result in results:
         row = await store.load_repair(connection, customer_id, result.repair_id)
         if row is not None:
-            answered[str(result.repair_id)] = row
-    return _Found(listed, answered)
+            found[str(result.repair_id)] = row
+    return found

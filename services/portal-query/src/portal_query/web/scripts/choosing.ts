@@ -11,8 +11,7 @@ export function countChosen(form: HTMLFormElement): void {
 
   const say = () => {
     const chosen = boxes.filter((box) => box.checked).length;
-    const repairs = chosen === 1 ? "1 repair" : `${chosen} repairs`;
-    words.textContent = chosen === 0 ? nothing : `${repairs} chosen, of ${boxes.length} that wait on this page.`;
+    words.textContent = chosen === 0 ? nothing : `${chosen} of ${boxes.length} repairs chosen.`;
     all.textContent = chosen === boxes.length ? "Choose none" : `Choose all ${boxes.length}`;
   };
   all.addEventListener("click", () => {
