@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections import Counter
 from contextlib import contextmanager
@@ -95,7 +96,17 @@ async def conduct(
         _shows_nothing(result, "somebody else has ended the system")
     _count(result, trial)
     result.seconds = time.monotonic() - began
+    if result.verdict in {"VIOLATION", "INCONCLUSIVE"}:
+        _keep_traces(stack, result, folder / "logs")
     return result
+
+
+def _keep_traces(stack: ChaosStack, result: Result, folder: Path) -> None:
+    """Keep what shows the cause: how often each process ended, and its log until now."""
+    for found in control.processes(stack.system.place):
+        ended = f"ended {found['restarts']} times, last with {found['last_exit']}"
+        result.evidence.append(f"{found['name']} is {found['state']}, {ended}")
+    shutil.copytree(stack.system.place.logs, folder, dirs_exist_ok=True)
 
 
 @contextmanager

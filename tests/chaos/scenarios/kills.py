@@ -7,8 +7,10 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
+from tests.chaos import topic
 from tests.chaos.scenarios.caches import good_reads
-from tests.chaos.trial import Scenario, Trial
+from tests.chaos.trial import InconclusiveError, Scenario, Trial
+from tests.oracle import hops
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -69,10 +71,19 @@ async def redis_is_refreshed(t: Trial) -> None:
     """Killed after the commit: the successor applies nothing, but publishes all the same."""
     await t.load.drain(30)
     await t.applied()
+    await t.readers.stop()  # who asks for the newest would have it put into Redis
     customer = t.load.hot[0]
     await t.fire_by(t.load.send(t.load.record(customer)), "projector.after_db_commit")
+    await t.until(lambda: topic.all_read(t.places), "the event is read again", 90)
+    held = await hops.documents(t.places.redis, [customer])
+    if not held:
+        raise InconclusiveError("the old document has expired meanwhile")
+    shown, newest = int(held[customer][b"revision"]), t.load.acks.latest[customer]
+    t.expect(shown == newest, f"I4: Redis was not told again: it holds {shown}, not {newest}")
     await t.agree_again("kill -9")
+    t.readers.start()
     t.load.start()
+    await t.acked(10)
 
 
 async def everything_at_once(t: Trial) -> None:
