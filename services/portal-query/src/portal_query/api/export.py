@@ -174,6 +174,6 @@ class _Sending(StreamingResponse):
 
 async def _chunks(file: IO[bytes]) -> AsyncIterator[bytes]:
     file.seek(0)
-    with gzip.GzipFile(fileobj=file) as packed:
+    with gzip.GzipFile(fileobj=file, mode="rb") as packed:
         while chunk := packed.read(_CHUNK):
             yield chunk
