@@ -68,7 +68,9 @@ async def test_each_fault_stands_at_its_field_and_what_was_typed_stays(
         await expect(field).to_have_attribute("aria-invalid", "true")
         item = summary.get_by_role("listitem").filter(has_text=re.compile(f"^{name}:"))
         said = (await item.inner_text()).partition(": ")[2]
-        await expect(field).to_have_accessible_description(re.compile(re.escape(said)))
+        await expect(field).to_have_accessible_description(
+            re.compile(re.escape(said), re.IGNORECASE)
+        )
     await expect(page.get_by_role("group", name="Break 1").get_by_label("Kind")).to_have_value(
         "Chip"
     )
