@@ -10,11 +10,13 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from tests.chaos.scenarios import clocks
 from tests.oracle.settle import eventually
 from tests.system.callers import COLUMNS, NOBODY, OK, SAYS_SO, Callers, Told
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from tests.chaos.system import ChaosStack
 
@@ -23,6 +25,8 @@ SLOW_SECONDS = 0.05
 SPELL_SECONDS = 1.5
 HEAL_SECONDS = 60.0
 FELT_SECONDS = 15.0
+# A token of the gateway's is good for others whose clocks differ by five seconds.
+CLOCKS = {"gateway": "+3s", "writer": "-1s", "query": "+1s"}
 
 FIGURES = ("counts", "counts that Redis lacks", "dashboard")
 PORTAL = ("login", *FIGURES, "customer's command")
@@ -177,10 +181,15 @@ async def _mend(stack: ChaosStack, row: Row, mode: str) -> None:
 
 
 async def _healed(stack: ChaosStack, sessions: list[str], found: Spell) -> None:
-    """Wait until everybody is served again, readers see the last change, and the system says that it is ready."""
     began = time.monotonic()
+    await _all_well_again(stack, sessions)
+    found.healed_seconds = time.monotonic() - began
+
+
+async def _all_well_again(stack: ChaosStack, sessions: list[str]) -> None:
+    """Wait until everybody is served, readers see the last change, and the system says that it is ready."""
     async with Callers(stack, sessions) as callers:
-        await eventually(callers.all_well, "everybody is served again", HEAL_SECONDS)
+        await eventually(callers.all_well, "everybody is served", HEAL_SECONDS)
         revision = callers.acked[0] if callers.acked else 0
 
         async def up_to_date() -> bool:
@@ -192,4 +201,36 @@ async def _healed(stack: ChaosStack, sessions: list[str], found: Spell) -> None:
             return bool((await asyncio.to_thread(stack.status))["ready"])
 
         await eventually(ready, "the system is ready", HEAL_SECONDS)
-    found.healed_seconds = time.monotonic() - began
+
+
+async def under_wrong_clocks(
+    stack: ChaosStack, sessions: list[str], folder: Path
+) -> dict[str, Told]:
+    """Give processes clocks that differ by less than what is allowed for, and let everybody ask.
+
+    Raises NotStagedError where no process can be given a clock.
+    """
+    for name, offset in CLOCKS.items():
+        (folder / name).write_text(f"{offset}\n")
+    wrong = {name: clocks.settings(folder / name) for name in CLOCKS}
+    try:
+        await _anew(stack, sessions, wrong)
+        async with Callers(stack, sessions) as callers:
+            return await callers.everybody()
+    finally:
+        await _anew(stack, sessions, {name: {} for name in CLOCKS})
+
+
+async def _anew(
+    stack: ChaosStack, sessions: list[str], settings: Mapping[str, dict[str, str]]
+) -> None:
+    """Start processes anew with these settings besides their own."""
+    before = stack.pids(*settings).items()
+    stack.system.settings.update(settings)
+    stack.want()
+
+    async def are_new() -> bool:
+        return not before & stack.pids(*settings).items()
+
+    await eventually(are_new, "the processes are new ones", HEAL_SECONDS)
+    await _all_well_again(stack, sessions)

@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.chaos import system
+from tests.chaos.trial import NotStagedError
 from tests.system import callers, degraded
-from tests.system.callers import COLUMNS, NOBODY, SAYS_SO
+from tests.system.callers import COLUMNS, NOBODY, OK, SAYS_SO
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.chaos.system import ChaosStack
+    from tests.system.callers import Told
     from tests.system.degraded import Row, Spell
 
 #: The longest promise there is: the gateway gives any answer within ten seconds.
@@ -35,6 +38,7 @@ class Matrix:
         self._stack = stack
         self._sessions = sessions
         self._seen: dict[tuple[str, str], Spell] = {}
+        self._by_wrong_clocks: dict[str, Told] | None = None
 
     def spell(self, row: Row, mode: str) -> Spell:
         """Return what was seen while the part was away in this way."""
@@ -43,6 +47,13 @@ class Matrix:
             work = degraded.spell(self._stack, self._sessions, row, mode)
             self._seen[place] = asyncio.run(work)
         return self._seen[place]
+
+    def under_wrong_clocks(self, folder: Path) -> dict[str, Told]:
+        """Return what everybody was told while clocks differed a little. Raises NotStagedError."""
+        if self._by_wrong_clocks is None:
+            work = degraded.under_wrong_clocks(self._stack, self._sessions, folder)
+            self._by_wrong_clocks = asyncio.run(work)
+        return self._by_wrong_clocks
 
 
 @pytest.fixture(scope="module")
@@ -95,3 +106,15 @@ def test_figures_that_stand_still_say_how_old_they_are(matrix: Matrix, row: Row,
     assert spell.read.revision < revision, "the figures did not stand still: nothing was shown"
     assert spell.read.lag is not None
     assert spell.read.lag >= spell.read.began - acked_at
+
+
+@pytest.mark.parametrize("column", COLUMNS)
+def test_clocks_that_differ_a_little_cost_nobody_anything(
+    matrix: Matrix, tmp_path: Path, column: str
+) -> None:
+    try:
+        told = matrix.under_wrong_clocks(tmp_path)[column]
+    except NotStagedError as why:
+        pytest.skip(str(why))
+
+    assert told.outcome == OK, told
