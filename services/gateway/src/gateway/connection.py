@@ -11,7 +11,6 @@ from typing import Final, Protocol, cast
 import httptools
 
 from gateway.upstream import (
-    FIRST_BYTE_SECONDS,
     MAX_HEADER_BYTES,
     Headers,
     UpstreamAwayError,
@@ -36,7 +35,7 @@ class Pool(Protocol):
 
 
 class StaleError(Exception):
-    """The kept connection was dead before the service could see the call."""
+    """The connection closed before a byte of answer: whoever may ask twice asks anew."""
 
 
 class KeptReply:
@@ -139,7 +138,6 @@ class Connection(asyncio.Protocol):
         self._framed = False
         self._paused = False
         self._keep = False
-        self.used_before = False
         self.idle_since = 0.0
 
     @property
@@ -147,15 +145,15 @@ class Connection(asyncio.Protocol):
         """Whether it can be used."""
         return self._transport is not None and not self._transport.is_closing()
 
-    async def ask(self, data: bytes) -> KeptReply:
-        """Send a request and return when the head of its answer is there."""
+    async def ask(self, data: bytes, head_seconds: float) -> KeptReply:
+        """Send a request and return when the head of its answer is there, within so many seconds."""
         reply = self._reply = KeptReply(self, self._loop.create_future())
         self._header_bytes = 0
         self._heard = self._framed = False
         if self._transport is None or self._transport.is_closing():
             self._end(StaleError("closed"), keep=False)
         else:
-            self._timer = self._loop.call_later(FIRST_BYTE_SECONDS, self._late)
+            self._timer = self._loop.call_later(head_seconds, self._late)
             self._transport.write(data)
         try:
             await reply.head
@@ -225,7 +223,7 @@ class Connection(asyncio.Protocol):
         error: Exception = UpstreamBrokenError("closed in the midst of its answer")
         if not self._heard:
             why = repr(exc) if exc else "closed without an answer"
-            error = StaleError(why) if self.used_before else UpstreamAwayError(why)
+            error = StaleError(why)
         self._end(error, keep=False)
 
     # httptools

@@ -18,6 +18,8 @@ from gateway.upstream import Call, Reply
 IN_ALL: Final = 8
 PER_CUSTOMER: Final = 2
 SECONDS: Final = 600.0
+#: A file is made whole before its first byte comes.
+HEAD_SECONDS: Final = 60.0
 
 
 class Downloads:

@@ -1,7 +1,8 @@
 """Calls to a service over kept connections: what every read goes through, so it is made for that.
 
 One connection carries one call at a time. A GET is asked once more, on a new connection, if the
-kept one turned out to be dead before a byte of answer came; nothing else is.
+first closed before a byte of answer came (a kept one was dead, or the service was just being
+replaced); nothing else is.
 """
 
 import asyncio
@@ -9,7 +10,13 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from gateway.connection import Connection, KeptReply, StaleError
-from gateway.upstream import CONNECT_SECONDS, POOL_WAIT_SECONDS, Call, UpstreamAwayError
+from gateway.upstream import (
+    CONNECT_SECONDS,
+    FIRST_BYTE_SECONDS,
+    POOL_WAIT_SECONDS,
+    Call,
+    UpstreamAwayError,
+)
 
 #: Shorter than a service keeps an idle connection (75 s), so that it is we who close.
 _IDLE_SECONDS: Final = 15.0
@@ -18,13 +25,19 @@ _IDLE_SECONDS_FOR_CHANGES: Final = 1.0
 
 
 class KeptUpstream:
-    """One service, asked over at most `connections` connections at once."""
+    """One service, asked over at most `connections` connections at once.
 
-    def __init__(self, url: str, *, connections: int) -> None:
+    `head_seconds` is how long it may take until its answer begins.
+    """
+
+    def __init__(
+        self, url: str, *, connections: int, head_seconds: float = FIRST_BYTE_SECONDS
+    ) -> None:
         at = urlsplit(url)
         self._host = at.hostname or ""
         self._port = at.port or 80
         self._prefix = b" HTTP/1.1\r\nhost: " + at.netloc.encode() + b"\r\n"
+        self._head_seconds = head_seconds
         self._room = asyncio.Semaphore(connections)
         self._idle: list[Connection] = []
 
@@ -51,7 +64,6 @@ class KeptUpstream:
         """Take note that a call has ended, and of the connection if it can be used again."""
         self._room.release()
         if connection is not None:
-            connection.used_before = True
             connection.idle_since = asyncio.get_running_loop().time()
             self._idle.append(connection)
 
@@ -69,7 +81,7 @@ class KeptUpstream:
             except BaseException:
                 self._room.release()
                 raise
-        return await connection.ask(data)
+        return await connection.ask(data, self._head_seconds)
 
     async def _enter(self) -> None:
         if not self._room.locked():

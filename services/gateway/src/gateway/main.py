@@ -15,8 +15,8 @@ from gateway.access_log import AccessLog
 from gateway.accounts import FAILED_SECONDS, Accounts, SessionRules
 from gateway.aiohttp_upstream import AiohttpUpstream
 from gateway.audit import Audit
+from gateway.downloads import HEAD_SECONDS, Downloads
 from gateway.downloads import IN_ALL as DOWNLOADS_IN_ALL
-from gateway.downloads import Downloads
 from gateway.form_posts import FormPosts
 from gateway.front import Front, Parts
 from gateway.hashing import HashPool
@@ -170,7 +170,11 @@ def _front(
         "writer": IdentityTokens(TokenSigner(settings.identity_keys_writer, WRITER), clock),
     }
     kept = _upstreams(settings, stack, lambda url: KeptUpstream(url, connections=CONNECTIONS))
-    files = _upstreams(settings, stack, lambda url: KeptUpstream(url, connections=DOWNLOADS_IN_ALL))
+    files = _upstreams(
+        settings,
+        stack,
+        lambda url: KeptUpstream(url, connections=DOWNLOADS_IN_ALL, head_seconds=HEAD_SECONDS),
+    )
     calls, proxy = Calls(tokens), Proxy(kept)
     login, refusals = LoginPages(accounts, pages, cookies, clock), RefusalAnswers(pages)
     judge = Judge(

@@ -214,6 +214,7 @@ ROUTES: Final = (
         READ_RETURNED,
         Refusals.PROBLEM,
         query_passed=True,
+        seconds=60.0,
     ),
     _read("repair", f"{_API}/repairs/{{id}}/", Refusals.PROBLEM),
     _read("figures", f"{_API}/figures/", Refusals.PROBLEM),

@@ -233,17 +233,31 @@ async def test_nobody_there_is_away() -> None:
         await upstream.close()
 
 
-async def test_silence_is_away(
-    kept: KeptUpstream, service: WireService, monkeypatch: pytest.MonkeyPatch
+async def test_silence_is_away_after_the_time_that_a_service_is_given(
+    service: WireService,
 ) -> None:
-    monkeypatch.setattr(connection, "FIRST_BYTE_SECONDS", 0.1)
+    hasty = KeptUpstream(service.url, connections=2, head_seconds=0.1)
     service.on("/x/", silent)
 
     with pytest.raises(UpstreamAwayError):
-        await kept.send(GET)
+        await hasty.send(GET)
 
     service.on("/x/", answer(b"again"))
-    assert await whole(kept) == (200, b"again")
+    assert await whole(hasty) == (200, b"again")
+    await hasty.close()
+
+
+async def test_a_reading_is_asked_again_when_a_new_connection_closes_without_an_answer(
+    kept: KeptUpstream, service: WireService
+) -> None:
+    async def replaced(_: Received, writer: asyncio.StreamWriter) -> None:
+        service.on("/x/", answer(b"the next process"))
+        writer.close()
+
+    service.on("/x/", replaced)
+
+    assert await whole(kept) == (200, b"the next process")
+    assert service.connections == 2
 
 
 async def test_silence_in_the_midst_of_a_body_is_away(
