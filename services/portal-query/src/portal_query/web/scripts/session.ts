@@ -44,18 +44,18 @@ class Guard {
   async #ask(method: "GET" | "POST"): Promise<void> {
     window.clearTimeout(this.#timer);
     const left = await secondsLeft(method);
-    if (left === null) this.#lookIn(RETRY_MS);
+    if (left === null) this.#askAfter(RETRY_MS);
     else if (left <= 0) this.#show("ended", 0);
     else if (left <= WARN_SECONDS) {
       this.#show("ending", left);
-      this.#lookIn(Math.min(LOOK_AGAIN_MS, left * 1000 + 500));
+      this.#askAfter(Math.min(LOOK_AGAIN_MS, left * 1000 + 500));
     } else {
       this.#dialog.close();
-      this.#lookIn((left - WARN_SECONDS) * 1000);
+      this.#askAfter((left - WARN_SECONDS) * 1000);
     }
   }
 
-  #lookIn(after: number): void {
+  #askAfter(after: number): void {
     this.#timer = window.setTimeout(() => void this.#ask("GET"), Math.min(after, LONGEST_MS));
   }
 
