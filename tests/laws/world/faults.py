@@ -170,11 +170,12 @@ def offsets_reset(world: "World") -> str:
 
 
 def record_too_large(world: "World") -> str:
-    """Let Kafka never take one of the waiting events."""
-    rows = [one.row for one in world.writer.state.outbox.values()]
-    if not rows:
+    """Let Kafka never take one of the events that wait, or are about to."""
+    waiting = [one.row.payload for one in world.writer.state.outbox.values()]
+    waiting += [known.payload for open_ in world.writer.open for _, known in open_.rows]
+    if not waiting:
         return "nothing waits"
-    world.topic.too_large.add(rows[world.schedule.pick(len(rows))].payload)
+    world.topic.too_large.add(waiting[world.schedule.pick(len(waiting))])
     return "TOO LARGE for Kafka"
 
 

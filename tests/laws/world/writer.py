@@ -18,6 +18,7 @@ from tests.oracle import fold as oracle
 from portal_query.projector.lists import (
     Head,
     HeadPage,
+    Progress,
     UnknownCustomerError,
     WriterAwayError,
     WriterLists,
@@ -253,10 +254,11 @@ class Writer:
         """Be what a backup says; nothing that was open or under way survives."""
         self.state, self.open = kept, []
 
-    def sent_until(self) -> datetime:
-        """Return the time before which every accepted change is on Kafka."""
+    def progress(self) -> Progress:
+        """Return how far the changes have come, as the api does."""
         moments = [self.now(), *(one.begun for one in self.open)]
-        return min(moments + [one.accepted_at for one in self.state.outbox.values()])
+        moments += [one.accepted_at for one in self.state.outbox.values()]
+        return Progress(min(moments), len(self.state.refused))
 
     def heads(self, after: int, since: datetime | None, limit: int) -> HeadPage:
         """Return a page of heads, as the api does."""
@@ -299,8 +301,8 @@ class MemoryLists(WriterLists):
         self._process = process
         self._writer = writer
 
-    async def sent_until(self) -> datetime:
-        found: datetime = await self._ask("progress", self._writer.sent_until)
+    async def progress(self) -> Progress:
+        found: Progress = await self._ask("progress", self._writer.progress)
         return found
 
     async def heads(self, *, after: int = 0, changed_since: datetime | None = None) -> HeadPage:

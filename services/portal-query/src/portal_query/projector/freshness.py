@@ -41,6 +41,7 @@ class Freshness:
         self._positions = positions
         self._watches: dict[int, _Watch] = {}
         self._number = 0
+        self._refused: int | None = None
         self.discontinuity = asyncio.Event()
 
     def assigned(self, partitions: Collection[int]) -> None:
@@ -53,6 +54,16 @@ class Freshness:
         if partition in self._watches:
             self._watches[partition] = self._watch()
             self.discontinuity.set()
+
+    def refused(self, rows: int) -> None:
+        """Note how many events Kafka has refused for good.
+
+        One more is a discontinuity of all: it never arrives, and only its customer's head tells.
+        """
+        if rows != self._refused:
+            self._refused = rows
+            for partition in list(self._watches):
+                self.broken(partition)
 
     def sent(self, until: datetime, ends: dict[int, int]) -> None:
         """Note end offsets that were read after everything accepted before `until` was there."""

@@ -4,7 +4,8 @@ All of them after a discontinuity, those changed lately each minute, and all aga
 Changed lately are those whose lists have grown, and those that we have published: an event that is
 in nobody's list, and fits at its end, has been applied, and no list has grown.
 A difference counts only for what was accepted before a time that Kafka's offsets have passed: what
-is still on its way is no difference.
+is still on its way is no difference. After a discontinuity it is no proof either, for behind it an
+older event may have been lost: nothing moves until it has arrived, or should have.
 """
 
 import asyncio
@@ -99,11 +100,15 @@ class Heads:
             else:
                 patience.worked()
 
-    async def all(self, until: Until) -> None:
-        """Compare the heads of all customers of these partitions."""
+    async def all(self, until: Until) -> list[list[Head]]:
+        """Compare the heads of all customers of these partitions; return those on their way, by page."""
+        on_their_way = []
         after: int | None = 0
         while after is not None:
-            after = await self._page(after, until)
+            after, heads = await self._page(after, until)
+            if heads:
+                on_their_way.append(heads)
+        return on_their_way
 
     async def lately(self) -> None:
         """Compare the heads that have changed since the last look, and whom we published since."""
@@ -139,23 +144,44 @@ class Heads:
         until = {p: t for p, t in self._freshness.applied_until().items() if p in breaks}
         if not until or len(until) < len(breaks):
             return  # wait until Kafka's offsets have been passed once in each of them
-        await self.all(until)
+        for heads in await self.all(until):
+            await self._arrival(heads, breaks)
         # Readers must learn who stands still before the time of the others moves.
         await self._publisher.flush()
         self._freshness.compared(breaks)
         get().info("heads_compared", partitions=sorted(until))
 
+    async def _arrival(self, heads: list[Head], breaks: dict[int, int]) -> None:
+        """Wait for heads that are on their way, and compare those that should have arrived.
+
+        Ends early when a partition has broken again: then all begins anew.
+        """
+        while heads and self._freshness.uncompared() == breaks:
+            due = _due(heads, self._freshness.applied_until())
+            async with self._line.connection() as connection:
+                held = await standing.standing(connection, [head.customer_id for head in heads])
+            # Who is ahead has moved on meanwhile.
+            await self._act(Differences(compare(due, held, self._fold_version).behind))
+            heads = [head for head in _lacking(heads, held) if head not in due]
+            if heads:
+                await asyncio.sleep(_TICK_SECONDS)
+
     async def _sweep_page(self) -> None:
         until = self._freshness.applied_until()
         if until:
-            self._sweep_after = await self._page(self._sweep_after, until) or 0
+            after, _ = await self._page(self._sweep_after, until)
+            self._sweep_after = after or 0
 
-    async def _page(self, after: int, until: Until) -> int | None:
-        """Compare one page, and what we hold in its range; return where the next one begins."""
+    async def _page(self, after: int, until: Until) -> tuple[int | None, list[Head]]:
+        """Compare one page, and what we hold in its range.
+
+        Returns where the next one begins, and the heads that are on their way.
+        """
         page = await self._lists.heads(after=after)
         async with self._line.connection() as connection:
             held = await standing.standing_between(connection, after, page.next_after)
-        differences = compare(_due(page.heads, until), held, self._fold_version)
+        due = _due(page.heads, until)
+        differences = compare(due, held, self._fold_version)
         listed = {head.customer_id for head in page.heads}
         differences.ahead += [
             one.customer_id
@@ -165,7 +191,8 @@ class Heads:
             and topic.partition(one.customer_id) in until
         ]
         await self._act(differences)
-        return page.next_after
+        ours = [head for head in page.heads if topic.partition(head.customer_id) in until]
+        return page.next_after, [head for head in _lacking(ours, held) if head not in due]
 
     async def _act(self, differences: Differences) -> None:
         behind = [one for one in differences.behind if not self._refolds.waits(one)]
@@ -210,3 +237,15 @@ def _due(heads: Iterable[Head], until: Until) -> list[Head]:
         if passed is not None and head.changed_at < passed:
             due.append(head)
     return due
+
+
+def _lacking(heads: Iterable[Head], held: dict[int, Standing]) -> list[Head]:
+    """Return the heads that we have not come to, but for those who stand still and say so."""
+    lacking = []
+    for head in heads:
+        one = held.get(head.customer_id)
+        if one is None or (
+            not one.still and one.revision <= head.revision and one.event_id != head.event_id
+        ):
+            lacking.append(head)
+    return lacking

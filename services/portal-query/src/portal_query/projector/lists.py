@@ -49,11 +49,14 @@ class HeadPage(msgspec.Struct, frozen=True):
     next_after: int | None
 
 
-class _Progress(msgspec.Struct):
+class Progress(msgspec.Struct, frozen=True):
+    """Every change accepted before `sent_until` is on Kafka, or among those it refused for good."""
+
     sent_until: datetime
+    refused_rows: int = 0
 
 
-_progress = msgspec.json.Decoder(_Progress)
+_progress = msgspec.json.Decoder(Progress)
 _heads = msgspec.json.Decoder(HeadPage)
 
 
@@ -79,11 +82,11 @@ class WriterLists:
         if self._session is not None:
             await self._session.close()
 
-    async def sent_until(self) -> datetime:
-        """Return the time before which every accepted change is on Kafka."""
+    async def progress(self) -> Progress:
+        """Return how far the writer's changes have come."""
         async with self._get("/v1/progress", {}) as response:
             try:
-                return _progress.decode(await response.read()).sent_until
+                return _progress.decode(await response.read())
             except msgspec.DecodeError as error:
                 raise WriterAwayError(f"/v1/progress is not as agreed: {error}") from error
 

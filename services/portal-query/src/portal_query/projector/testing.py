@@ -129,6 +129,7 @@ class ListServer:
         self.lists: dict[int, CustomerList] = {}
         self.away = False
         self.sent_until: datetime | None = None
+        self.refused_rows = 0
         self.asked: list[str] = []
         self.meanwhile: Callable[[], Awaitable[None]] | None = None
         self.url = ""
@@ -165,7 +166,9 @@ class ListServer:
     async def _progress(self, request: web.Request) -> web.Response:
         self._check(request)
         until = self.sent_until or SystemClock().now()
-        return web.json_response({"sent_until": rfc3339(until), "outbox_rows": 0})
+        return web.json_response(
+            {"sent_until": rfc3339(until), "outbox_rows": 0, "refused_rows": self.refused_rows}
+        )
 
     async def _heads(self, request: web.Request) -> web.Response:
         self._check(request)

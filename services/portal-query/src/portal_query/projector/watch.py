@@ -64,8 +64,9 @@ class FreshnessLoop:
 
     async def period(self) -> None:
         """Ask, let what is under way arrive, and write down what is known then."""
-        until = await self._lists.sent_until()
-        self._freshness.sent(until, await self._intake.ends())
+        progress = await self._lists.progress()
+        self._freshness.refused(progress.refused_rows)
+        self._freshness.sent(progress.sent_until, await self._intake.ends())
         await asyncio.sleep(_SETTLE_SECONDS)
         await self._intake.settle_idle()
         # What has been read so far was of this topic; nothing is awaited until it has been noted.

@@ -1,6 +1,7 @@
 """What arrives in order, twice, late or not at all: the customer is what its list says."""
 
 import random
+from datetime import datetime, timedelta
 from typing import Any
 
 from repair_events import event
@@ -103,6 +104,37 @@ async def test_an_event_lost_on_a_quiet_customer_is_found(world: Any) -> None:
         await world.send(first)
         await world.arrives(fleet)
         fleet.record("NEVER SENT")
+        await world.arrives(fleet)
+
+
+async def test_an_event_that_kafka_refused_for_good_is_found_at_once(world: Any) -> None:
+    fleet = world.customer(7)
+    async with world.projector(
+        projector_heads_seconds=3_600.0, projector_sweep_page_seconds=3_600.0
+    ):
+        await world.send(fleet.record("A1"))
+        await world.arrives(fleet)
+        fleet.record("TOO LARGE")
+        world.writer.refused_rows += 1
+        await world.arrives(fleet)
+
+
+async def test_time_does_not_pass_an_event_lost_behind_one_that_is_on_its_way(world: Any) -> None:
+    fleet = world.customer(7)
+    lost = fleet.record("LOST")
+    world.writer.sent_until = datetime.fromisoformat(lost.time) + timedelta(microseconds=1)
+    newest = fleet.record("ON ITS WAY")
+    assert datetime.fromisoformat(newest.time) >= world.writer.sent_until
+    async with world.projector():
+
+        async def others_are_compared() -> bool:
+            asked = world.writer.asked
+            heads = [n for n, path in enumerate(asked) if path.startswith("/v1/heads")]
+            return bool(heads) and asked[heads[0] :].count("/v1/progress") > 1
+
+        await eventually(others_are_compared, "heads have been compared, and time might move")
+        assert await world.database.fetchval("SELECT count(*) FROM portal.partition_progress") == 0
+        await world.send(newest)
         await world.arrives(fleet)
 
 

@@ -215,3 +215,20 @@ def test_a_comparison_from_before_a_new_assignment_proves_nothing(freshness: Fre
     freshness.compared(older)
 
     assert not freshness.ready()
+
+
+def test_an_event_refused_for_good_is_a_discontinuity(
+    positions: Positions, freshness: Freshness
+) -> None:
+    freshness.refused(3)
+    freshness.compared(freshness.uncompared())
+    freshness.sent(at(0), {0: 10})
+    publish(positions, 0, 10)
+    freshness.advance()
+    freshness.refused(3)
+    assert freshness.as_of() == {0: at(0)}
+
+    freshness.refused(4)
+
+    assert freshness.as_of() == {}
+    assert not freshness.ready()

@@ -21,7 +21,12 @@ from repair_writer.api.reading import (
 )
 from repair_writer.fields import MAX_BIGINT, moment_of
 from repair_writer.store.customers import read_customer, read_heads
-from repair_writer.store.events import read_events, read_oldest_transaction, read_outbox
+from repair_writer.store.events import (
+    count_refused,
+    read_events,
+    read_oldest_transaction,
+    read_outbox,
+)
 from repair_writer.store.repairs import read_moment
 from repair_writer.store.transaction import Pool, reading
 from service_runtime.clock import rfc3339
@@ -131,28 +136,40 @@ def _add_heads(router: APIRouter, d: Dependencies) -> None:
 
 
 def _add_progress(router: APIRouter, d: Dependencies) -> None:
-    example = {"sent_until": "2026-03-01T14:31:07.482913Z", "outbox_rows": 0}
+    example = {"sent_until": "2026-03-01T14:31:07.482913Z", "outbox_rows": 0, "refused_rows": 0}
     content = {"application/json": {"schema": {"type": "object"}, "example": example}}
 
     @router.get(
         "/v1/progress",
         **operation(
-            "Read the time before which every accepted change is on Kafka",
-            answers={200: ("sent_until, and how many events wait (100 000 at most)", content)},
+            "Read the time before which every accepted change is on Kafka, or refused by it",
+            answers={
+                200: (
+                    "sent_until, how many events wait (100 000 at most), and how many are refused",
+                    content,
+                )
+            },
             refusals=("malformed",),
         ),
     )
     async def progress(request: Request) -> Response:
         await internal_caller(d, request, HISTORY_READ)
         check_query(request)
-        # Three statements, in this order: a change that one of them cannot see yet, or not any
+        # Four statements, in this order: a change that one of them cannot see yet, or not any
         # more, is accounted for by another.
         async with reading(d.pool) as connection:
             now = await read_moment(connection)
             begun = await read_oldest_transaction(connection)
             oldest, waiting = await read_outbox(connection)
+            refused = await count_refused(connection)
         sent_until = min(moment for moment in (now, begun, oldest) if moment is not None)
-        return _json({"sent_until": rfc3339(sent_until), "outbox_rows": waiting})
+        return _json(
+            {
+                "sent_until": rfc3339(sent_until),
+                "outbox_rows": waiting,
+                "refused_rows": refused,
+            }
+        )
 
 
 def _moment(request: Request, name: str) -> datetime | None:

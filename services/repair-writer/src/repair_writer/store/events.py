@@ -51,3 +51,8 @@ async def read_outbox(connection: Connection) -> tuple[datetime | None, int]:
     )
     assert row is not None  # noqa: S101 - a select without FROM always answers one row
     return row["oldest"], row["waiting"]
+
+
+async def count_refused(connection: Connection) -> int:
+    """Return how many events Kafka has refused for good: they wait no more, and never arrive."""
+    return int(await connection.fetchval("SELECT count(*) FROM writer.outbox_refused"))

@@ -1,5 +1,7 @@
 from typing import Any
 
+from repair_writer.store.outbox import set_aside
+
 
 async def test_a_list_is_given_after_a_revision_as_the_bytes_that_are_kept(writer: Any) -> None:
     lines = [
@@ -67,12 +69,11 @@ async def test_everything_is_sent_until_now_when_the_outbox_is_empty(writer: Any
     repair = await writer.recorded()
     profile, event = await writer.events()
     waiting = (await writer.call("GET", "/v1/progress")).json
-    assert waiting == {"sent_until": profile["time"], "outbox_rows": 2}
-    await writer.pool.execute(
-        "DELETE FROM writer.outbox WHERE id = (SELECT min(id) FROM writer.outbox)"
-    )
+    assert waiting == {"sent_until": profile["time"], "outbox_rows": 2, "refused_rows": 0}
+    oldest = await writer.pool.fetchval("SELECT min(id) FROM writer.outbox")
+    await set_aside(writer.pool, oldest, "too large")
     waiting = (await writer.call("GET", "/v1/progress")).json
-    assert waiting == {"sent_until": event["time"], "outbox_rows": 1}
+    assert waiting == {"sent_until": event["time"], "outbox_rows": 1, "refused_rows": 1}
     await writer.pool.execute("DELETE FROM writer.outbox")
     sent = (await writer.call("GET", "/v1/progress")).json
     assert sent["outbox_rows"] == 0

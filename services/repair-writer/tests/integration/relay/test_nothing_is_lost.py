@@ -6,6 +6,8 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import asyncpg
+
 from repair_events.topic import key, partition
 from service_runtime.testing import eventually
 
@@ -152,3 +154,25 @@ async def test_a_relay_told_to_stop_finishes_what_is_under_way(
     await eventually(has_begun, "the relay sends")
     assert await process.stop() == 0
     assert await reader.count(new_topic) + await outbox.pending() == total
+
+
+async def test_a_delete_that_failed_is_noticed_without_another_event(
+    outbox: Any, settings: Any, new_topic: str, run_relay: Callable[[Any], Any], database: Any
+) -> None:
+    connection = await asyncpg.connect(database.owner_url)
+    # A number that is taken stays taken when its transaction fails: so only the first one does.
+    await connection.execute("""
+        CREATE SEQUENCE writer.deletes; GRANT USAGE ON SEQUENCE writer.deletes TO PUBLIC;
+        CREATE FUNCTION writer.fail_once() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            IF nextval('writer.deletes') = 1 THEN RAISE EXCEPTION 'the first one fails'; END IF;
+            RETURN OLD;
+        END $$;
+        CREATE TRIGGER fail_once BEFORE DELETE ON writer.outbox
+            FOR EACH ROW EXECUTE FUNCTION writer.fail_once();
+    """)
+    await outbox.accept(7)
+    async with run_relay(settings):
+        await eventually(outbox.is_empty, "what was sent is deleted")
+    assert await connection.fetchval("SELECT last_value FROM writer.deletes") > 1
+    await connection.close()
