@@ -3,8 +3,11 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from typing import Any, cast
 
 import pytest
+import uvloop
+from aiokafka.protocol.metadata import MetadataRequest
 
 from service_runtime.kafka import (
     BatchProducer,
@@ -17,6 +20,7 @@ from service_runtime.kafka import (
     Topics,
     TopicSettings,
     create_consumer,
+    has_stopped_fetching,
     is_infrastructure,
     is_too_large,
     is_waiting_to_rejoin,
@@ -217,3 +221,33 @@ async def _first(consumer: Consumer, place: TopicPartition) -> list[ConsumerReco
         found = await consumer.getmany(timeout_ms=500)
         if found.get(place):
             return found[place]
+
+
+async def reset_again_and_again(bootstrap_servers: str, topic: str) -> None:
+    """Abort each connection and write to it at once, as the driver may; read on all the same."""
+    place = TopicPartition(topic, 0)
+    async with BatchProducer(bootstrap_servers, client_id="test") as producer:
+        consumer = create_consumer(bootstrap_servers, client_id="test", group=topic)
+        await consumer.start()
+        try:
+            consumer.subscribe([topic])
+            for number in range(3):
+                await producer.send(topic, 0, [Record(b"1", b"%d" % number)])
+                assert (await _first(consumer, place))[0].value == b"%d" % number
+                for connection in list(cast("Any", consumer)._client._conns.values()):
+                    if connection.connected():
+                        connection._writer.transport.abort()
+                        await asyncio.sleep(0)
+                        with pytest.raises(KafkaError):
+                            connection.send(MetadataRequest([]))
+            assert not has_stopped_fetching(consumer)
+        finally:
+            await consumer.stop()
+
+
+def test_a_consumer_reads_on_after_its_connections_were_reset(
+    kafka_bootstrap: str, made: str
+) -> None:
+    # On the loop that the services run on: it refuses to write to what is closed in words of its own.
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(asyncio.wait_for(reset_again_and_again(kafka_bootstrap, made), 60))

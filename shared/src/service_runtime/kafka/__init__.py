@@ -3,15 +3,17 @@
 `consumer` builds a consumer with the settings that were measured to be right.
 `producer` sends records grouped by partition and says, per partition, how many Kafka has taken.
 `topics` creates a topic or says what is wrong with the one that is there, and knows a topic's id.
-`errors` names what can go wrong. Nothing else in the system imports the driver.
+`errors` names what can go wrong, `connection` mends what the driver does not see. Nothing else in the system imports the driver.
 """
 
+from service_runtime.kafka import connection
 from service_runtime.kafka.consumer import (
     Consumer,
     ConsumerRecord,
     RebalanceListener,
     TopicPartition,
     create_consumer,
+    has_stopped_fetching,
     is_waiting_to_rejoin,
 )
 from service_runtime.kafka.errors import (
@@ -30,6 +32,8 @@ from service_runtime.kafka.topics import (
     TopicSettings,
 )
 
+connection.install()
+
 __all__ = [
     "BatchProducer",
     "CommitFailedError",
@@ -47,6 +51,7 @@ __all__ = [
     "TopicSettings",
     "Topics",
     "create_consumer",
+    "has_stopped_fetching",
     "is_infrastructure",
     "is_too_large",
     "is_waiting_to_rejoin",

@@ -166,3 +166,14 @@ def is_waiting_to_rejoin(consumer: Consumer) -> bool:
     coordinator = cast("Any", consumer)._coordinator  # noqa: SLF001 - no public health signal
     rejoin = getattr(coordinator, "_rejoin_needed_fut", None)
     return rejoin is not None and bool(rejoin.done())
+
+
+def has_stopped_fetching(consumer: Consumer) -> bool:
+    """Say whether the driver's task that fetches has ended: nothing will ever be read again.
+
+    It ends of whatever the driver did not expect; heartbeats go on, so the group takes no partition
+    away. There is no public sign of it: a process that sees this should end itself.
+    """
+    fetcher = getattr(consumer, "_fetcher", None)
+    task = getattr(fetcher, "_fetch_task", None)
+    return task is not None and bool(task.done())

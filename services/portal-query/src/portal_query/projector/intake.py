@@ -25,6 +25,7 @@ from service_runtime.kafka import (
     RebalanceListener,
     TopicPartition,
     Topics,
+    has_stopped_fetching,
     is_infrastructure,
     is_waiting_to_rejoin,
 )
@@ -159,6 +160,8 @@ class Intake(RebalanceListener):
             # The driver logs each partition of each commit that failed: then not each second.
             worked = await self._commit_bounded()
             wait = _COMMIT_SECONDS if worked else min(2 * wait, _LONGEST_COMMIT_SECONDS)
+            if has_stopped_fetching(self._running):
+                raise StuckError("the consumer fetches no more")
             if not is_waiting_to_rejoin(self._running):
                 stuck_since = None
                 continue
