@@ -24,7 +24,9 @@ def ensure(logs: Path) -> None:
     if shutil.which("chromium") is None:
         _browser(logs / "apt.log")
     if shutil.which("npm") is None:
-        say.line("Without npm the pages' scripts are not built again to compare them, and axe judges nothing.")
+        say.line(
+            "Without npm the pages' scripts are not built again to compare them, and axe judges nothing."
+        )
     elif not _has_modules():
         _modules(logs / "npm.log")
 
@@ -63,4 +65,6 @@ def _modules(log: Path) -> None:
     except subprocess.SubprocessError:
         # A half-filled folder would look like a whole one.
         shutil.rmtree(ROOT / "node_modules", ignore_errors=True)
-        say.line(f"The pages' scripts are not built again, nor the pages judged: npm failed. Log: {log}")
+        say.line(
+            f"The pages' scripts are not built again, nor the pages judged: npm failed. Log: {log}"
+        )

@@ -11,7 +11,7 @@ from aiokafka import conn as driver
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
 
-class Connection(driver.AIOKafkaConnection):  # type: ignore[misc] - the driver has no types
+class Connection(driver.AIOKafkaConnection):  # type: ignore[misc]  # the driver has no types
     """A connection on which a write to what is closed is a lost connection."""
 
     def send(self, request: Any, expect_response: bool = True) -> Any:

@@ -34,7 +34,10 @@ def test_each_card_says_its_main_thing() -> None:
 
 def test_one_unit_and_nothing_to_decide() -> None:
     counts = Counts(
-        [{"unit_number": "A1", "repair_count": 1}], [], [{"status": "DENIED", "count": 1}], "2026-03"
+        [{"unit_number": "A1", "repair_count": 1}],
+        [],
+        [{"status": "DENIED", "count": 1}],
+        "2026-03",
     )
     assert counts.sentences["units"] == "1 repair, on unit A1."
     assert counts.sentences["statuses"] == "0 open, none waits for your decision."
