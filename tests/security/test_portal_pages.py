@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from gateway.routes import ROUTES, Kind, Refusals, Who
+from gateway.routes import ROUTES, Kind, Refusals, Route, Who
 from gateway.testing.browser import Answered, Browser
 from gateway.testing.portal import Portal
 from gateway.testing.wire import answer
@@ -27,15 +27,15 @@ async def send(browser: Browser, method: str, path: str, **headers: str) -> Answ
 
 
 @pytest.mark.parametrize("row", CUSTOMERS, ids=lambda row: row.name)
-async def test_no_row_of_a_customer_answers_a_stranger(gate: Portal, row: object) -> None:
+async def test_no_row_of_a_customer_answers_a_stranger(gate: Portal, row: Route) -> None:
     assert row in CUSTOMERS
     browser = gate.browser()
     await browser.token()
     token = browser.cookies["csrftoken"]
-    answered = await send(browser, row.methods[0], path_of(row.path), X_CSRFToken=token)  # type: ignore[attr-defined]
-    sent_away = (302, f"/accounts/login/?next={path_of(row.path)}")  # type: ignore[attr-defined]
+    answered = await send(browser, row.methods[0], path_of(row.path), X_CSRFToken=token)
+    sent_away = (302, f"/accounts/login/?next={path_of(row.path)}")
     in_a_form = (403, None)
-    expected = in_a_form if row.kind is Kind.FORM else sent_away  # type: ignore[attr-defined]
+    expected = in_a_form if row.kind is Kind.FORM else sent_away
     assert (answered.status, answered.header("location")) == expected
     assert not gate.query.received
     assert not gate.writer.received

@@ -21,6 +21,7 @@ from repair_writer.repair import (
     Restore,
     Unchanged,
     decide,
+    undecidable,
 )
 
 REPAIR = Repair(
@@ -236,3 +237,9 @@ def test_a_command_done_twice_is_done_once(repair: Repair | None, command: Comma
     if isinstance(decision, Change):
         again = decide(decision.repair, command)
         assert not isinstance(again, Change)
+
+
+def test_what_does_not_wait_for_a_decision_is_refused_with_the_reason() -> None:
+    refusal = undecidable(REPAIR, "RS Wind approved it a minute ago.")
+    assert (refusal.code, refusal.detail) == ("illegal-move", "RS Wind approved it a minute ago.")
+    assert (refusal.allowed, refusal.repair_id) == ((), REPAIR.repair_id)
