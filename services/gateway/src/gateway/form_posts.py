@@ -100,12 +100,19 @@ class FormPosts:
             return await self._page(sent, 422, _Shown(fields.typed, notice=_INCOMPLETE))
         try:
             reply = await self._ask(sent, change)
+            said = _json(reply)
         except ServiceRefusedError as error:
             refusal = error.refusal
             wait = tuple(h for h in refusal.headers if h[0] == b"retry-after")
             again = _Shown(fields.typed, notice=_UNSURE, key=change.key, headers=wait)
             return await self._page(sent, refusal.status, again)
-        return await self._told(sent, form, fields, change, reply)
+        if reply.status < 300:  # noqa: PLR2004
+            return await self._done(sent, form, reply, said)
+        if reply.status == 404:  # noqa: PLR2004
+            unknown = said.get("code") == "customer-unknown"
+            message = pages.NO_PROFILE if unknown else pages.NOT_FOUND
+            return self._pages.message(message, sent.request.id, VARY_COOKIE)
+        return await self._page(sent, *_refused(fields, change, reply.status, said))
 
     async def again(self, sent: Sent, typed: Pairs) -> Answer:
         """Return the page with what was typed before a session ended."""
@@ -134,21 +141,12 @@ class FormPosts:
             reply = await self._proxy.whole(call, row, _ANSWER_BYTES)
         return reply
 
-    async def _told(
-        self, sent: Sent, form: Form, fields: Fields, change: Change, reply: Answer
-    ) -> Answer:
-        said = _json(reply)
-        if reply.status < 300:  # noqa: PLR2004
-            seen = _header(reply, b"portal-revision")
-            if form.shown is not None:
-                return _see_other(with_seen(form.shown(said, sent.path), seen))
-            results = _Shown((), results=shown_results(said), seen=seen)
-            return await self._page(sent, 200, results)
-        if reply.status == 404:  # noqa: PLR2004
-            unknown = said.get("code") == "customer-unknown"
-            message = pages.NO_PROFILE if unknown else pages.NOT_FOUND
-            return self._pages.message(message, sent.request.id, VARY_COOKIE)
-        return await self._page(sent, *_refused(fields, change, reply.status, said))
+    async def _done(self, sent: Sent, form: Form, reply: Answer, said: Mapping[str, Any]) -> Answer:
+        seen = _header(reply, b"portal-revision")
+        if form.shown is not None:
+            return _see_other(with_seen(form.shown(said, sent.path), seen))
+        results = _Shown((), results=shown_results(said), seen=seen)
+        return await self._page(sent, 200, results)
 
     async def _page(self, sent: Sent, status: int, shown: _Shown) -> Answer:
         """Return the page that the form stands on, made again; in plain words if it cannot be."""
@@ -217,11 +215,15 @@ def _in_plain_words(status: int, shown: _Shown) -> Message:
     """Return what a person is told when the page itself cannot be had."""
     if shown.results is not None:
         done = sum(one["status"] == 200 for one in shown.results)  # noqa: PLR2004
-        text = f"{done} of {len(shown.results)} decisions were recorded."
+        every = done == len(shown.results)
         return Message(
-            200, "Your decisions were recorded", text, "The list cannot be shown just now.",
-            "/customer/repairs/", "Go to your repairs",
-        )  # fmt: skip
+            200,
+            "Your decisions were recorded" if every else "Not all of your decisions were recorded",
+            f"{done} of {len(shown.results)} decisions were recorded.",
+            "The list cannot be shown just now; it tells which repairs still wait for you.",
+            "/customer/repairs/?status=PENDING",
+            "Go to what waits for you",
+        )
     said = " ".join([shown.notice or "", *(shown.errors or {}).values()]).strip()
     return Message(
         status if status >= 400 else 503,  # noqa: PLR2004

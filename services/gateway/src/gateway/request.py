@@ -21,8 +21,8 @@ SESSION_COOKIE: Final = "sessionid"
 MAX_QUERY: Final = 8_000
 _MAX_HEADERS: Final = 100
 _MAX_HEADER_BYTES: Final = 32_768
-#: A hundred repairs with their states, and what is said of them all.
-_MAX_FIELDS: Final = 256
+#: The longest page of a list: two hundred repairs with their states, and what is said of them all.
+_MAX_FIELDS: Final = 512
 BODY_SECONDS: Final = 10.0
 
 _SESSION: Final = re.compile(rb"(?:^|; ?)sessionid=([^;]*)")

@@ -146,11 +146,11 @@ def test_an_address_says_what_must_be_seen() -> None:
 def test_a_page_is_told_of_a_result_what_it_shows_and_no_more() -> None:
     answer: dict[str, Any] = {
         "results": [
-            {"repair_id": "a", "status": 200, "repair": {"unit_number": "A1", "description": "x"}},
-            {"repair_id": "b", "status": 412, "problem": {"code": "c", "repair": {"cost": "1"}}},
+            {"repair_id": "a", "status": 200, "repair": {"status": "DENIED", "notes": "x"}},
+            {"repair_id": "b", "status": 412, "problem": {"detail": "d", "changed": [{}]}},
         ]
     }
     assert shown_results(answer) == [
-        {"repair_id": "a", "status": 200, "repair": {"unit_number": "A1"}},
-        {"repair_id": "b", "status": 412, "problem": {"code": "c"}},
+        {"repair_id": "a", "status": 200, "repair": {"status": "DENIED"}},
+        {"repair_id": "b", "status": 412, "problem": {"detail": "d"}},
     ]
