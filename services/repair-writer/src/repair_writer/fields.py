@@ -96,7 +96,8 @@ def _repair_date(text: str, info: ValidationInfo) -> str:
 
 
 def _visit_date(text: str, info: ValidationInfo) -> str:
-    # Noon in UTC lies on the day that is meant, whichever zone the portal counts days in.
+    # Noon in UTC lies on the day that is meant wherever the portal counts days, but in the zones
+    # that are twelve hours and more ahead of UTC.
     return _repair_date(f"{text}T12:00:00Z" if _DAY.fullmatch(text) else text, info)
 
 

@@ -135,6 +135,11 @@ async def test_a_form_that_was_refused_comes_back_as_it_was_typed(api: Any) -> N
     assert '<a href="#description-5">Break 5, description</a>' in text
     assert 'id="description-6"' not in text
 
+    odd = {f"description-{number}": "x" for number in ("11", "²", "9" * 5_000)}
+    status, text = await again(api, f"{LIST}new/", {"values": odd})
+    assert status == 200
+    assert 'id="description-4"' not in text
+
 
 async def test_a_refused_decision_shows_what_is_now_and_asks_again(
     api: Any, read_model: Any, repair: Any

@@ -69,10 +69,6 @@ class RequestForm:
 
 def _rows_of(again: Again) -> int:
     """Return how many rows the form needs for what was typed."""
-    sent = [int(name.rpartition("-")[2]) for name in again.values if _is_row(name)]
-    return max(_ROWS, *(number for number in sent if number <= MAX_BREAKS), 0)
-
-
-def _is_row(name: str) -> bool:
-    field, _, number = name.rpartition("-")
-    return field in {"damage_type", "description"} and number.isascii() and number.isdigit()
+    sent = again.values.keys()
+    rows = range(MAX_BREAKS, _ROWS, -1)
+    return next((n for n in rows if {f"damage_type-{n}", f"description-{n}"} & sent), _ROWS)
