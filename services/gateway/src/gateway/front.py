@@ -144,10 +144,11 @@ class Front:
         route = place.routes.get(request.method)
         if route is None:
             raise RefusedError(not_allowed(place))
+        if asked.visitor is not None:
+            await self._judge.check_rate(asked, asked.visitor)
         if route.kind is Kind.PAGE:
             return await self._own_page(asked, route)
         if asked.visitor is not None:
-            await self._judge.check_rate(asked, asked.visitor)
             self._judge.check_customer(asked, asked.visitor, route)
         return await self._pass_on(asked, route, out)
 

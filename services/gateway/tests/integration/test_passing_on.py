@@ -349,3 +349,12 @@ async def test_requests_may_be_bounded_by_a_setting(database: Any) -> None:
     assert (answers[0].header("ratelimit") or "").startswith('"session";r=2;t=')
     assert answers[-1].body == b'{"error": "Too many requests"}'
     assert int(answers[-1].header("retry-after") or 0) >= 1
+
+
+async def test_the_bound_holds_for_what_the_gateway_answers_by_itself(database: Any) -> None:
+    async with portal(build, database.gateway_url, gateway_session_rate=3) as gate:
+        browser = await gate.signed_in()
+        answers = [await browser.get("/accounts/session/") for _ in range(4)]
+
+    assert [answered.status for answered in answers] == [200, 200, 200, 429]
+    assert answers[-1].header("content-type") == "application/problem+json"
