@@ -67,6 +67,21 @@ async def test_a_cost_that_has_changed_is_shown_and_asked_about_again(
     await expect(page.get_by_text("You approved this repair.")).to_be_visible()
 
 
+async def test_a_reason_that_is_too_long_is_no_change_of_the_repair(
+    visit: Visit, site: Site
+) -> None:
+    customer, _, path = await a_pending_one(site)
+    page = await visit(customer, path)
+    reason = page.get_by_label("Reason")
+    await reason.evaluate("field => field.removeAttribute('maxlength')")
+    await reason.fill("x" * 1001)
+    await page.get_by_role("button", name="Approve").click()
+    await expect(page.get_by_role("alert")).to_contain_text("One thing needs another look")
+    await expect(reason).to_have_value("x" * 1001)
+    waits = page.get_by_role("heading", name="This repair waits for your decision")
+    await expect(waits).to_be_visible()
+
+
 async def test_a_decision_that_comes_too_late_says_what_happened_and_by_whom(
     visit: Visit, site: Site
 ) -> None:

@@ -167,6 +167,21 @@ async def test_many_are_decided_at_once_each_with_its_own_result(
     await expect(units_of(page)).to_have_text([re.compile("T-0")])
 
 
+async def test_the_way_back_from_a_repair_leads_to_the_list_it_was_found_in(
+    visit: Visit, site: Site
+) -> None:
+    customer = await site.customer()
+    await site.load(customer, a_fleet())
+    page = await visit(customer, f"{LIST}?status=PENDING&sort=unit_number")
+    await units_of(page).first.get_by_role("link").click()
+    # Not even a decision, after which the page is another one, forgets it.
+    await page.get_by_role("button", name="Approve").click()
+    await expect(page.get_by_text("You approved this repair.")).to_be_visible()
+    await page.get_by_role("link", name="Back to the list").click()
+    await page.wait_for_url(re.compile(r"/repairs/\?status=PENDING&sort=unit_number$"))
+    await expect(page.locator("#length")).to_have_text("3 repairs")
+
+
 async def test_a_change_is_hinted_at_and_moves_no_row(visit: Visit, site: Site) -> None:
     customer = await site.customer()
     await site.load(customer, a_fleet(6))
@@ -176,7 +191,8 @@ async def test_a_change_is_hinted_at_and_moves_no_row(visit: Visit, site: Site) 
     await site.record(customer, "NEW-1")
     await site.record(customer, "NEW-2")
     hint = page.get_by_role("status").filter(has_text="2 changes to your repairs since you opened")
-    await expect(hint).to_be_visible()
+    # It is read aloud, so it is said anew every ten seconds at most.
+    await expect(hint).to_be_visible(timeout=20_000)
     assert await row.bounding_box() == before
     await expect(page.locator("#length")).to_have_text("6 repairs")
     await hint.get_by_role("button", name="Show").click()

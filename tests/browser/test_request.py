@@ -36,6 +36,14 @@ async def test_one_visit_with_two_breaks_is_recorded_and_shown(visit: Visit, sit
     ).to_be_focused()
     await expect(page.locator("#length")).to_have_text("2 repairs")
     await expect(page.get_by_text("driver side, 12 mm")).to_be_visible()
+    # Each of the two leads to the other.
+    await page.get_by_role("rowheader").first.get_by_role("link").click()
+    first = page.url
+    visit_of = page.get_by_role("definition").filter(has=page.get_by_role("listitem"))
+    await visit_of.get_by_role("link").click()
+    await expect(page).not_to_have_url(first)
+    await visit_of.get_by_role("link").click()
+    await expect(page).to_have_url(first)
     await page.goto(FORM)
     await expect(page.get_by_label("Unit")).to_have_value("")
 

@@ -40,6 +40,12 @@ FROM portal.customer WHERE customer_id = $1
 _REPAIR: Final = f"""
 SELECT {COLUMNS} FROM portal.repair WHERE customer_id = $1 AND repair_id = $2 AND NOT removed
 """  # noqa: S608 - constants alone
+# By the unit, which an index finds: breaks of one visit are breaks of one unit.
+_VISIT: Final = f"""
+SELECT {COLUMNS} FROM portal.repair
+WHERE customer_id = $1 AND unit_number = $2 AND batch_id = $3 AND repair_id <> $4 AND NOT removed
+ORDER BY repair_id LIMIT 10
+"""  # noqa: S608 - constants alone
 _HISTORY: Final = """
 SELECT revision, fact, occurred_at, accepted_at, by, status, reason
 FROM portal.repair_history WHERE customer_id = $1 AND repair_id = $2
@@ -129,6 +135,15 @@ async def load_state(connection: Connection, customer_id: int) -> State:
 async def load_repair(connection: Connection, customer_id: int, repair_id: UUID) -> Row | None:
     """Return a repair of this customer that has not been removed, or None."""
     return await connection.fetchrow(_REPAIR, customer_id, repair_id)
+
+
+async def load_visit(connection: Connection, customer_id: int, repair: Row) -> list[Row]:
+    """Return the other repairs of this unit that were asked for together with `repair`."""
+    if repair["batch_id"] is None:
+        return []
+    return await connection.fetch(
+        _VISIT, customer_id, repair["unit_number"], repair["batch_id"], repair["repair_id"]
+    )
 
 
 async def load_history(connection: Connection, customer_id: int, repair_id: UUID) -> list[History]:

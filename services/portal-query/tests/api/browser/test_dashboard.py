@@ -176,6 +176,30 @@ async def test_a_change_is_on_the_screen_without_a_reload(
     await expect(page.locator(".changes li").first).to_contain_text("Requested")
 
 
+async def test_a_change_leaves_the_keyboard_where_it_was(
+    visit: Any, read_model: Any, a_fleet: Any, repair: Any
+) -> None:
+    many = [repair(f"Bus {n:03}") for n in range(1, 151)]
+    await read_model.put(1, [*a_fleet, *many])
+    await read_model.as_of(1, SystemClock().now())
+    await read_model.publish(1)
+    page = await visit()
+    await expect(page.locator("#standing")).to_have_attribute("data-state", "live")
+    await page.get_by_text(re.compile("units as a table")).click()
+    table = page.get_by_role("region", name="Repairs by unit, table")
+    latest = page.get_by_role("region", name="Latest changes")
+    held = [table.get_by_role("link", name="Bus 140"), latest.get_by_role("link").first]
+    for number, link in enumerate(held):
+        address = await link.get_attribute("href")
+        await link.focus()
+        many.append(repair(f"More {number}"))
+        await read_model.put(1, [*a_fleet, *many])
+        await read_model.publish(1)
+        await expect(page.locator("#statuses .whole")).to_have_text(str(len(a_fleet) + len(many)))
+        now = "document.activeElement.getAttribute('href')"
+        assert await page.evaluate(now) == address
+
+
 async def test_a_restored_list_starts_the_page_anew(
     visit: Any, read_model: Any, a_fleet: Any
 ) -> None:

@@ -20,6 +20,7 @@ from portal_query.read_model.counts import Connection
 class _Found:
     row: store.Row
     history: list[store.History]
+    visit: list[store.Row]
 
 
 class OneRepair:
@@ -44,7 +45,9 @@ class OneRepair:
             if row is None:
                 return None
             history = await store.load_history(connection, identity.customer_id, repair_id)
-            return _Found(row, history)
+            return _Found(
+                row, history, await store.load_visit(connection, identity.customer_id, row)
+            )
 
         read = await self._reader.read(identity.customer_id, seen, load)
         if read.value is None:
@@ -56,6 +59,9 @@ class OneRepair:
             "state": read.state,
             "stale": read.stale,
             "row": found.row,
+            "visit": found.visit,
+            # The gateway names a revision when the writer said that another state is held now.
+            "changed": request.method == "POST" and seen is not None,
             "happenings": happenings(found.history),
             "own_change": None if request.method == "POST" else _own_change(found.history, seen),
             "arrived": read.arrived,

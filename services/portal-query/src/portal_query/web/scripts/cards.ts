@@ -4,6 +4,7 @@
 import { drawUnits } from "./bars.ts";
 import { Changes } from "./changes.ts";
 import type { Change, FailedAnswer, MonthCount, Part, Parts, RepairFigures, Snapshot, StatusCount, UnitCount } from "./figures.ts";
+import { keepFocus } from "./focus.ts";
 import * as links from "./links.ts";
 import type { Room } from "./marks.ts";
 import { drawMonths } from "./months.ts";
@@ -187,5 +188,5 @@ function fillTable(id: Part, rows: Row[]): void {
       cell.textContent = text;
     }
   }
-  part(card(id), "tbody").replaceWith(body);
+  keepFocus(card(id), () => part(card(id), "tbody").replaceWith(body));
 }

@@ -1,6 +1,7 @@
 // The repairs that changed last, each a link to its page.
 
 import type { Change } from "./figures.ts";
+import { keepFocus } from "./focus.ts";
 import { ofRepair } from "./links.ts";
 
 export class Changes {
@@ -17,7 +18,7 @@ export class Changes {
   }
 
   show(changes: Change[]): void {
-    this.#list.replaceChildren(...changes.map((change) => this.#line(change)));
+    keepFocus(this.#list, () => this.#list.replaceChildren(...changes.map((change) => this.#line(change))));
   }
 
   #line(change: Change): HTMLElement {

@@ -5,11 +5,21 @@ import type { Version } from "./figures.ts";
 import { follow } from "./live.ts";
 
 const STATE = "/customer/api/repair-status-data/";
+// It is read aloud: not more often than somebody wants to hear.
+const SAY_EVERY_MS = 10_000;
+
+let said = -SAY_EVERY_MS;
+let saying = 0;
 
 /** Follow the customer's revisions and say how many are newer than the page. */
 export function hintAtChanges(): void {
   if (!document.querySelector("#hint") || !document.querySelector("#portal_state")) return;
-  follow({ newer: say, poll: () => void ask(), live: () => undefined });
+  follow({ newer: sayInTime, poll: () => void ask(), live: () => undefined });
+}
+
+function sayInTime(version: Version): void {
+  window.clearTimeout(saying);
+  saying = window.setTimeout(() => say(version), Math.max(0, said + SAY_EVERY_MS - performance.now()));
 }
 
 function say(version: Version): void {
@@ -19,12 +29,18 @@ function say(version: Version): void {
   const text = textOf(version, page);
   if (!text || place.dataset["said"] === text) return;
   place.dataset["said"] = text;
+  said = performance.now();
+  if (place.firstChild) place.firstChild.textContent = `${text} `;
+  else place.append(`${text} `, showButton());
+}
+
+function showButton(): HTMLButtonElement {
   const show = document.createElement("button");
   show.type = "button";
   show.className = "link";
   show.textContent = "Show";
   show.addEventListener("click", () => window.location.reload());
-  place.replaceChildren(`${text} `, show);
+  return show;
 }
 
 function textOf(version: Version, page: Version): string {
@@ -42,7 +58,7 @@ async function ask(): Promise<void> {
     const answer = await fetch(STATE, { method: "HEAD", redirect: "manual", headers });
     if (!answer.ok) return;
     const [refold, revision] = ["Portal-Refold", "Portal-Revision"].map((name) => Number(answer.headers.get(name)));
-    say({ refold: refold ?? 0, revision: revision ?? 0 });
+    sayInTime({ refold: refold ?? 0, revision: revision ?? 0 });
   } catch {
     // The next time will tell; the page says as of when it is.
   }

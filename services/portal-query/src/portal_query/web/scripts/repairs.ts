@@ -1,6 +1,7 @@
 // The pages of repairs. All of them work without this: it spares a wait, keeps what is being
 // typed, and says when a list is no longer the newest.
 
+import { keepWayBack } from "./back.ts";
 import { arrangeBreaks } from "./breaks.ts";
 import { countChosen } from "./choosing.ts";
 import { keepDraft } from "./draft.ts";
@@ -21,6 +22,7 @@ function arrive(): void {
   if (draft) keepDraft(draft);
   const decisions = document.querySelector<HTMLFormElement>("#decisions");
   if (decisions) countChosen(decisions);
+  keepWayBack();
   document.querySelector("[data-print]")?.addEventListener("click", () => window.print());
   document.querySelector<HTMLElement>("#trouble, #done")?.focus();
 }

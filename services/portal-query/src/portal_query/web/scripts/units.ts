@@ -1,6 +1,7 @@
 // All units in a table that sorts and searches, filled when it is opened.
 
 import type { UnitCount } from "./figures.ts";
+import { keepFocus } from "./focus.ts";
 import { ofUnit } from "./links.ts";
 import { number } from "./words.ts";
 
@@ -34,7 +35,8 @@ export class UnitTable {
 
   show(units: UnitCount[]): void {
     this.#units = units;
-    this.#fill();
+    // Whoever has read down to a row finds it where it was.
+    this.#fill(Math.max(ROWS_AT_ONCE, this.#table.rows.length));
   }
 
   #sort(order: Order): void {
@@ -48,7 +50,7 @@ export class UnitTable {
     this.#fill();
   }
 
-  #fill(): void {
+  #fill(atOnce = ROWS_AT_ONCE): void {
     window.cancelAnimationFrame(this.#filling);
     if (!this.#details.open || this.#units.length === 0) return;
     const wanted = this.#search.value.trim().toLowerCase();
@@ -57,9 +59,9 @@ export class UnitTable {
     const of = `of ${number(this.#units.length)} ${this.#units.length === 1 ? "unit" : "units"}`;
     this.#found.textContent = rows.length === this.#units.length ? "" : `${number(rows.length)} ${of}`;
     const body = document.createElement("tbody");
-    body.append(...rows.slice(0, ROWS_AT_ONCE).map(row));
-    this.#table.tBodies[0]?.replaceWith(body);
-    this.#fillLater(body, rows, ROWS_AT_ONCE);
+    body.append(...rows.slice(0, atOnce).map(row));
+    keepFocus(this.#table, () => this.#table.tBodies[0]?.replaceWith(body));
+    this.#fillLater(body, rows, atOnce);
   }
 
   #fillLater(body: HTMLTableSectionElement, rows: UnitCount[], from: number): void {
