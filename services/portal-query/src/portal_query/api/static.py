@@ -1,11 +1,14 @@
 """The portal's scripts and styles, read once at start and served under a name of their content.
 
 They hold nothing of any customer, so they are the one thing here that needs no identity, and a
-browser may keep them for ever: other content has another name.
+browser may keep them for ever: other content has another name. While one process after another is
+upgraded, a page may come from the one and ask the other for its style: that gets the style that
+there is, for this once, rather than none.
 """
 
 import gzip
 import hashlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -23,6 +26,8 @@ _TYPES: Final = {
     ".svg": b"image/svg+xml",
 }
 _FOR_EVER: Final = b"public, max-age=31536000, immutable"
+_ONCE: Final = b"no-store"
+_NAMED: Final = re.compile(rf"{PREFIX}([\w-]+)\.[0-9a-f]{{16}}(\.\w+)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,11 @@ class StaticFiles:
         """Return the path of a file, with its content in the name. Raises KeyError."""
         return self._addresses[name]
 
+    def _address_of_today(self, path: str) -> str:
+        """Return the address of the file that another release called by this path."""
+        named = _NAMED.fullmatch(path)
+        return self._addresses.get(named[1] + named[2], path) if named else path
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] != "http" or not scope["path"].startswith(PREFIX):
@@ -71,16 +81,18 @@ class StaticFiles:
     def _answer(self, scope: Scope) -> tuple[int, Headers, bytes]:
         if scope["method"] not in {"GET", "HEAD"}:
             return 405, [(b"allow", b"GET, HEAD")], b""
-        file = self._files.get(scope["path"])
+        address = self._address_of_today(scope["path"])
+        file = self._files.get(address)
         if file is None:
             return (
                 404,
                 [(b"content-type", b"text/plain"), (b"cache-control", b"no-store")],
                 b"not found\n",
             )
+        keep = _FOR_EVER if address == scope["path"] else _ONCE
         headers = [
             (b"etag", file.etag),
-            (b"cache-control", _FOR_EVER),
+            (b"cache-control", keep),
             (b"vary", b"Accept-Encoding"),
         ]
         if (b"if-none-match", file.etag) in scope["headers"]:

@@ -147,6 +147,21 @@ async def test_scripts_and_styles_are_public_and_named_by_their_content(api: Any
             assert (answer.status, await answer.read()) == (200, b"")
         async with api.ask(address, None, method="POST") as answer:
             assert answer.status == 405
-    for wrong in ("portal.0000000000000000.js", "../../main.py", "portal.js", ""):
+    for wrong in ("nothing.0000000000000000.js", "../../main.py", "portal.js", "portal.0.js", ""):
         async with api.ask(f"/static/portal/{wrong}", None) as answer:
             assert answer.status in {401, 404}
+
+
+async def test_a_page_of_another_release_gets_the_style_that_there_is_and_keeps_it_not(
+    api: Any,
+) -> None:
+    _, text = await read(api)
+    address = re.search(r'"(/static/portal/portal)\.([0-9a-f]{16})\.css"', text)
+    assert address
+    bodies = []
+    for digest, kept in ((address[2], "max-age=31536000"), ("0" * 16, "no-store")):
+        async with api.ask(f"{address[1]}.{digest}.css", None) as answer:
+            assert answer.status == 200
+            assert kept in answer.headers["Cache-Control"]
+            bodies.append(await answer.read())
+    assert bodies[0] == bodies[1]
