@@ -18,7 +18,7 @@ import {
   type Version,
 } from "./figures.ts";
 import { follow } from "./live.ts";
-import { ownRevision } from "./seen.ts";
+import { newestShown } from "./seen.ts";
 import { SIGNED_OUT } from "./session.ts";
 import { Standing } from "./standing.ts";
 import { repairs, total } from "./words.ts";
@@ -56,7 +56,7 @@ class Dashboard {
     const version = { refold: page.refold, revision: page.revision };
     const statuses = data<StatusCount[]>("repair_status_counts");
     this.#held = { version, parts: { ...page.parts, statuses } };
-    this.#seen = { ...version, revision: Math.max(version.revision, ownRevision()) };
+    this.#seen = newestShown() ?? version;
     this.#standing = new Standing(line, timeOf(page.as_of), page.time_zone);
     const setting = { labels: page.labels, timeZone: page.time_zone, currentMonth: page.current_month };
     this.#cards = new Cards(setting, () => void this.load());

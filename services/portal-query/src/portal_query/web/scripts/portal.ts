@@ -1,6 +1,6 @@
-// What every page does: it is shown to nobody but who is signed in, and it remembers what was seen.
+// What every page does: it is shown to nobody but who is signed in, and it remembers what it showed.
 
-import { rememberSeen } from "./seen.ts";
+import { newestShown } from "./seen.ts";
 import { guardSession } from "./session.ts";
 
 // A page that the browser kept alive may belong to who was signed in before: it is asked for again.
@@ -10,6 +10,10 @@ window.addEventListener("pageshow", (event) => {
 
 // On a phone the places are wider than the screen: the one that this is shows itself.
 document.querySelector(".places [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
-rememberSeen();
+newestShown();
+// A form that came back through the sign-in stands at the address of the sign-in, which is no place
+// to reload, to return to or to send to a colleague: it goes by its own.
+const returned = document.querySelector<HTMLFormElement>("main form[method=post]");
+if (returned && window.location.pathname.startsWith("/accounts/")) window.history.replaceState(null, "", returned.action);
 const dialog = document.querySelector<HTMLDialogElement>("dialog#session");
 if (dialog) guardSession(dialog);

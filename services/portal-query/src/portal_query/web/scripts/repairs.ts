@@ -6,6 +6,7 @@ import { arrangeBreaks } from "./breaks.ts";
 import { countChosen } from "./choosing.ts";
 import { keepDraft } from "./draft.ts";
 import { hintAtChanges } from "./hint.ts";
+import { newestShown } from "./seen.ts";
 import { sendInPlace } from "./sending.ts";
 
 /** Make a page that has just come ready: at first, and when an answer has taken its place. */
@@ -23,6 +24,7 @@ function arrive(): void {
   const decisions = document.querySelector<HTMLFormElement>("#decisions");
   if (decisions) countChosen(decisions);
   keepWayBack();
+  newestShown();
   document.querySelector("[data-print]")?.addEventListener("click", () => window.print());
   document.querySelector<HTMLElement>("#trouble, #done")?.focus();
 }

@@ -1,20 +1,19 @@
-// The revision of her own last change, which the address of the page that follows it names: no
-// other page of this tab shows her anything older.
+// The newest version that a page of this tab has shown: no other page of it shows anything older.
 
-const KEY = "portal-seen";
+import { isNewer, type Version } from "./figures.ts";
 
-function customer(): string {
-  return document.body.dataset["customer"] ?? "";
-}
+const KEY = "portal-shown";
 
-/** Take note of the revision in the address. */
-export function rememberSeen(): void {
-  const seen = Number(new URLSearchParams(window.location.search).get("seen"));
-  if (Number.isSafeInteger(seen) && seen > ownRevision()) window.sessionStorage.setItem(KEY, `${customer()}:${seen}`);
-}
+type Shown = Version & { customer: string };
 
-/** Return the revision of her last change in this tab, 0 when there was none. */
-export function ownRevision(): number {
-  const [whose, revision] = (window.sessionStorage.getItem(KEY) ?? "").split(":");
-  return whose === customer() ? Number(revision) : 0;
+/** Take note of what the page shows; return the newest that the tab has shown of its customer. */
+export function newestShown(): Version | null {
+  const customer = document.body.dataset["customer"] ?? "";
+  const page = JSON.parse(document.querySelector("#portal_state")?.textContent ?? "null") as Version | null;
+  const before = JSON.parse(window.sessionStorage.getItem(KEY) ?? "null") as Shown | null;
+  if (before?.customer === customer && (page === null || isNewer(before, page))) return before;
+  if (page === null) return null;
+  const shown: Shown = { customer, refold: page.refold, revision: page.revision };
+  window.sessionStorage.setItem(KEY, JSON.stringify(shown));
+  return shown;
 }
