@@ -213,24 +213,26 @@ async def test_a_restored_list_starts_the_page_anew(
 
 
 async def test_no_page_waits_for_what_nobody_has_shown(
-    visit: Any, api: Any, read_model: Any, a_fleet: Any
+    visit: Any, api: Any, read_model: Any, a_fleet: Any, repair: Any
 ) -> None:
-    await read_model.put(1, a_fleet)
-    await read_model.publish(1)
+    async def hold(repairs: list[Any], refold: int) -> None:
+        await read_model.put(1, repairs, refold=refold)
+        await read_model.publish(1)
+
+    await hold(a_fleet, 1)
     page = await visit()
-    standing = page.locator("#standing")
+    whole = page.locator("#statuses .whole")
     await page.goto(f"{api.url}/customer/repairs/?seen={2**53 - 1}")
     await expect(page.get_by_text("appears here in a moment")).to_be_visible()
     await page.goto(api.url + PATH)
-    await expect(standing).to_have_attribute("data-state", "live")
-    # Nor for a list's old end, when the list was restored to an earlier one.
-    await page.goto(f"{api.url}/customer/repairs/?seen=12")
-    await expect(page.get_by_text("12 repairs").first).to_be_visible()
-    await read_model.put(1, a_fleet[:5], refold=2)
-    await read_model.publish(1)
+    await hold([*a_fleet, repair("new")], 1)
+    await expect(whole).to_have_text("13")
+    # Nor for the old end of a list that was restored to an earlier one.
+    await page.goto(f"{api.url}/customer/repairs/?seen=13")
+    await hold(a_fleet[:5], 2)
     await page.goto(api.url + PATH)
-    await expect(page.locator("#statuses .whole")).to_have_text("5")
-    await expect(standing).to_have_attribute("data-state", "live")
+    await hold([*a_fleet[:5], repair("new")], 2)
+    await expect(whole).to_have_text("6")
 
 
 async def test_nothing_is_drawn_where_there_is_nothing(visit: Any) -> None:
