@@ -14,6 +14,18 @@ DENIED: Final = "DENIED"
 #: The words and the order of the portal's document; every status list is in this order.
 STATUSES: Final = (REQUESTED, PENDING, APPROVED, IN_PROGRESS, COMPLETED, DENIED)
 
+#: What a customer reads for each of them, on a page and in a refusal.
+LABELS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        REQUESTED: "Requested",
+        PENDING: "Waiting for you",
+        APPROVED: "Approved",
+        IN_PROGRESS: "In work",
+        COMPLETED: "Completed",
+        DENIED: "Denied",
+    }
+)
+
 #: Where a repair may go from each status. COMPLETED is final.
 MOVES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
     {

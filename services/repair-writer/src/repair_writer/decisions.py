@@ -13,7 +13,7 @@ import msgspec
 
 from repair_events.event import STATUS_CHANGED, Event, decode, fact_of
 from repair_events.repair import Repair
-from repair_events.status import PENDING
+from repair_events.status import LABELS, PENDING
 from repair_writer.asking import (
     Ask,
     Outcome,
@@ -49,14 +49,6 @@ SHOWN: Final = {
     "customer_notes": "your notes",
 }
 _TOLD: Final = frozenset({"cost", "unit_number"})
-_STATUS: Final = {
-    "REQUESTED": "Requested",
-    "PENDING": "Waiting for you",
-    "APPROVED": "Approved",
-    "IN_PROGRESS": "In work",
-    "COMPLETED": "Completed",
-    "DENIED": "Denied",
-}
 _SIDE: Final = {"customer": "Your company", "company": "RS Wind Repair Systems"}
 
 
@@ -167,7 +159,7 @@ def _told(seen: Seen, met: Result, events: Mapping[str, Event]) -> Result:
 
 def _what_happened(standing: Standing, last: Event) -> str:
     side, moment = _SIDE[standing.by], _moment(standing.held.changed_at)
-    word = _STATUS[standing.held.repair.status]
+    word = LABELS[standing.held.repair.status]
     if fact_of(last.type)[0] == STATUS_CHANGED:
         what = f"{side} set this repair to {word} on {moment}."
     else:

@@ -9,15 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Self
 
-#: What a customer reads for each of the six words.
-LABELS: Final[Mapping[str, str]] = {
-    "REQUESTED": "Requested",
-    "PENDING": "Waiting for you",
-    "APPROVED": "Approved",
-    "IN_PROGRESS": "In work",
-    "COMPLETED": "Completed",
-    "DENIED": "Denied",
-}
+from repair_events import status
+
+LABELS: Final = status.LABELS
 #: What browsers put between a time and AM or PM.
 _NARROW: Final = "\u202f"
 
