@@ -3,7 +3,8 @@
 Relay, projector and publisher are those of production, put together as in production; Kafka, the
 two databases, Redis and the clock are in memory (`tests/laws/world`). What is judged, and when,
 stands in `world/truth.py`. Left out by name: a clock of the writer that is set back, a record that
-fits perfectly as the next event of a list and is in none, and a relay that runs through a restore.
+fits perfectly as the next event of a list and is in none, a record that another takes the place of
+after it was read, and a relay that runs through a restore.
 """
 
 from collections.abc import Iterator

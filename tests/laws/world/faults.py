@@ -119,13 +119,13 @@ def record_lost(world: "World") -> str:
 
 
 def records_swapped(world: "World") -> str:
-    """Let the last two records of a partition come in the other order."""
-    filled = [one for one in world.topic.partitions if len(one.records) > 1]
-    if not filled:
+    """Let the last two records of a partition, which nobody has read, come in the other order."""
+    unread = [one.records for one in world.topic.partitions if len(one.records) > 1]
+    unread = [records for records in unread if not (records[-2].given or records[-1].given)]
+    if not unread:
         return "nothing to swap"
-    records = filled[world.schedule.pick(len(filled))].records
+    records = unread[world.schedule.pick(len(unread))]
     one, other = records[-2:]
-    # New ones: those that have been delivered are not ours any more.
     records[-2:] = [
         replace(one, value=other.value, key=other.key),
         replace(other, value=one.value, key=one.key),

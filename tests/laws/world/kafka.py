@@ -1,5 +1,6 @@
 """Kafka in memory: one topic, its consumer group, consumers and producers."""
 
+import asyncio
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -35,6 +36,7 @@ class Stored:
     partition: int
     topic: str = TOPIC
     timestamp: int = 0
+    given: bool = False
 
 
 @dataclass
@@ -81,6 +83,8 @@ class Group:
         self.offsets: dict[int, int] = {}
         self.generation = 0
         self.members: list[MemoryConsumer] = []
+        #: Told of each record that its consumer has been given, and commits as done.
+        self.done: Callable[[Stored], None] = lambda _: None
 
     def join(self, member: "MemoryConsumer") -> None:
         """Take part."""
@@ -125,6 +129,8 @@ class MemoryConsumer:
         self._at: dict[int, int] = {}
         self._highwater: dict[int, int] = {}
         self._paused: set[int] = set()
+        self._given: list[Stored] = []
+        self._assigning = asyncio.Lock()
         #: The driver's, in which it is told that a consumer has to join again.
         self._coordinator = None
 
@@ -143,16 +149,17 @@ class MemoryConsumer:
 
     async def assign_share(self, share: frozenset[int], generation: int) -> None:
         """Give everything back, then take a share: the driver delivers before it has said so."""
-        assert self._listener is not None
-        await self._listener.on_partitions_revoked(self.assignment())
-        if generation != self._group.generation:
-            return
-        self._generation, self._assigned = generation, share
-        self._at = {one: self._group.offsets.get(one, 0) for one in share}
-        self._highwater, self._paused = {}, set()
-        await self._calls.ask(self.process, f"{self.process.name} kafka assigned", lambda: None)
-        if generation == self._generation:
-            await self._listener.on_partitions_assigned(self.assignment())
+        async with self._assigning:  # one after the other, as in the driver
+            assert self._listener is not None
+            await self._listener.on_partitions_revoked(self.assignment())
+            if generation != self._group.generation:
+                return
+            self._generation, self._assigned = generation, share
+            self._at = {one: self._group.offsets.get(one, 0) for one in share}
+            self._highwater, self._paused, self._given = {}, set(), []
+            await self._calls.ask(self.process, f"{self.process.name} kafka assigned", lambda: None)
+            if generation == self._generation:
+                await self._listener.on_partitions_assigned(self.assignment())
 
     def assignment(self) -> frozenset[TopicPartition]:
         return frozenset(map(_tp, self._assigned))
@@ -188,6 +195,9 @@ class MemoryConsumer:
             records = self._topic.after(one, self._at[one])[:_AT_ONCE]
             if records:
                 found[_tp(one)] = records
+                self._given += records
+                for record in records:
+                    record.given = True
                 self._at[one] = records[-1].offset + 1
             else:
                 self._at[one] = end
@@ -204,11 +214,13 @@ class MemoryConsumer:
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
         self._at[partition.partition] = offset
+        self._given = [one for one in self._given if one.partition != partition.partition]
 
     def seek_all(self, *, to_end: bool) -> None:
         """Be sent somewhere else, as an operator who resets offsets does."""
         for one in self._assigned:
             self._at[one] = self._topic.partitions[one].end if to_end else 0
+        self._given = []
 
     async def position(self, partition: TopicPartition) -> int:
         return self._at[partition.partition]
@@ -216,6 +228,10 @@ class MemoryConsumer:
     async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         mine = {one.partition: offset for one, offset in offsets.items()}
         generation = self._generation
+        for one in self._given:
+            if one.offset < mine.get(one.partition, 0):
+                self._group.done(one)
+        self._given = [one for one in self._given if one.offset >= mine.get(one.partition, 0)]
 
         def commit() -> None:
             if generation != self._group.generation:

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from tests.laws.world.cache import Held
+from tests.laws.world.kafka import Stored
 from tests.laws.world.store import EPOCH, Customer
 from tests.laws.world.writer import CUSTOMERS, Known
 
@@ -28,6 +29,7 @@ class Truth:
         self._world = world
         world.tables.committed = self.committed
         world.redis.taken = self.taken
+        world.group.done = self.done
         self._looked_at: object = None
 
     def committed(self, before: Customer | None, after: Customer | None) -> None:
@@ -60,6 +62,18 @@ class Truth:
         if before is not None:
             old, new = (before.refold, before.revision), (after.refold, after.revision)
             assert old <= new, f"I5: {name} takes the place of {old}"
+
+    def done(self, record: Stored) -> None:
+        """Judge a record that is committed as done: it need never be delivered again."""
+        for customer, events in self._world.writer.state.lists.items():
+            row, held = self._world.tables.customers.get(customer), self._world.redis.get(customer)
+            for one in events:
+                if one.payload != record.value or (row is not None and row.still):
+                    continue
+                name = f"{customer}.{one.revision} is committed and not"
+                assert row is not None, f"I1: {name} applied"
+                assert row.revision >= one.revision, f"I1: {name} applied"
+                assert held is None or held.revision >= one.revision, f"I1: {name} published"
 
     def look(self) -> None:
         """Judge what readers are told: as of when, and that nothing accepted is nowhere."""

@@ -140,11 +140,13 @@ class World:
             self._healed_at = self.seconds()
             self.trace.append("--- all is well from here on")
             self.writer.go_on()
+            # Nothing else is done for those who run: an assignment anew would hide what they forgot.
             for name, process in self.processes.copy().items():
-                process.halted = False
                 if not process.alive:
                     self.start(name)
-            self.group.rebalance()
+                elif process.halted:
+                    process.halted = False
+                    self.group.come_back(process)
         if self.calls.wire:
             self._arrive(0)
         elif self.writer.open:

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from portal_query.read_model.letters import VALUE_BYTES
 from repair_events import event, topic
 from repair_events.event import encode
 from repair_events.ids import new_id
@@ -50,7 +51,7 @@ async def test_a_bad_record_is_set_aside_and_the_next_one_flows(world: Any, spoi
         await world.send(fleet.record())
         await world.arrives(fleet)
         (letter,) = await world.letters()
-        assert (letter["key"], letter["value"] or b"") == (b"7", bad)
+        assert (letter["key"], letter["value"] or b"") == (b"7", bad[:VALUE_BYTES])
         assert letter["customer_id"] == 7
 
 
