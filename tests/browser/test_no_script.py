@@ -39,7 +39,7 @@ async def test_nothing_chosen_is_said_in_words(visit: Visit, site: Site) -> None
     page = await visit(customer, "/customer/repairs/", java_script_enabled=False)
     await page.get_by_label("Reason").fill("why")
     await page.get_by_role("button", name="Approve").click()
-    await expect(page.get_by_role("alert")).to_contain_text("Repairs")
+    await expect(page.get_by_role("alert")).to_contain_text("Chosen repairs")
     await expect(page.get_by_label("Reason")).to_have_value("why")
 
 

@@ -167,6 +167,20 @@ async def test_many_are_decided_at_once_each_with_its_own_result(
     await expect(units_of(page)).to_have_text([re.compile("T-0")])
 
 
+async def test_a_decision_on_nothing_says_what_is_lacking_and_leads_there(
+    visit: Visit, site: Site
+) -> None:
+    customer = await site.customer()
+    await site.load(customer, [{"unit": "T-1"}])
+    page = await visit(customer, LIST)
+    await page.get_by_role("button", name="Approve").click()
+    trouble = page.get_by_role("alert")
+    await expect(trouble).to_contain_text("Chosen repairs: must name at least 1")
+    await trouble.get_by_role("link", name="Chosen repairs").press("Enter")
+    await page.keyboard.press("Tab")
+    await expect(page.get_by_role("link", name="Unit", exact=True)).to_be_focused()
+
+
 async def test_the_way_back_from_a_repair_leads_to_the_list_it_was_found_in(
     visit: Visit, site: Site
 ) -> None:
@@ -211,3 +225,15 @@ async def test_a_sheet_to_print_has_every_column_and_no_control(visit: Visit, si
     await expect(page.get_by_text(re.compile(r"As of .*, \w+ \d+, \d{4}$"))).to_be_visible()
     for control in await page.locator("button, input, summary, nav").all():
         await expect(control).to_be_hidden()
+
+
+async def test_a_long_sheet_begins_on_its_first_page(visit: Visit, site: Site) -> None:
+    customer = await site.customer()
+    await site.load(customer, a_fleet(30))
+    page = await visit(customer, f"{LIST}?view=print")
+    await page.emulate_media(media="print")
+    breaks = "one => getComputedStyle(one).breakInside"
+    # Held together, a list longer than a page leaves the first one empty.
+    holding = page.locator("main, main div:has(table), table, tbody")
+    assert set(await holding.evaluate_all(f"all => all.map({breaks})")) == {"auto"}
+    assert await page.locator("tbody tr").first.evaluate(breaks) == "avoid"

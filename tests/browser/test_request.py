@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from playwright.async_api import Page, expect
+from tests.browser.people import end_sessions, person, type_login
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -131,3 +132,21 @@ async def test_a_session_that_ended_meanwhile_costs_nothing(visit: Visit, site: 
     await site.sign_in(page, customer)
     await page.goto(FORM)
     await expect(page.get_by_label("Unit")).to_have_value("T-66")
+
+
+async def test_a_form_that_comes_back_through_the_sign_in_stands_at_its_own_address(
+    new_page: Callable[..., Awaitable[Page]], site: Site
+) -> None:
+    username = await person(site, await site.customer())
+    page = await new_page()
+    await page.goto(FORM)
+    await type_login(page, username)
+    await page.get_by_label("Unit").fill("T-77")
+    await end_sessions(site, username)
+    await page.get_by_role("button", name="Send the request").click()
+    await expect(page.get_by_role("status")).to_contain_text("Your session has ended")
+    await type_login(page, username)
+    await expect(page.get_by_text("nothing of it has been sent")).to_be_visible()
+    await expect(page).to_have_url(site.url + FORM)
+    await page.reload()
+    await expect(page.get_by_label("Unit")).to_have_value("T-77")

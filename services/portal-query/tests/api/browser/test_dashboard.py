@@ -278,11 +278,14 @@ async def test_offline_keeps_what_is_known_and_says_of_when_it_is(
     await expect(standing).to_have_attribute("data-state", "live")
     await page.context.set_offline(True)
     await expect(standing).to_contain_text("You are offline. These are the figures of")
+    aloud = page.locator("#announcement")
+    await expect(aloud).to_contain_text("You are offline.")
     await expect(page.locator("#units [data-as-of]")).to_contain_text("as of")
     await expect(page.locator("#units .bar-mark")).to_have_count(3)
     await page.context.set_offline(False)
     await expect(standing).not_to_have_attribute("data-state", "offline")
     await expect(page.locator("#units [data-as-of]")).to_be_empty()
+    await expect(aloud).to_contain_text(re.compile("^(Live, a|A)s of "))
 
 
 async def test_when_streams_fail_the_page_asks_from_time_to_time(

@@ -6,6 +6,7 @@ const STALE_SECONDS = 60;
 export class Standing {
   readonly #element: HTMLElement;
   readonly #text: HTMLElement;
+  readonly #aloud: HTMLElement;
   readonly #notes: NodeListOf<HTMLElement>;
   readonly #clock: Intl.DateTimeFormat;
   readonly #short: Intl.DateTimeFormat;
@@ -18,8 +19,10 @@ export class Standing {
   constructor(element: HTMLElement, asOf: Date | null, timeZone: string) {
     this.#element = element;
     const text = element.querySelector<HTMLElement>("[data-text]");
-    if (text === null) throw new Error("the page lacks its line of time");
+    const aloud = document.getElementById("announcement");
+    if (text === null || aloud === null) throw new Error("the page lacks its line of time");
     this.#text = text;
+    this.#aloud = aloud;
     this.#notes = document.querySelectorAll(".card [data-as-of]");
     this.#asOf = asOf;
     this.#clock = new Intl.DateTimeFormat("en-US", { timeStyle: "medium", timeZone });
@@ -49,9 +52,12 @@ export class Standing {
 
   #show(): void {
     const [state, text] = this.#words();
+    const before = this.#element.dataset["state"] ?? "";
     this.#element.dataset["state"] = state;
+    // The line itself is not read aloud, it changes all the time; that the figures are old, or no longer, is.
+    if (state !== before && (isOld(state) || isOld(before))) this.#aloud.textContent = text;
     if (this.#text.textContent !== text) this.#text.textContent = text;
-    const old = this.#asOf !== null && (state === "offline" || state === "stale");
+    const old = this.#asOf !== null && isOld(state);
     const note = old ? `as of ${this.#short.format(this.#asOf ?? undefined)}` : "";
     for (const place of this.#notes) place.textContent = note;
   }
@@ -71,4 +77,8 @@ export class Standing {
     const time = this.#clock.format(at);
     return this.#live ? ["live", `Live, as of ${time}`] : ["page", `As of ${time}`];
   }
+}
+
+function isOld(state: string): boolean {
+  return state === "offline" || state === "stale";
 }
