@@ -238,7 +238,7 @@ async def test_no_number_changes_and_nothing_stops(world: Any) -> None:
     number = random.SystemRandom().randrange(2**32)
     says = f"all records of seed {number} are accounted for"
     thoughts, topic_, sent = thought_of(number), Topic(lists), 0
-    before = became()
+    before, shared = became(), metrics.REBALANCES._value.get()
     async with world.projector():
         for start in range(0, len(thoughts), len(thoughts) // ROUNDS):
             for one in whole if start else lists.values():
@@ -259,7 +259,10 @@ async def test_no_number_changes_and_nothing_stops(world: Any) -> None:
         rows = [await world.row(n) for n in PARKED]
     found = became() - before
     assert sent >= THOUGHTS_IN_ALL * EACH
-    assert found.total() == sent + len(whole), found
+    # A busy machine may make the group share anew: then some come twice.
+    shared_anew = metrics.REBALANCES._value.get() - shared > 1
+    assert found.total() >= sent + len(whole), found
+    assert shared_anew or found.total() == sent + len(whole), found
     assert all(found[name] for name in RESULTS), found
     for row in rows:
         assert row["parked_at"] is not None
