@@ -171,6 +171,10 @@ class Load:
             await self.send(self.profile(customer))
         return await self.send(self.record(customer))
 
+    def forget_repairs(self) -> None:
+        """Change no repair that was recorded until now: after a restore they are not as they were."""
+        self._free.clear()
+
     def profile(self, customer: int) -> Command:
         """Return the command that makes a customer."""
         key = self._key()

@@ -8,7 +8,7 @@ import pytest
 from tests.chaos import catalogue, system
 from tests.chaos.conftest import RESULTS, SLACK
 from tests.chaos.trial import Scenario
-from tests.chaos.verdict import NOT_STAGED, conduct
+from tests.chaos.verdict import NOT_STAGED, Result, conduct
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,8 +38,17 @@ async def test_no_number_is_wrong_whatever_dies(
     if broken:
         pytest.skip(f"this would be blamed for what {broken[0]} has broken")
 
-    result = await conduct(broken_stack, scenario, SEED, tmp_path, hold=HOLD, slack=SLACK)
-    results.append(result)
+    async def stage(attempt: str) -> Result:
+        folder = tmp_path / attempt
+        folder.mkdir()
+        staged = await conduct(broken_stack, scenario, SEED, folder, hold=HOLD, slack=SLACK)
+        results.append(staged)
+        return staged
+
+    result = await stage("first")
+    if result.verdict == "INCONCLUSIVE":
+        # A fault that could not be staged on a busy machine has shown nothing.
+        result = await stage("second")
 
     if result.verdict == NOT_STAGED:
         pytest.skip(result.evidence[-1])

@@ -141,6 +141,7 @@ class Trial:
         self, holds: Callable[[], Any], what: str, seconds: float = FIRED_SECONDS
     ) -> None:
         """Wait until something that belongs to the fault has come about. Raises InconclusiveError."""
+        seconds *= self._slack
         deadline = time.monotonic() + seconds
         while True:
             found = holds()
@@ -253,6 +254,17 @@ class Trial:
             return list(await connection.fetch(statement, *values))
         finally:
             await connection.close()
+
+    async def database_is_back(self) -> None:
+        """Wait until Postgres answers again after it was killed."""
+
+        async def answers() -> bool:
+            try:
+                return bool(await self.sql("SELECT 1"))
+            except (OSError, asyncpg.PostgresError):
+                return False
+
+        await self.until(answers, "PostgreSQL answers", READY_SECONDS)
 
     async def one(self, statement: str, *values: object) -> Any:
         """Return the first value of a statement as superuser."""

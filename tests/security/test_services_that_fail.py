@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from gateway import connection
+from gateway import keepalive
 from gateway.testing.portal import Portal
 from gateway.testing.wire import Received, answer, raw, silent
 
@@ -39,7 +39,7 @@ async def test_case_43_an_answer_with_two_readings_is_a_502(gate: Portal) -> Non
 async def test_case_44_a_service_that_sleeps_is_away_and_nothing_is_sent_twice(
     gate: Portal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "FIRST_BYTE_SECONDS", 0.2)
+    monkeypatch.setattr(keepalive, "FIRST_BYTE_SECONDS", 0.2)
     gate.query.on(UNITS, silent)
     gate.writer.on(REPAIRS, silent)
     browser = await gate.signed_in()

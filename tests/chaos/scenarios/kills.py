@@ -95,6 +95,7 @@ async def everything_at_once(t: Trial) -> None:
     gone = lambda: not set(t.stack.pids(*pids).items()) & set(pids.items())  # noqa: E731
     await t.until(gone, "all are gone", 60)
     t.stage("SIGKILL everything", f"{len(pids)} processes are gone")
+    await t.database_is_back()
     await t.agree_again("kill -9")
     modes = await t.sql("SELECT current_setting('synchronous_commit') AS mode")
     t.expect(modes[0]["mode"] == "on", f"I1: synchronous_commit is {modes[0]['mode']}")

@@ -27,12 +27,10 @@ _IDLE_SECONDS_FOR_CHANGES: Final = 1.0
 class KeptUpstream:
     """One service, asked over at most `connections` connections at once.
 
-    `head_seconds` is how long it may take until its answer begins.
+    `head_seconds` is how long it may take until its answer begins, if not as long as any other.
     """
 
-    def __init__(
-        self, url: str, *, connections: int, head_seconds: float = FIRST_BYTE_SECONDS
-    ) -> None:
+    def __init__(self, url: str, *, connections: int, head_seconds: float | None = None) -> None:
         at = urlsplit(url)
         self._host = at.hostname or ""
         self._port = at.port or 80
@@ -81,7 +79,7 @@ class KeptUpstream:
             except BaseException:
                 self._room.release()
                 raise
-        return await connection.ask(data, self._head_seconds)
+        return await connection.ask(data, self._head_seconds or FIRST_BYTE_SECONDS)
 
     async def _enter(self) -> None:
         if not self._room.locked():
