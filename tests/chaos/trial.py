@@ -201,9 +201,9 @@ class Trial:
         self.stage(f"{signal.Signals(number).name} {name}", f"process {pid} is gone")
         return pid
 
-    def supervised(self) -> list[dict[str, Any]]:
-        """Return what the supervisor knows of each process, its last exit status among it."""
-        return control.processes(self.stack.system.place)
+    def supervised(self) -> dict[str, dict[str, Any]]:
+        """Return what the supervisor knows of each process by name, its last exit status among it."""
+        return {one["name"]: one for one in control.processes(self.stack.system.place)}
 
     async def freeze(self, *names: str) -> dict[str, int]:
         """Stop processes where they are; `thaw` lets them go on."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import time
 from typing import TYPE_CHECKING
 
@@ -116,7 +117,7 @@ async def hostile(t: Trial) -> None:
     async with contextlib.AsyncExitStack() as stack:
         await _say_nothing(t, stack)
         http = await stack.enter_async_context(aiohttp.ClientSession())
-        body = b"x" * 10_000_000
+        body = io.BytesIO(b"x" * 10_000_000)
         large = await _status(
             http, "POST", f"{at}/customer/api/repairs/", data=body, headers=cookie
         )

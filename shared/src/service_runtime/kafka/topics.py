@@ -7,7 +7,7 @@ from typing import Any, Final, Self, cast
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import TopicAlreadyExistsError, for_code
+from aiokafka.errors import TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
 
 from service_runtime.kafka.consumer import TopicPartition, create_consumer
 from service_runtime.kafka.topic_metadata import TopicMetadataRequest, topic_metadata
@@ -106,12 +106,16 @@ class Topics:
         found = topic_metadata(response)
         if found is None:
             return None
+        try:
+            config = await self._config(name)
+        except UnknownTopicOrPartitionError:
+            return None  # it was deleted between the two questions
         return TopicFacts(
             name=name,
             id=found.id,
             partitions=found.partitions,
             replication=found.replication,
-            config=await self._config(name),
+            config=config,
         )
 
     async def offsets(self, name: str) -> dict[int, tuple[int, int]]:

@@ -62,7 +62,7 @@ class Portal:
         self, username: str = "anna", customer_id: int | None = 42, stored: str | None = None
     ) -> None:
         """Add a user with PASSWORD, or with the hash given."""
-        connection = await connect(self.database_url, name="tests")
+        connection = await connect(self.database_url, name="tests", connect_seconds=10)
         try:
             await admin_store.add_user(
                 connection, username, f"{username}@fleet.test", stored or stored_password(),
@@ -86,7 +86,7 @@ class Portal:
 
     async def execute(self, sql: str, *values: object) -> list[Any]:
         """Run a statement as the gateway's role."""
-        connection = await connect(self.database_url, name="tests")
+        connection = await connect(self.database_url, name="tests", connect_seconds=10)
         try:
             return list(await connection.fetch(sql, *values))
         finally:

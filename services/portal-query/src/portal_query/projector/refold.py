@@ -109,20 +109,28 @@ class Refolder:
         """Say whether the list ends with the very event that is held, folded by our rule."""
         if held.parked or held.revision == 0 or held.fold_version != self._fold_version:
             return False
-        last: list[bytes] = []
+        return await self._following(held) == 0
+
+    async def _following(self, held: Standing) -> int | None:
+        """Return whether the list goes on after the very event that is held: 0 when it ends there.
+
+        None when that event is not in the list.
+        """
+        lines: list[bytes] = []
         try:
             events = self._lists.events(held.customer_id, after=held.revision - 1)
             async with aclosing(events):
-                async for lines in events:
-                    last += lines
-                    if len(last) > 1:
-                        return False
+                async for more in events:
+                    lines += more
+                    if len(lines) > 1:
+                        break
         except UnknownCustomerError:
-            return False
+            return None
         try:
-            return len(last) == 1 and _numbered.decode(last[0]).id == held.event_id
+            listed = bool(lines) and _numbered.decode(lines[0]).id == held.event_id
         except (msgspec.DecodeError, UnicodeDecodeError):
-            return False
+            return None
+        return len(lines) - 1 if listed else None
 
     async def _read_on(self, connection: Connection, listed: Listed) -> None:
         """Read and stage what the list holds beyond what has been read."""
@@ -149,16 +157,17 @@ class Refolder:
         """Put the list in the place of what is held, once nobody has come between."""
         found: Differences | None = None
         for attempt in itertools.count():
+            replaces = await self._replaces(listed, held)
             try:
                 # A customer to whom something happens all the time is compared under its lock.
-                if attempt == 0 and _replaces(listed, held):
+                if attempt == 0 and replaces:
                     found = await self._find(connection, listed)
                 async with connection.transaction():
                     now = await standing.lock_standing(connection, listed.customer_id)
                     if now is None:
                         return Outcome.BUSY
                     if now.version == held.version:
-                        return await self._write(connection, listed, now, found)
+                        return await self._write(connection, listed, found, replaces=replaces)
             except Exception as error:
                 if not is_data_error(error) or listed.trouble is not None:
                     raise
@@ -172,10 +181,11 @@ class Refolder:
         self,
         connection: Connection,
         listed: Listed,
-        held: Standing,
         found: Differences | None,
+        *,
+        replaces: bool,
     ) -> Outcome:
-        if _replaces(listed, held):
+        if replaces:
             found = found or await self._find(connection, listed)
             await replacing.replace(connection, listed.customer_id, found)
             await replacing.put_customer(
@@ -191,13 +201,20 @@ class Refolder:
         await standing.park(connection, listed.customer_id, listed.trouble[:500])
         return Outcome.PARKED
 
+    async def _replaces(self, listed: Listed, held: Standing) -> bool:
+        """Say whether the list is to be written.
+
+        One with trouble is, as far as it can be folded, when that is further than what is held, or
+        when what is held is not of the list: then an event that nobody accepted has been counted.
+        """
+        if listed.trouble is None:
+            return True
+        if listed.revision == 0:
+            return False
+        return listed.revision > held.revision or await self._following(held) is None
+
     async def _find(self, connection: Connection, listed: Listed) -> Differences:
         return await replacing.find(connection, listed.customer_id, listed.tally.counts())
-
-
-def _replaces(listed: Listed, held: Standing) -> bool:
-    """Say whether the list is to be written: of one with trouble, only more than what is held."""
-    return listed.trouble is None or listed.revision > held.revision
 
 
 def _give_up(listed: Listed, error: Exception) -> None:

@@ -6,14 +6,17 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
+import msgspec
 
+from portal_query.counting import Dimension
 from portal_query.projector.apply import Applier
 from portal_query.projector.batch import prepare
 from portal_query.projector.lists import WriterLists
 from portal_query.projector.refold import Outcome, Refolder
-from portal_query.projector.testing import KEY, record_of
+from portal_query.projector.testing import KEY, CustomerList, record_of
 from portal_query.projector.verify import Verifier
 from portal_query.read_model.postgres import Line
+from repair_events.event import Event
 from repair_events.month import Months
 
 ZONE = "America/Chicago"
@@ -128,6 +131,40 @@ async def test_two_refolds_of_one_customer_do_not_run_at_once(world: Any) -> Non
         world.writer.meanwhile = meanwhile
         outcomes.append(await first.look_after(7, force=True))
     assert outcomes == [Outcome.BUSY, Outcome.REFOLDED]
+
+
+def _of_later_version(event: Event) -> Event:
+    return msgspec.structs.replace(event, type=f"{event.type[:-1]}2")
+
+
+async def test_an_invented_event_is_not_counted_before_one_of_a_later_version(world: Any) -> None:
+    fleet, forger = world.customer(7), CustomerList(7)
+    fleet.record("A1")
+    fleet.record("A2")
+    fleet.events[1] = _of_later_version(fleet.events[1])
+    forger.events.append(fleet.events[0])
+    async with tools(world) as (refolder, applier, verifier):
+        await apply(applier, [*forger.events, forger.record("FORGED")])
+        assert (Dimension.UNIT, "FORGED") in await world.counts(7)
+        assert await refolder.look_after(7) is Outcome.PARKED
+        row = await world.row(7)
+        assert (row["revision"], str(row["event_id"])) == (1, fleet.events[0].id)
+        assert [unit for unit in await world.counts(7) if unit[0] is Dimension.UNIT] == [
+            (Dimension.UNIT, "A1")
+        ]
+        assert await verifier.differences(7) == ["parked"]
+
+
+async def test_what_a_newer_version_has_counted_stays_when_an_older_one_runs(world: Any) -> None:
+    fleet = world.customer(7)
+    fleet.record("A1")
+    fleet.record("A2")
+    async with tools(world) as (refolder, applier, _):
+        await apply(applier, fleet.events)
+        counted = await world.counts(7)
+        fleet.events[1] = _of_later_version(fleet.events[1])
+        assert await refolder.look_after(7, force=True) is Outcome.PARKED
+        assert (await world.revision(7), await world.counts(7)) == (2, counted)
 
 
 async def test_a_customer_that_agrees_is_left_alone(world: Any) -> None:
