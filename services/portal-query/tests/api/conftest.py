@@ -108,15 +108,16 @@ class ReadModel:
                 [(customer_id, dimension, bucket, n) for bucket, n in counts.items()],
             )
 
-    async def history(self, customer_id: int, repair_id: uuid.UUID, *facts: str) -> None:
-        """Give a repair a history of these facts."""
-        for revision, fact in enumerate(facts, 1):
-            await self.connection.execute(
-                "INSERT INTO portal.repair_history (customer_id, repair_id, revision, occurred_at,"
-                " accepted_at, event_id, fact, by, status, reason)"
-                " VALUES ($1, $2, $3, now(), now(), gen_random_uuid(), $4, 'company', 'PENDING', 'why')",
-                *(customer_id, repair_id, revision, fact),
-            )
+    async def history(
+        self, customer_id: int, repair_id: uuid.UUID, *facts: str, after: int = 0
+    ) -> None:
+        """Give a repair's history these facts, the first at the revision behind `after`."""
+        await self.connection.executemany(
+            "INSERT INTO portal.repair_history (customer_id, repair_id, revision, occurred_at,"
+            " accepted_at, event_id, fact, by, status, reason)"
+            " VALUES ($1, $2, $3, now(), now(), gen_random_uuid(), $4, 'company', 'PENDING', 'why')",
+            [(customer_id, repair_id, after + n, fact) for n, fact in enumerate(facts, 1)],
+        )
 
     async def as_of(self, customer_id: int, moment: datetime) -> None:
         """Say in both places until when the customer's partition has been published."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from portal_query.api.parameters import DEFAULT_LIMIT, MAX_LIMIT
-from portal_query.read_model.repairs import SORTS
+from portal_query.read_model.repairs import HISTORY_LINES, SORTS
 from repair_events.status import STATUSES
 
 JSON: Final = "application/json"
@@ -180,7 +180,8 @@ ENDPOINTS: Final = (
         REPAIRS,
         "One repair with its history",
         "`by` is customer or company. `etag` names this state of the repair: a decision is bound"
-        " to it.",
+        f" to it. `history` holds the newest {HISTORY_LINES:,} lines, oldest first;"
+        " `history_complete` is false where older ones are left out.",
         {
             **_REPAIR,
             "history": [
@@ -194,6 +195,7 @@ ENDPOINTS: Final = (
                     "reason": None,
                 },
             ],
+            "history_complete": True,
         },
         parameters=(
             Parameter(

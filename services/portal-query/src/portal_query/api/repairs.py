@@ -53,7 +53,11 @@ class RepairPages:
             if row is None:
                 raise _no_such_repair()
             history = await store.load_history(connection, customer_id, repair_id)
-            return {**_repair(row), "history": [_line(line) for line in history]}
+            return {
+                **_repair(row),
+                "history": [_line(line) for line in history.lines],
+                "history_complete": history.complete,
+            }
 
         return await self._snapshots.answer(request, _WHAT, show)
 
@@ -130,7 +134,7 @@ def asker_of(row: store.Row) -> str:
     return "customer" if row["requested_by"] == "customer" else "company"
 
 
-def _line(line: store.History) -> dict[str, object]:
+def _line(line: store.HistoryLine) -> dict[str, object]:
     return {
         "revision": line.revision,
         "what": line.fact,

@@ -46,11 +46,13 @@ SELECT {COLUMNS} FROM portal.repair
 WHERE customer_id = $1 AND unit_number = $2 AND batch_id = $3 AND repair_id <> $4 AND NOT removed
 ORDER BY repair_id LIMIT 10
 """  # noqa: S608 - constants alone
-_HISTORY: Final = """
+#: Lines of a repair's history in an answer: the newest, which say how it came to be as it is.
+HISTORY_LINES: Final = 1_000
+_HISTORY: Final = f"""
 SELECT revision, fact, occurred_at, accepted_at, by, status, reason
 FROM portal.repair_history WHERE customer_id = $1 AND repair_id = $2
-ORDER BY revision LIMIT 1000
-"""
+ORDER BY revision DESC LIMIT {HISTORY_LINES + 1}
+"""  # noqa: S608 - constants alone
 _PROFILE: Final = """
 SELECT customer_id, name, email, phone, address, city, state, postal_code
 FROM portal.customer WHERE customer_id = $1
@@ -96,7 +98,7 @@ class PageWanted:
 
 
 @dataclass(frozen=True, slots=True)
-class History:
+class HistoryLine:
     """One line of a repair's history."""
 
     revision: int
@@ -106,6 +108,14 @@ class History:
     by: str
     status: str
     reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """The newest lines of a repair's history, oldest first; `complete` when there are no older ones."""
+
+    lines: list[HistoryLine]
+    complete: bool
 
 
 @asynccontextmanager
@@ -146,10 +156,11 @@ async def load_visit(connection: Connection, customer_id: int, repair: Row) -> l
     )
 
 
-async def load_history(connection: Connection, customer_id: int, repair_id: UUID) -> list[History]:
-    """Return what happened to a repair while it was this customer's, oldest first."""
+async def load_history(connection: Connection, customer_id: int, repair_id: UUID) -> History:
+    """Return what happened last to a repair while it was this customer's."""
     rows = await connection.fetch(_HISTORY, customer_id, repair_id)
-    return [History(**dict(row)) for row in rows]
+    lines = [HistoryLine(**dict(row)) for row in reversed(rows[:HISTORY_LINES])]
+    return History(lines, complete=len(rows) <= HISTORY_LINES)
 
 
 async def load_profile(connection: Connection, customer_id: int) -> dict[str, Any] | None:

@@ -6,6 +6,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from portal_query.read_model.repairs import HISTORY_LINES
 from repair_events.repair import Customer, profile_tag
 
 PATH = "/customer/api/repairs/"
@@ -183,6 +184,28 @@ async def test_a_repair_has_its_history_oldest_first(
     line = found["history"][0]
     assert set(line) == {"revision", "what", "when", "accepted_at", "by", "status", "reason"}
     assert (line["by"], line["status"], line["reason"]) == ("company", "PENDING", "why")
+    assert found["history_complete"] is True
+
+
+async def test_of_a_long_history_the_newest_is_told_and_that_there_was_more(
+    api: Any, read_model: Any, repair: Any
+) -> None:
+    one = repair("A1", "PENDING")
+    await read_model.put(1, [one])
+    facts = ["recorded", *["corrected"] * (HISTORY_LINES - 1)]
+    for added in range(2):
+        await read_model.history(1, one.repair_id, *facts, after=added * HISTORY_LINES)
+        facts = ["status-changed"]
+        async with api.ask(f"{PATH}{one.repair_id}/") as answer:
+            found = await answer.json()
+        revisions = [line["revision"] for line in found["history"]]
+        assert revisions == list(range(added + 1, added + HISTORY_LINES + 1))
+        assert found["history_complete"] is (added == 0)
+        async with api.ask(f"/customer/repairs/{one.repair_id}/") as answer:
+            text = await answer.text()
+        assert text.count('<p class="what">') == HISTORY_LINES
+        assert ("Recorded as" in text) is (added == 0)
+        assert ("the newest 1,000 entries; older ones are not shown" in text) is (added == 1)
 
 
 async def test_a_repair_that_moved_shows_its_new_owner_nothing_of_the_old(

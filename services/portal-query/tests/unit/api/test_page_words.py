@@ -4,13 +4,13 @@ from zoneinfo import ZoneInfo
 
 from portal_query.api.pages.again import Again
 from portal_query.api.pages.words import Words, happenings
-from portal_query.read_model.repairs import History
+from portal_query.read_model.repairs import HistoryLine
 
 NOON = datetime(2026, 1, 1, 4, 5, tzinfo=UTC)
 
 
-def line(revision: int, fact: str, status: str) -> History:
-    return History(revision, fact, NOON, NOON, "company", status, None)
+def line(revision: int, fact: str, status: str) -> HistoryLine:
+    return HistoryLine(revision, fact, NOON, NOON, "company", status, None)
 
 
 def test_days_and_times_are_those_of_the_portals_zone() -> None:

@@ -19,7 +19,7 @@ from portal_query.read_model.counts import Connection
 @dataclass(frozen=True, slots=True)
 class _Found:
     row: store.Row
-    history: list[store.History]
+    history: store.History
     visit: list[store.Row]
 
 
@@ -62,8 +62,11 @@ class OneRepair:
             "visit": found.visit,
             # The gateway names a revision when the writer said that another state is held now.
             "changed": request.method == "POST" and seen is not None,
-            "happenings": happenings(found.history),
-            "own_change": None if request.method == "POST" else _own_change(found.history, seen),
+            "happenings": happenings(found.history.lines),
+            "history_complete": found.history.complete,
+            "own_change": None
+            if request.method == "POST"
+            else _own_change(found.history.lines, seen),
             "arrived": read.arrived,
         }
         return self._templates.page(request, "one_repair.html", values)
@@ -78,9 +81,9 @@ class OneRepair:
         )
 
 
-def _own_change(history: list[store.History], seen: int | None) -> str | None:
+def _own_change(lines: list[store.HistoryLine], seen: int | None) -> str | None:
     """Return what the visitor has just done, None when that is not what `seen` names."""
-    line = next((one for one in history if one.revision == seen), None)
+    line = next((one for one in lines if one.revision == seen), None)
     if line is None or line.by != "customer":
         return None
     said = {

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from portal_query.api.wording import LABELS
 from portal_query.api.wording import repairs as repairs_text
-from portal_query.read_model.repairs import History
+from portal_query.read_model.repairs import HistoryLine
 from repair_events import event
 
 _FACTS: Final = {
@@ -62,16 +62,16 @@ class Words:
         return "Your company" if who == "customer" else "RS Wind"
 
 
-def happenings(history: list[History]) -> list[tuple[History, str]]:
+def happenings(lines: list[HistoryLine]) -> list[tuple[HistoryLine, str]]:
     """Return each line of a history with what happened then, oldest first."""
     told, before = [], None
-    for line in history:
+    for line in lines:
         told.append((line, _what(line, before)))
         before = line.status
     return told
 
 
-def _what(line: History, before: str | None) -> str:
+def _what(line: HistoryLine, before: str | None) -> str:
     label = LABELS.get(line.status, line.status)
     if line.fact == event.RECORDED:
         return f"Recorded as {label}"
