@@ -54,6 +54,7 @@ class SignedIn:
     """It worked; the id is in no log and in no table."""
 
     session_id: str
+    user_id: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +153,7 @@ class Accounts:
             return None
         self._note(attempt, "ok", account, session=id_hash.hex()[:16])
         await self._renew_hash(attempt, account)
-        return SignedIn(session_id)
+        return SignedIn(session_id, account.user_id)
 
     async def _renew_hash(self, attempt: Attempt, account: store.Account) -> None:
         if not passwords.needs_rehash(account.password):

@@ -1,9 +1,13 @@
 """Proof that a form was ours: Django's token, and what the browser itself says of the origin.
 
 The token alone is weak against a neighbour on a sibling host who can set cookies; the origin is
-what a browser cannot be made to lie about. Both are asked. Pure.
+what a browser cannot be made to lie about. Both are asked.
+
+A secret is made for a user, or for nobody, and the gateway can tell for whom: so what was typed
+into a page is known for its user's, however long ago the session ended. Pure.
 """
 
+import hashlib
 import hmac
 import re
 import secrets
@@ -18,12 +22,49 @@ MAX_AGE_SECONDS: Final = 31_449_600
 
 _ALPHABET: Final = string.ascii_letters + string.digits
 _SECRET_LENGTH: Final = 32
+#: Of a user's secret the first half is chance, 95 bits, and the second half says whose it is.
+_CHANCE_LENGTH: Final = 16
 _TOKEN: Final = re.compile(r"[A-Za-z0-9]{32}(?:[A-Za-z0-9]{32})?")
 
 
 def new_secret() -> str:
-    """Return a new value for the cookie."""
+    """Return a new value for the cookie, of nobody."""
     return "".join(secrets.choice(_ALPHABET) for _ in range(_SECRET_LENGTH))
+
+
+class UserSecrets:
+    """Makes secrets of users; `keys` is written as the identity keys are, the first one signs.
+
+    All gateways must agree on the keys. Secrets of a key that is no longer there are of nobody.
+    """
+
+    def __init__(self, keys: str) -> None:
+        self._keys = [
+            hashlib.sha256(b"users' csrf secrets" + key.strip().encode()).digest()
+            for key in keys.split(",")
+        ]
+
+    def new(self, user_id: int) -> str:
+        """Return a new value for the cookie of this user."""
+        chance = new_secret()[:_CHANCE_LENGTH]
+        return chance + _tag(self._keys[0], chance, user_id)
+
+    def is_of(self, secret: str | None, user_id: int) -> bool:
+        """Say whether a secret was made for this user; one of nobody is of no user."""
+        if secret is None:
+            return False
+        chance, given = secret[:_CHANCE_LENGTH], secret[_CHANCE_LENGTH:]
+        wanted = [_tag(key, chance, user_id) for key in self._keys]
+        return any(hmac.compare_digest(given, tag) for tag in wanted)
+
+
+def _tag(key: bytes, chance: str, user_id: int) -> str:
+    number = int.from_bytes(hmac.digest(key, f"{chance}{user_id}".encode(), "sha256"))
+    digits: list[str] = []
+    for _ in range(_SECRET_LENGTH - _CHANCE_LENGTH):
+        number, digit = divmod(number, len(_ALPHABET))
+        digits.append(_ALPHABET[digit])
+    return "".join(digits)
 
 
 def mask(secret: str) -> str:

@@ -187,7 +187,7 @@ class Front:
 
     async def _form(self, asked: Asked, route: Route, visitor: Visitor) -> Answer:
         request = asked.request
-        token = self._judge.csrf_token(asked)
+        token = self._judge.csrf_token(asked, visitor)
         sent = Sent(request, route, asked.path, visitor, asked.peer, request.query, token)
         try:
             return await self._parts.forms.answer(sent)
@@ -199,7 +199,9 @@ class Front:
         if route.kind is Kind.FORM and visitor is not None:
             return await self._form(asked, route, visitor)
         body = await asked.request.body(route.body_bytes) if route.body_bytes else None
-        token = self._judge.csrf_token(asked) if route.csrf_token_sent else None
+        token = None
+        if route.csrf_token_sent and visitor is not None:
+            token = self._judge.csrf_token(asked, visitor)
         try:
             call = parts.calls.build(
                 asked.request,

@@ -62,6 +62,7 @@ class Judge:
     login: LoginPages
     pages: Pages
     cookies: Cookies
+    secrets: csrf.UserSecrets
     refusals: RefusalAnswers
     scheme: str
 
@@ -172,12 +173,18 @@ class Judge:
             return
         if route.refusals is not Refusals.PAGE:
             raise RefusedError(answers.NO_PROFILE.as_json(route.refusals, asked.id))
-        token = self.csrf_token(asked)
+        token = self.csrf_token(asked, visitor)
         raise RefusedError(self.pages.no_profile(asked.id, token, VARY_COOKIE))
 
-    def csrf_token(self, asked: Asked) -> str:
-        """Return a token for a page, and see that the browser has the cookie that it belongs to."""
-        secret = csrf.unmask(asked.request.csrf_cookie() or "") or csrf.new_secret()
+    def csrf_token(self, asked: Asked, visitor: Visitor) -> str:
+        """Return a token for the visitor's page; the browser gets the cookie that it belongs to.
+
+        A secret of somebody else, as an answer on its way during a sign-in may have left behind,
+        is replaced: what comes from a page must be known for what its visitor typed.
+        """
+        secret = csrf.unmask(asked.request.csrf_cookie() or "")
+        if secret is None or not self.secrets.is_of(secret, visitor.user_id):
+            secret = self.secrets.new(visitor.user_id)
         asked.headers.append(self.cookies.csrf(secret))
         return csrf.mask(secret)
 

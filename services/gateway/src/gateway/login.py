@@ -83,7 +83,7 @@ class Cookies:
 
 @dataclass(frozen=True, slots=True)
 class Back:
-    """Somebody who signed in from the midst of a form, which is to be shown again as it was typed.
+    """Somebody who signed in from the midst of her own form, which is to be shown again as typed.
 
     `answer` is what else would be told: the cookies, and the way to the form's empty page.
     """
@@ -99,10 +99,16 @@ class LoginPages:
     """Answers the gateway's own addresses, after the order of judgement has been kept."""
 
     def __init__(
-        self, accounts: Accounts, own_pages: Pages, cookies: Cookies, clock: Clock
+        self,
+        accounts: Accounts,
+        own_pages: Pages,
+        cookies: Cookies,
+        secrets: csrf.UserSecrets,
+        clock: Clock,
     ) -> None:
         self._accounts = accounts
         self._pages = own_pages
+        self._secrets = secrets
         self._cookies = cookies
         self._clock = clock
 
@@ -160,13 +166,18 @@ class LoginPages:
             )
         )
         if isinstance(outcome, SignedIn):
-            return self._welcome(outcome, self._destination(next_address, host), typed)
+            # The secret is still the one of the page that the form stood on: every sign-in makes
+            # a new one. So it tells whose the form was; anybody else is shown nothing of it.
+            secret = csrf.unmask(request.csrf_cookie() or "")
+            own = self._secrets.is_of(secret, outcome.user_id)
+            destination = self._destination(next_address, host)
+            return self._welcome(outcome, destination, typed if own else ())
         if isinstance(outcome, WrongLogin):
             return self._form(request, next_address, username=username, error=_WRONG, typed=typed)
         return self._later(request, next_address, username, outcome, typed)
 
     def _welcome(self, signed_in: SignedIn, destination: str, typed: Pairs) -> Answer | Back:
-        secret = csrf.new_secret()
+        secret = self._secrets.new(signed_in.user_id)
         answer = redirect(
             302,
             destination,

@@ -15,6 +15,7 @@ from gateway.access_log import AccessLog
 from gateway.accounts import FAILED_SECONDS, Accounts, SessionRules
 from gateway.aiohttp_upstream import AiohttpUpstream
 from gateway.audit import Audit
+from gateway.csrf import UserSecrets
 from gateway.downloads import HEAD_SECONDS, Downloads
 from gateway.downloads import IN_ALL as DOWNLOADS_IN_ALL
 from gateway.form_posts import FormPosts
@@ -176,7 +177,9 @@ def _front(
         lambda url: KeptUpstream(url, connections=DOWNLOADS_IN_ALL, head_seconds=HEAD_SECONDS),
     )
     calls, proxy = Calls(tokens), Proxy(kept)
-    login, refusals = LoginPages(accounts, pages, cookies, clock), RefusalAnswers(pages)
+    secrets = UserSecrets(settings.identity_keys_query)
+    login = LoginPages(accounts, pages, cookies, secrets, clock)
+    refusals = RefusalAnswers(pages)
     judge = Judge(
         table=RouteTable(),
         hosts=Hosts(settings.allowed_hosts),
@@ -186,6 +189,7 @@ def _front(
         login=login,
         pages=pages,
         cookies=cookies,
+        secrets=secrets,
         refusals=refusals,
         scheme="https" if secure else "http",
     )

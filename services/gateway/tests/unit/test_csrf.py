@@ -53,6 +53,45 @@ def test_nothing_is_accepted_without_the_cookie() -> None:
     assert not csrf.same("short", MASKED)
 
 
+KEYS = csrf.UserSecrets("k1:" + "q" * 40)
+
+
+def test_a_users_secret_is_one_of_djangos_form_and_never_the_same() -> None:
+    one, other = KEYS.new(7), KEYS.new(7)
+
+    assert one != other
+    assert csrf.unmask(one) == one
+    assert csrf.unmask(csrf.mask(one)) == one
+
+
+def test_a_secret_tells_for_whom_it_was_made() -> None:
+    secret = KEYS.new(7)
+
+    assert KEYS.is_of(secret, 7)
+    for user_id in (1, 6, 8, 77, 0, -7):
+        assert not KEYS.is_of(secret, user_id)
+
+
+def test_what_the_gateway_did_not_make_for_a_user_is_of_nobody() -> None:
+    secret, other = KEYS.new(7), KEYS.new(8)
+    changed = [
+        secret[:at] + ("a" if secret[at] != "a" else "b") + secret[at + 1 :] for at in range(32)
+    ]
+    mixed = [secret[:16] + other[16:], other[:16] + secret[16:]]
+    foreign = csrf.UserSecrets("k1:" + "r" * 40).new(7)
+
+    for forged in [None, "", csrf.new_secret(), COOKIE, foreign, *changed, *mixed]:
+        assert not KEYS.is_of(forged, 7)
+
+
+def test_a_secret_is_known_while_its_key_is_in_the_list() -> None:
+    secret = KEYS.new(7)
+    both = csrf.UserSecrets(f"k2:{'n' * 40}, k1:{'q' * 40}")
+
+    assert both.is_of(secret, 7)
+    assert not KEYS.is_of(both.new(7), 7)
+
+
 HTTPS, HTTP = "https://portal.test", "http://portal.test"
 
 
