@@ -33,7 +33,7 @@ class SessionAnswers:
         The end may be said up to a minute too early: uses are written down once a minute.
         """
         if prolong:
-            await store.touch_sessions(self._pool, [visitor.id_hash])
+            await store.touch_sessions(self._pool, [visitor.id_hash], self._idle)
         ends_at = await store.read_session_end(self._pool, visitor.id_hash, self._idle)
         now = self._clock.now()
         ends_at = now if ends_at is None else ends_at  # it was ended a moment ago

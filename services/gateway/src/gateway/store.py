@@ -97,10 +97,16 @@ async def read_visitors(
     return {row[0]: Visitor(*row) for row in rows}
 
 
-async def touch_sessions(pool: Pool, hashes: Sequence[bytes]) -> None:
-    """Write down that these sessions are in use; one that has ended meanwhile stays ended."""
+async def touch_sessions(pool: Pool, hashes: Sequence[bytes], idle_seconds: float) -> None:
+    """Write down that these sessions are in use; one that has ended meanwhile stays ended.
+
+    Its row may still be there: a use that could not be written for a while does not revive it.
+    """
     await pool.execute(
-        "UPDATE gateway.session SET last_seen_at = now() WHERE id_hash = ANY($1::bytea[])", hashes
+        "UPDATE gateway.session SET last_seen_at = now() WHERE id_hash = ANY($1::bytea[]) "
+        "AND expires_at > now() AND last_seen_at > now() - make_interval(secs => $2)",
+        hashes,
+        idle_seconds,
     )
 
 

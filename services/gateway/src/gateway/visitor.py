@@ -183,7 +183,7 @@ class Visitors:
             return
         touched, self._touched = self._touched, set()
         try:
-            await store.touch_sessions(pool, list(touched))
+            await store.touch_sessions(pool, list(touched), self._idle)
         except Exception as error:
             if not is_infrastructure(error):
                 raise

@@ -3,6 +3,8 @@
 import json
 from datetime import datetime
 
+import pytest
+
 from gateway.testing.browser import Answered, Browser
 from gateway.testing.portal import Portal
 from gateway.testing.wire import answer
@@ -51,6 +53,32 @@ async def test_a_page_that_asks_by_itself_does_not_keep_its_session(gate: Portal
     await browser.get("/customer/api/figures/")
     await gate.gateway.visitors.write_touched(gate.gateway.pool)
     assert ends_in(await browser.get(PATH)) >= 7_100
+
+
+@pytest.mark.parametrize(
+    "ran_out", ["last_seen_at = now() - interval '3 hours'", "expires_at = now()"]
+)
+async def test_a_use_that_is_written_too_late_revives_nothing(gate: Portal, ran_out: str) -> None:
+    browser, other = await gate.signed_in(), await gate.signed_in("bert")
+    await gate.execute(AGED)
+    for one in (browser, other):
+        assert (await one.get("/customer/api/figures/")).status == 200
+    # The store was away for as long as one of the two still had.
+    before = await gate.execute(
+        f"UPDATE gateway.session SET {ran_out} "
+        "FROM gateway.\"user\" u WHERE u.id = user_id AND username = 'anna' "
+        "RETURNING last_seen_at"
+    )
+
+    await gate.gateway.visitors.write_touched(gate.gateway.pool)
+
+    assert (await browser.get(PATH)).status == 302
+    assert ends_in(await other.get(PATH)) >= 7_100
+    after = await gate.execute(
+        'SELECT last_seen_at FROM gateway.session JOIN gateway."user" u ON u.id = user_id '
+        "WHERE username = 'anna'"
+    )
+    assert after == before
 
 
 async def test_without_a_session_or_without_the_token_there_is_no_answer(gate: Portal) -> None:
