@@ -181,10 +181,10 @@ class Documents:
             get().info("document not put back", reason=str(error))
 
 
-async def in_time(work: Awaitable[Result]) -> Result:
+async def in_time(work: Awaitable[Result], seconds: float = DEADLINE_SECONDS) -> Result:
     """Return what `work` returns; raises ReadModelAwayError when Postgres is away or slow."""
     try:
-        async with asyncio.timeout(DEADLINE_SECONDS):
+        async with asyncio.timeout(seconds):
             return await work
     except TimeoutError as error:
         raise ReadModelAwayError("Postgres did not answer in time") from error

@@ -17,6 +17,7 @@ import asyncpg
 from portal_query.document import State, Version, tag_of
 from portal_query.read_model.counts import Connection, Pool, load_as_of
 from repair_events import topic
+from service_runtime.postgres import is_infrastructure
 
 #: What a list can be sorted by, and the column that does it.
 SORTS: Final = {
@@ -121,11 +122,19 @@ class History:
 @asynccontextmanager
 async def snapshot(pool: Pool) -> AsyncIterator[Connection]:
     """Hold a connection on which all statements see the same moment."""
-    async with (
-        pool.acquire() as connection,
-        connection.transaction(isolation="repeatable_read", readonly=True),
-    ):
-        yield connection
+    async with pool.acquire() as connection:
+        transaction = connection.transaction(isolation="repeatable_read", readonly=True)
+        try:
+            await transaction.start()
+            yield connection
+            await transaction.commit()
+        except BaseException as error:
+            # From a server that is silent the end of a transaction would be waited for once more.
+            if is_infrastructure(error) or not isinstance(error, Exception):
+                connection.terminate()
+            else:
+                await transaction.rollback()
+            raise
 
 
 async def load_state(connection: Connection, customer_id: int) -> State:
