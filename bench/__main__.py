@@ -22,6 +22,7 @@ from bench import (
     lists,
     machine,
     memory,
+    refold,
     streams,
 )
 from bench.running import STATE, System
@@ -63,6 +64,7 @@ def scenarios(system: System, sizes: Sizes) -> dict[str, Callable[[], Awaitable[
         "commands": lambda: commands.run(system, seconds=sizes.seconds),
         "imports": lambda: imports.run(system, lines=sizes.lines),
         "growth": lambda: growth.run(system, seconds=sizes.seconds, long=sizes.history),
+        "refold": lambda: refold.run(system, events=sizes.history),
         "catchup": lambda: catchup.run(events=sizes.events),
     }
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 FIRST_CUSTOMER = 910_000
 CUSTOMERS = 200
 WATCHED = 20
+WATCHED_CUSTOMERS = range(FIRST_CUSTOMER, FIRST_CUSTOMER + WATCHED)
 PER_SECOND = 500
 SAMPLES_PER_SECOND = 20
 POLL_SECONDS = 0.002
@@ -35,10 +36,8 @@ PATH = "/customer/api/unit-repair-data/"
 async def run(system: System, *, seconds: float) -> list[Figure]:
     """Measure the way of single commands while others flow."""
     await make_customers(system, FIRST_CUSTOMER, CUSTOMERS)
-    watched = list(range(FIRST_CUSTOMER, FIRST_CUSTOMER + WATCHED))
-    sessions = dict(
-        zip(watched, await open_sessions(system.databases["gateway"], watched), strict=True)
-    )
+    opened = await open_sessions(system.databases["gateway"], list(WATCHED_CUSTOMERS))
+    sessions = dict(zip(WATCHED_CUSTOMERS, opened, strict=True))
     floor = await _floor(system)
     probe = Probe(system, sessions)
     async with probe:
@@ -65,13 +64,16 @@ def _figures(probe: Probe, floor: list[float], seconds: float) -> list[Figure]:
 class Probe:
     """Sends commands at an even rate, whatever the answers do, and watches some of them become visible."""
 
-    def __init__(self, system: System, sessions: dict[int, str]) -> None:
+    def __init__(
+        self, system: System, sessions: dict[int, str], *, per_second: int = PER_SECOND
+    ) -> None:
         self.seen: list[float] = []
         self.answers: list[float] = []
         self.answered = 0
         self.failed = 0
         self._system = system
         self._sessions = sessions
+        self._per_second = per_second
         self._numbers = itertools.count()
         self._run = time.time_ns()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -97,9 +99,9 @@ class Probe:
     async def flow(self, seconds: float) -> None:
         """Send for so long, then wait for what is under way."""
         begun = time.perf_counter()
-        for turn in range(int(seconds * PER_SECOND)):
-            await asyncio.sleep(max(0.0, begun + turn / PER_SECOND - time.perf_counter()))
-            watch = turn % (PER_SECOND // SAMPLES_PER_SECOND) == 0
+        for turn in range(int(seconds * self._per_second)):
+            await asyncio.sleep(max(0.0, begun + turn / self._per_second - time.perf_counter()))
+            watch = turn % (self._per_second // SAMPLES_PER_SECOND) == 0
             task = asyncio.create_task(self._command(watch=watch))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
