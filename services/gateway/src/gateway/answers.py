@@ -155,6 +155,14 @@ TOO_LARGE: Final = Refusal(
     "Request too large",
     (_PRIVATE,),
 )
+TOO_LONG: Final = Refusal(
+    414,
+    "address-too-long",
+    "The address is too long",
+    "Its path or its query string has more characters than any address of ours.",
+    "Address too long",
+    (_PRIVATE,),
+)
 LATE_BODY: Final = Refusal(
     408,
     "late",

@@ -16,7 +16,9 @@ from gateway.pages import Pages
 from gateway.refusals import RefusalAnswers, not_allowed, rate_headers
 from gateway.request import MAX_QUERY, Hosts, Peers, Request
 from gateway.routes import (
+    API_PATH,
     KNOWN_METHODS,
+    MAX_PATH,
     BadPathError,
     Kind,
     Place,
@@ -76,9 +78,16 @@ class Judge:
         if host is None:
             REFUSED.labels("host").inc()
             raise RefusedError(self.refusals.bad_request(asked.id, 400))
-        if len(asked.request.query) > MAX_QUERY:
-            raise RefusedError(self.refusals.bad_request(asked.id, 414))
+        if len(asked.request.query) > MAX_QUERY or len(asked.request.raw_path) > MAX_PATH:
+            shape = self._shape_of_raw(asked.request.raw_path)
+            raise RefusedError(self.refusals.told(shape, answers.TOO_LONG, asked.id))
         return host
+
+    def _shape_of_raw(self, path: bytes) -> Refusals:
+        place = self.table.at_once(path)
+        if place is not None:
+            return place.any_route.refusals
+        return Refusals.PROBLEM if path.startswith(API_PATH) else Refusals.PAGE
 
     def place(self, asked: Asked) -> Place:
         """Return the place of the path, if there is one and the method is one at all."""

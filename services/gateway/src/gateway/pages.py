@@ -78,6 +78,14 @@ BROKEN: Final = Message(
     "/customer/dashboard/",
     "Go to your dashboard",
 )
+TOO_LONG: Final = Message(
+    414,
+    "This address is too long",
+    "No page of this portal has an address as long as the one you followed.",
+    "Start again from your dashboard.",
+    "/customer/dashboard/",
+    "Go to your dashboard",
+)
 LATE: Final = Message(
     408,
     "That took too long to arrive",

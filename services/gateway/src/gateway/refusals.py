@@ -17,6 +17,7 @@ _PAGES_FOR: Final[dict[str, Message]] = {
     answers.NOT_FROM_HERE.code: pages.NOT_FROM_HERE,
     answers.TOO_LARGE.code: pages.TOO_LARGE,
     answers.TOO_MANY.code: pages.TOO_MANY,
+    answers.TOO_LONG.code: pages.TOO_LONG,
     answers.LATE_BODY.code: pages.LATE,
 }
 

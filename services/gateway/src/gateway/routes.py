@@ -171,6 +171,8 @@ def _command(name: str, method: str, path: str) -> Route:
 
 
 _API: Final = "/customer/api"
+#: What is refused below it before its place is found is refused as to a program.
+API_PATH: Final = f"{_API}/".encode()
 
 ROUTES: Final = (
     _page("root", ("GET", "HEAD"), "/", "home"),
@@ -253,7 +255,7 @@ _PLACEHOLDERS: Final = {
     "{id}": r"[A-Za-z0-9_-]{1,64}",
     "{file}": r"[A-Za-z0-9_-]+(?:[./][A-Za-z0-9_-]+)*",
 }
-_MAX_PATH: Final = 2_048
+MAX_PATH: Final = 2_048
 _RAW: Final = re.compile(rb"/(?:[!-$&-~]|%[0-9A-Fa-f]{2})*")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 #: What would let one text mean two paths, to us and to a service.
@@ -265,7 +267,7 @@ def canonical(raw: bytes) -> str | None:
 
     Raises BadPathError for bytes that are no path at all.
     """
-    if len(raw) > _MAX_PATH or not _RAW.fullmatch(raw):
+    if len(raw) > MAX_PATH or not _RAW.fullmatch(raw):
         raise BadPathError
     try:
         path = unquote_to_bytes(raw).decode()

@@ -19,6 +19,39 @@ DASHBOARD = "/customer/dashboard/"
 BODY = b'[{"unit_number": "A123", "repair_count": 8}]'
 
 
+LONG = "q" * 8_001
+
+
+@pytest.mark.parametrize(
+    ("target", "media_type"),
+    [
+        (f"{UNITS}?{LONG}", "application/json"),
+        (f"{REPAIRS}?{LONG}", "application/problem+json"),
+        (f"{REPAIRS}x-1/?{LONG}", "application/problem+json"),
+        (f"{REPAIRS}{LONG}/", "application/problem+json"),
+        (f"/customer/api/docs/?{LONG}", "text/html; charset=utf-8"),
+        (f"/customer/repairs/?{LONG}", "text/html; charset=utf-8"),
+        (f"/customer/{LONG}/", "text/html; charset=utf-8"),
+    ],
+)
+async def test_an_address_too_long_is_refused_in_the_shape_of_its_place(
+    gate: Portal, target: str, media_type: str
+) -> None:
+    answered = await (await gate.signed_in()).get(target)
+
+    assert (answered.status, answered.header("content-type")) == (414, media_type)
+    assert answered.header("x-request-id")
+    if media_type == "application/json":
+        assert json.loads(answered.body) == {"error": "Address too long"}
+    elif media_type == "application/problem+json":
+        said = json.loads(answered.body)
+        assert (said["status"], said["code"]) == (414, "address-too-long")
+        assert said["request_id"] == answered.header("x-request-id")
+    else:
+        assert "This address is too long" in answered.text
+    assert gate.query.received == []
+
+
 async def test_a_documented_answer_passes_byte_for_byte(gate: Portal) -> None:
     gate.query.on(
         UNITS,
