@@ -175,7 +175,7 @@ async def test_a_decision_on_nothing_says_what_is_lacking_and_leads_there(
     page = await visit(customer, LIST)
     await page.get_by_role("button", name="Approve").click()
     trouble = page.get_by_role("alert")
-    await expect(trouble).to_contain_text("Chosen repairs: must name at least 1")
+    await expect(trouble).to_contain_text("Chosen repairs: must name at least one repair")
     await trouble.get_by_role("link", name="Chosen repairs").press("Enter")
     await page.keyboard.press("Tab")
     await expect(page.get_by_role("link", name="Unit", exact=True)).to_be_focused()

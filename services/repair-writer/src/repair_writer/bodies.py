@@ -201,14 +201,16 @@ class BadBodyError(Exception):
 #: So that a body made of nothing but unknown fields gets no answer larger than itself.
 _MAX_ERRORS: Final = 100
 
+#: Of a list, `named` is what it is a list of; none of ours asks for more than one.
 _SAY: Final = {
     "extra_forbidden": "This field is not known here.",
     "missing": "This field is required.",
     "model_type": "The body must be a JSON object.",
     "string_too_short": "must not be empty",
     "string_too_long": "must have at most {max_length} characters",
-    "too_short": "must name at least {min_length}",
-    "too_long": "must name at most {max_length}",
+    "too_short": "must name at least one {named}",
+    "too_long": "must name at most {max_length} {named}s",
+    "literal_error": "must be {expected}",
 }
 
 
@@ -236,7 +238,10 @@ def parse(model: type[BodyT], data: bytes, bounds: Bounds) -> BodyT:
 def _said(fault: ErrorDetails) -> str:
     """Return what is wrong in a sentence that a person at a form understands."""
     words = _SAY.get(fault["type"], "")
-    return words.format(**fault.get("ctx", {})) or fault["msg"].removeprefix("Value error, ")
+    named = "".join(map(str, fault["loc"][-1:])).removesuffix("s")
+    return words.format(**fault.get("ctx", {}), named=named) or fault["msg"].removeprefix(
+        "Value error, "
+    )
 
 
 def _escaped(part: str) -> str:

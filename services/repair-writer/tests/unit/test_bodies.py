@@ -21,7 +21,12 @@ from repair_writer.bodies import (
     Restoration,
     parse,
 )
-from repair_writer.customer_bodies import CustomersDecision, ProfilePatch, Visit
+from repair_writer.customer_bodies import (
+    CustomersDecision,
+    ManyDecisions,
+    ProfilePatch,
+    Visit,
+)
 from repair_writer.fields import bounds_at, cost_text
 from repair_writer.repair import ChangeStatus, Correct, Remove, Restore
 
@@ -292,3 +297,19 @@ def test_a_day_of_a_visit_is_that_day_in_every_zone_of_the_portal() -> None:
                 Visit, {"unit_number": "A1", "repair_date": wrong, "breaks": [{"damage_type": "x"}]}
             )
         ) == ["/repair_date"]
+
+
+def test_what_a_form_lacks_is_named() -> None:
+    known = "01970f4e-7a3c-7cc0-8000-2f4d7a6c1b9e"
+    seen = {"repair_id": known, "etag": known}
+
+    assert faults(ManyDecisions, {"status": "DONE", "repairs": []}) == {
+        "/status": "must be 'APPROVED' or 'DENIED'",
+        "/repairs": "must name at least one repair",
+    }
+    assert faults(ManyDecisions, {"status": "DENIED", "repairs": [seen] * 101}) == {
+        "/repairs": "must name at most 100 repairs"
+    }
+    assert faults(Visit, {"unit_number": "A1", "breaks": []}) == {
+        "/breaks": "must name at least one break"
+    }
