@@ -126,33 +126,6 @@ async def test_case_67_a_form_without_its_token_changes_nothing(gate: Portal, wh
     assert (await browser.get(UNITS)).status == 200
 
 
-@pytest.mark.parametrize(
-    "whose", ["of nobody", "of a neighbour", "half of a neighbour's", "forged"]
-)
-async def test_a_meddled_secret_shows_nobody_what_another_typed(gate: Portal, whose: str) -> None:
-    browser, neighbour = await gate.signed_in(), await gate.signed_in("bert", 42)
-    annas, berts = browser.cookies["csrftoken"], neighbour.cookies["csrftoken"]
-    await gate.execute("DELETE FROM gateway.session")
-    secrets = {
-        "of nobody": csrf.new_secret(),
-        "of a neighbour": berts,
-        "half of a neighbour's": annas[:16] + berts[16:],
-        "forged": csrf.UserSecrets("k1:" + "x" * 40).new(1),
-    }
-    browser.cookies["csrftoken"] = secrets[whose]
-
-    answered = await browser.submit(
-        LOGIN,
-        {
-            "csrfmiddlewaretoken": secrets[whose], "username": "anna", "password": PASSWORD,
-            "next": "/customer/profile/", "kept.phone": "555 0117",
-        },
-    )  # fmt: skip
-
-    assert (answered.status, answered.body) == (302, b"")
-    assert gate.query.received == []
-
-
 async def test_case_68_both_forms_of_the_token_are_taken_from_field_or_header(gate: Portal) -> None:
     await gate.add_user()
     for masked in (True, False):

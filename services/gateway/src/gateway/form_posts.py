@@ -54,6 +54,10 @@ _UNSURE: Final = (
 _KEPT_THROUGH_SIGN_IN: Final = (
     "You are signed in again. This is what you had typed; nothing of it has been sent yet."
 )
+_OLD: Final = (
+    "This page was opened before you last signed in, so nothing of it has been sent. This is what "
+    "you had typed; please send it once more."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +121,11 @@ class FormPosts:
     async def again(self, sent: Sent, typed: Pairs) -> Answer:
         """Return the page with what was typed before a session ended."""
         return await self._page(sent, 200, _Shown(typed, notice=_KEPT_THROUGH_SIGN_IN))
+
+    async def old(self, sent: Sent) -> Answer:
+        """Return the page with what was typed into a form that is refused for its token."""
+        typed = Fields(await sent.request.fields_of_form(sent.route.body_bytes)).typed
+        return await self._page(sent, 403, _Shown(typed, notice=_OLD))
 
     async def _ask(self, sent: Sent, change: Change) -> Answer:
         row = _BY_NAME[change.route]

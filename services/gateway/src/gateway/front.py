@@ -32,6 +32,7 @@ from gateway.routes import (
     KNOWN_METHODS,
     SAFE_METHODS,
     Kind,
+    Place,
     Route,
     Who,
 )
@@ -138,7 +139,12 @@ class Front:
         asked.host = self._judge.host(asked)
         place = asked.place = self._judge.place(asked)
         if request.method not in SAFE_METHODS:
-            await self._judge.check_csrf(asked, place)
+            try:
+                await self._judge.check_csrf(asked, place)
+            except RefusedError:
+                if (answer := await self._old_form(asked, place)) is None:
+                    raise
+                return answer
         if place.any_route.who is Who.CUSTOMER:
             asked.visitor = await self._judge.visitor(asked, place)
         route = place.routes.get(request.method)
@@ -185,12 +191,23 @@ class Front:
         cookies = [header for header in back.answer.headers if header[0] == b"set-cookie"]
         return Answer(answer.status, [*answer.headers, *cookies], answer.body)
 
-    async def _form(self, asked: Asked, route: Route, visitor: Visitor) -> Answer:
+    async def _old_form(self, asked: Asked, place: Place) -> Answer | None:
+        """Return the refusal of a form that is the visitor's own: the page with what was typed."""
+        asked.visitor = await self._judge.visitor_of_old_form(asked, place)
+        if asked.visitor is None:
+            return None
+        await self._judge.check_rate(asked, asked.visitor)
+        return await self._form(asked, place.routes[asked.request.method], asked.visitor, old=True)
+
+    async def _form(
+        self, asked: Asked, route: Route, visitor: Visitor, *, old: bool = False
+    ) -> Answer:
         request = asked.request
         token = self._judge.csrf_token(asked, visitor)
         sent = Sent(request, route, asked.path, visitor, asked.peer, request.query, token)
         try:
-            return await self._parts.forms.answer(sent)
+            forms = self._parts.forms
+            return await (forms.old(sent) if old else forms.answer(sent))
         except BadQueryError:
             raise RefusedError(self._refusals.bad_request(asked.id, 400)) from None
 

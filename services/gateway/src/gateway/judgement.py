@@ -120,12 +120,7 @@ class Judge:
     async def check_csrf(self, asked: Asked, place: Place) -> None:
         """Refuse a change that no page of ours has sent."""
         request = asked.request
-        reason = csrf.refusal_of_origin(
-            own=f"{self.scheme}://{asked.host}",
-            origin=request.text(b"origin"),
-            referer=request.text(b"referer"),
-            fetch_site=request.text(b"sec-fetch-site"),
-        )
+        reason = self._refusal_of_origin(asked)
         if reason is None:
             route = place.routes.get(request.method)
             form = await request.form(route.body_bytes) if route and route.body_bytes else {}
@@ -136,6 +131,33 @@ class Judge:
         REFUSED.labels("csrf").inc()
         get().info("csrf-refused", request_id=asked.id, peer=asked.peer, reason=reason)
         raise RefusedError(self.refusals.told(shape_of(asked), answers.NOT_FROM_HERE, asked.id))
+
+    def _refusal_of_origin(self, asked: Asked) -> str | None:
+        request = asked.request
+        return csrf.refusal_of_origin(
+            own=f"{self.scheme}://{asked.host}",
+            origin=request.text(b"origin"),
+            referer=request.text(b"referer"),
+            fetch_site=request.text(b"sec-fetch-site"),
+        )
+
+    async def visitor_of_old_form(self, asked: Asked, place: Place) -> Visitor | None:
+        """Return the visitor who sent an own form that was refused for its token; None if not so.
+
+        It comes from a page of ours and its token was made for this visitor, but the cookie has
+        become another one, mostly by a sign-in in another tab. It may be shown again, no more.
+        """
+        request, route = asked.request, place.routes.get(asked.request.method)
+        session = request.session_cookie().value
+        if route is None or route.kind is not Kind.FORM or session is None:
+            return None
+        if self._refusal_of_origin(asked) is not None:
+            return None
+        secret = csrf.unmask((await request.form(route.body_bytes)).get(csrf.FIELD, ""))
+        visitor = await self.visitors.find(session)
+        if visitor is None or visitor.customer_id is None:
+            return None
+        return visitor if self.secrets.is_of(secret, visitor.user_id) else None
 
     async def visitor(self, asked: Asked, place: Place) -> Visitor:
         """Return who asks; whoever has no session is sent to sign in."""

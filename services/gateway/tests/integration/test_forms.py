@@ -7,7 +7,6 @@ from urllib.parse import urlencode
 
 import pytest
 
-from gateway import csrf
 from gateway.testing.browser import Answered, Browser
 from gateway.testing.portal import PASSWORD, Portal
 from gateway.testing.wire import Received, answer, raw
@@ -282,68 +281,3 @@ async def test_what_is_kept_leads_to_forms_of_ours_alone(gate: Portal) -> None:
         answered = await browser.sign_in("anna", PASSWORD, next=target, **{"kept.a": "b"})
         assert (answered.status, answered.header("location")) == (302, leads_to)
     assert not gate.query.received
-
-
-ENDS = {
-    "idle": "UPDATE gateway.session SET last_seen_at = now() - interval '3 hours'",
-    "age": "UPDATE gateway.session SET expires_at = now() - interval '1 second'",
-    "swept": "DELETE FROM gateway.session",
-    "signed out in another tab": "",
-}
-
-
-@pytest.mark.parametrize("end", ENDS)
-@pytest.mark.parametrize("username", ["anna", "bert", "carl"])
-async def test_what_was_typed_is_shown_to_who_typed_it_alone(
-    gate: Portal, browser: Browser, end: str, username: str
-) -> None:
-    await gate.add_user("bert", 42)
-    await gate.add_user("carl", 43)
-    await (gate.execute(ENDS[end]) if ENDS[end] else browser.sign_out())
-    told = await submit(browser, "/customer/profile/", ("phone", "555 0117"))
-    assert (told.status, "555 0117" in told.text) == (403, True)
-
-    answered = await submit(
-        browser,
-        "/accounts/login/",
-        ("next", "/customer/profile/"),
-        ("username", username),
-        ("password", PASSWORD),
-        ("kept.phone", "555 0117"),
-    )
-
-    if username == "anna":
-        assert answered.status == 200
-        assert asked_again(gate)["values"] == {"phone": "555 0117"}
-        return
-    assert (answered.status, answered.body) == (302, b"")
-    assert answered.header("location") == "/customer/profile/"
-    assert not gate.query.received
-    shown = await browser.get("/customer/profile/")
-    assert shown.status == 200
-    assert gate.query.received[-1].body == b""
-
-
-async def test_a_page_is_its_visitors_whoever_the_browser_had_the_secret_of(
-    gate: Portal, browser: Browser
-) -> None:
-    annas = browser.cookies["csrftoken"]
-    await gate.add_user("bert", 43)
-    await browser.sign_in("bert", PASSWORD)
-    browser.cookies["csrftoken"] = annas  # by an answer of before, which came late
-    await browser.get("/customer/profile/")
-    assert browser.cookies["csrftoken"] != annas
-    token = gate.query.received[-1].header("x-csrf-token")
-    assert csrf.same(browser.cookies["csrftoken"], token)
-    await gate.execute("DELETE FROM gateway.session")
-
-    answered = await submit(
-        browser,
-        "/accounts/login/",
-        ("next", "/customer/profile/"),
-        ("username", "anna"),
-        ("password", PASSWORD),
-        ("kept.phone", "555 0117"),
-    )
-
-    assert answered.status == 302, "bert had typed it"
