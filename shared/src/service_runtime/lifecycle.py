@@ -20,6 +20,8 @@ _CANCEL_AGAIN_SECONDS: Final = 0.5
 #: Longer than any client of ours keeps an idle connection, so that the client closes first.
 _KEEP_ALIVE_SECONDS: Final = 75
 _BACKLOG: Final = 2_048
+#: From being connected to the first bytes of a request, on a busy machine.
+_HEARD_OUT_SECONDS: Final = 0.25
 
 
 def run(main: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
@@ -77,10 +79,21 @@ def listen(host: str, port: int, fd: int | None) -> socket.socket:
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn without its signal handlers: `run` above has the process's own."""
+    """Uvicorn without its signal handlers (`run` above has the process's own), and with manners at the end."""
 
     def capture_signals(self) -> Any:
         return nullcontext()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take no more connections, and hear out whoever has just been let in.
+
+        Uvicorn ends at once every connection on which no request is under way; a request that is
+        on its way there would find the connection reset.
+        """
+        for server in self.servers:
+            server.close()
+        await asyncio.sleep(_HEARD_OUT_SECONDS)
+        await super().shutdown(sockets)
 
 
 async def serve_http(

@@ -78,7 +78,10 @@ class Documents:
         try:
             cached = await self._cache.read(customer_id, partition, view)
         except CacheAwayError:
-            return _answer(await self._load_one(customer_id), view)
+            try:
+                return _answer(await self._load_one(customer_id), view)
+            except ReadModelAwayError:
+                cached = await self._read_once_more(customer_id, partition, view)
         if cached is None:
             stored = await self._load_one(customer_id)
             self._later(self._put_back(stored.document))
@@ -122,6 +125,15 @@ class Documents:
     async def close(self) -> None:
         """Wait for what is under way beside the requests."""
         await asyncio.gather(*self._working, return_exceptions=True)
+
+    async def _read_once_more(
+        self, customer_id: int, partition: int, view: str
+    ) -> CachedView | None:
+        """Ask Redis again, where Postgres is away: one slow answer of Redis's is soon over."""
+        try:
+            return await self._cache.read_when_rested(customer_id, partition, view)
+        except CacheAwayError as error:
+            raise ReadModelAwayError("neither Redis nor Postgres answers") from error
 
     async def _load_one(self, customer_id: int) -> _Stored:
         stored = await in_time(self._stored.ask(customer_id))

@@ -152,6 +152,13 @@ class DocumentCache:
         """
         return await self._reads.ask(_Asked(customer_id, partition, view))
 
+    async def read_when_rested(
+        self, customer_id: int, partition: int, view: str
+    ) -> CachedView | None:
+        """Do as `read`, but wait until Redis may be asked again when it failed a moment ago."""
+        await asyncio.sleep(self._closed_until - asyncio.get_running_loop().time())
+        return await self.read(customer_id, partition, view)
+
     async def versions(self, customer_ids: Iterable[int]) -> dict[int, Version]:
         """Return which version of each of these customers Redis holds. Raises CacheAwayError."""
         asked = list(customer_ids)

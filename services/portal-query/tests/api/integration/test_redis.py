@@ -10,8 +10,10 @@ from urllib.parse import urlsplit
 import pytest
 
 from portal_query.document import MONTHS, STATUS_LIST, UNITS, VIEWS, Counts, Version, render
+from portal_query.read_model.documents import Documents, ReadModelAwayError
 from portal_query.read_model.redis import CacheAwayError, DocumentCache, Hint, key_of
 from repair_events.topic import partition
+from service_runtime.postgres import create_pool
 from service_runtime.redis import create_redis
 
 LIST = "/customer/api/unit-repair-data/"
@@ -284,3 +286,28 @@ async def _gate(redis_url: str) -> Any:
     for task in tasks:
         task.cancel()
     server.close()
+
+
+@pytest.fixture
+async def nowhere() -> Any:
+    """A pool of a Postgres that is not there."""
+    async with await create_pool("postgresql://x@127.0.0.1:1/x", name="tests", size=1) as pool:
+        yield pool
+
+
+async def test_without_postgres_one_slow_answer_of_redis_is_waited_out(
+    cache: Any, nowhere: Any, redis_url: str
+) -> None:
+    await cache.put_many([document(1, 5)])
+    await cache.put_as_of({partition(1): datetime.now(UTC)})
+    async with create_redis(redis_url) as client:
+        await client.client_pause(600)
+    answer = await Documents(cache, nowhere).read(1, UNITS)
+    assert json.loads(answer.body)[0]["unit_number"] == "1.5"
+
+
+async def test_without_postgres_and_redis_there_is_no_answer(nowhere: Any) -> None:
+    async with create_redis("redis://127.0.0.1:1") as client:
+        documents = Documents(DocumentCache(client), nowhere)
+        with pytest.raises(ReadModelAwayError):
+            await documents.read(1, UNITS)
