@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+import pytest
 from playwright.async_api import Page, expect
 from tests.browser import chrome
 from tests.browser.people import end_sessions, person, type_login
@@ -104,3 +105,46 @@ async def test_a_session_that_ended_leads_back_to_where_she_wanted_to_go(
     await expect(page).to_have_title(re.compile("Sign in"))
     await type_login(page, username)
     await expect(page).to_have_url(site.url + "/customer/repairs/")
+
+
+@pytest.mark.parametrize("script", [False, True])
+async def test_a_form_of_before_a_sign_in_in_another_tab_comes_back_as_it_was_typed(
+    new_page: NewPage, site: Site, script: bool
+) -> None:
+    username = await person(site, await site.customer())
+    page = await new_page(java_script_enabled=script)
+    await page.goto("/customer/repairs/new/")
+    await type_login(page, username)
+    await page.get_by_label("Unit", exact=True).fill("Truck 9")
+    await page.get_by_label("Kind").first.fill("Crack")
+    other = await page.context.new_page()
+    await other.goto("/accounts/login/")
+    await type_login(other, username)
+    await expect(other).to_have_url(site.url + "/customer/dashboard/")
+
+    await page.get_by_role("button", name="Send the request").click()
+
+    await expect(page.get_by_text("nothing of it has been sent")).to_be_visible()
+    await expect(page.get_by_label("Unit", exact=True)).to_have_value("Truck 9")
+    await expect(page.get_by_label("Kind").first).to_have_value("Crack")
+    await page.get_by_role("button", name="Send the request").click()
+    await expect(page).to_have_url(re.compile(r"/customer/repairs/[0-9a-f-]{36}/"))
+
+
+async def test_what_was_typed_is_not_shown_to_who_signs_in_instead(
+    new_page: NewPage, site: Site
+) -> None:
+    customer = await site.customer()
+    username, colleague = await person(site, customer), await person(site, customer)
+    page = await new_page(java_script_enabled=False)
+    await page.goto("/customer/repairs/new/")
+    await type_login(page, username)
+    await page.get_by_label("Unit", exact=True).fill("Truck 9")
+    await end_sessions(site, username)
+    await page.get_by_role("button", name="Send the request").click()
+    await expect(page.get_by_role("status")).to_contain_text("Your session has ended")
+
+    await type_login(page, colleague)
+
+    await expect(page).to_have_url(site.url + "/customer/repairs/new/")
+    await expect(page.get_by_label("Unit", exact=True)).to_have_value("")
