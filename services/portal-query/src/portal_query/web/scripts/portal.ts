@@ -8,8 +8,6 @@ window.addEventListener("pageshow", (event) => {
   if (event.persisted) window.location.reload();
 });
 
-// On a phone the places are wider than the screen: the one that this is shows itself.
-document.querySelector(".places [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 newestShown();
 // A form that came back through the sign-in stands at the address of the sign-in, which is no place
 // to reload, to return to or to send to a colleague: it goes by its own.
