@@ -105,7 +105,7 @@ async def test_the_page_says_when_its_figures_stand_still(
 ) -> None:
     await read_model.put(1, a_fleet)
     _, text = await read(api)
-    assert "How recent these figures are is not known" in text
+    assert "How recent this is, is not known" in text
     await read_model.as_of(1, datetime(2026, 3, 5, 20, 3, 4, tzinfo=UTC))
     _, text = await read(api)
     assert "These figures stand at 2:03:04\u202fPM, March 5, 2026." in text

@@ -69,7 +69,7 @@ export class Standing {
       const why = navigator.onLine ? "The portal cannot be reached just now." : "You are offline.";
       return ["offline", `${why}${from}`];
     }
-    if (at === null) return [this.#live ? "live" : "page", "How recent these figures are is not known at the moment."];
+    if (at === null) return [this.#live ? "live" : "page", "How recent this is, is not known."];
     if (this.#lag !== null && this.#lag > STALE_SECONDS) {
       const when = `${this.#clock.format(at)}, ${this.#day.format(at)}`;
       return ["stale", `These figures stand at ${when}. What was recorded later may be missing.`];
