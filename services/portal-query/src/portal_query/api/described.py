@@ -276,9 +276,10 @@ ENDPOINTS: Final = (
         "/customer/api/events/",
         LIVE,
         "A stream of revisions",
-        "Server-sent events: where the customer stands, then each newer revision. What has changed,"
-        " one asks for with Portal-Min-Revision and Portal-Refold. The stream ends with the"
-        " session; where there is no room for it (503), ask from time to time with If-None-Match.",
+        "Server-sent events: where the customer stands, then each newer revision, and `alive` where"
+        " there is none for five seconds. What has changed, one asks for with Portal-Min-Revision"
+        " and Portal-Refold. The stream ends with the session; where there is no room for it (503),"
+        " ask from time to time with If-None-Match.",
         "retry: 2000\n\nid: 1773412345678.42\nevent: revision\n"
         'data: {"refold":1773412345678,"revision":42}\n\n',
         media="text/event-stream",

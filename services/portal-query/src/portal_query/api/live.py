@@ -24,7 +24,9 @@ from service_runtime.logs import get
 from service_runtime.metrics import REGISTRY
 
 WAIT_SECONDS: Final = 2.0
-HEARTBEAT_SECONDS: Final = 15.0
+HEARTBEAT_SECONDS: Final = 5.0
+#: An event and no comment, for a page hears no comments; a page that misses two is no longer live.
+_ALIVE: Final = b"event: alive\ndata:\n\n"
 #: A page redraws at most this often, however fast its customer changes.
 _PAUSE_SECONDS: Final = 0.25
 _ASK_SECONDS: Final = 1.0
@@ -176,7 +178,7 @@ class Streams:
                     yield b": not known yet\n\n"
                 while not watch.closing:
                     changed = await watch.change(HEARTBEAT_SECONDS)
-                    yield _event(watch.version) if changed and not watch.closing else b": \n\n"
+                    yield _event(watch.version) if changed and not watch.closing else _ALIVE
                     await asyncio.sleep(_PAUSE_SECONDS if changed and not watch.closing else 0)
                 # The process stops: another one answers in a moment.
                 yield b"retry: 500\n\n"

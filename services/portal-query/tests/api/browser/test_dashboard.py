@@ -305,6 +305,23 @@ async def test_when_streams_fail_the_page_asks_from_time_to_time(
     await expect(page.locator("#standing")).not_to_have_attribute("data-state", "live")
 
 
+async def test_a_stream_that_falls_silent_is_not_called_live(
+    visit: Any, read_model: Any, a_fleet: Any
+) -> None:
+    await read_model.put(1, a_fleet)
+    await read_model.as_of(1, SystemClock().now())
+    page = await visit()
+    await page.clock.install()
+    await page.reload()
+    standing = page.locator("#standing")
+    await expect(standing).to_have_attribute("data-state", "live")
+    await page.route("**/api/events/", lambda route: route.fulfill(status=503))
+    await page.clock.run_for(5_000)
+    await expect(standing).to_have_attribute("data-state", "live")
+    await page.clock.run_for(13_000)
+    await expect(standing).to_have_attribute("data-state", "page")
+
+
 async def test_tabs_share_one_stream_and_a_hidden_one_has_none(
     visit: Any, api: Any, read_model: Any, repair: Any, eventually: Any
 ) -> None:

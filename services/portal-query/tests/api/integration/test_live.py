@@ -10,16 +10,18 @@ class Reader:
 
     def __init__(self, answer: Any) -> None:
         self.answer = answer
+        self.alive = 0
 
     async def next(self) -> dict[str, str]:
-        """Return the fields of the next block that is not a comment."""
+        """Return the fields of the next block that says more than that the server is there."""
         async with asyncio.timeout(10):
             while True:
                 fields: dict[str, str] = {}
                 while line := (await self.answer.content.readline()).decode().rstrip("\n"):
-                    name, _, value = line.partition(": ")
-                    fields[name or "comment"] = value
-                if "comment" not in fields:
+                    name, _, value = line.partition(":")
+                    fields[name] = value.removeprefix(" ")
+                self.alive += fields.get("event") == "alive"
+                if fields.get("event") != "alive":
                     return fields
 
 
@@ -41,6 +43,23 @@ async def test_a_stream_says_where_it_stands_and_then_each_newer_revision(
         assert (await reader.next())["id"] == "3.13"
         await read_model.put(1, a_fleet[:2], refold=4)  # without a hint: Postgres is asked
         assert (await reader.next())["id"] == "4.2"
+
+
+async def test_a_quiet_stream_says_that_the_server_is_there(
+    api: Any, read_model: Any, a_fleet: Any
+) -> None:
+    await read_model.put(1, a_fleet)
+    async with api.ask(EVENTS) as answer:
+        reader = Reader(answer)
+        assert "retry" in await reader.next()
+        assert "id" in await reader.next()
+        quiet = asyncio.create_task(reader.next())
+        async with asyncio.timeout(9):
+            while not reader.alive:  # noqa: ASYNC110 - it looks at a stream
+                await asyncio.sleep(0.1)
+        await read_model.put(1, a_fleet, revision=13)
+        await read_model.publish(1)
+        assert (await quiet)["id"] == "1.13"
 
 
 async def test_a_stream_tells_nothing_of_others(api: Any, read_model: Any, a_fleet: Any) -> None:

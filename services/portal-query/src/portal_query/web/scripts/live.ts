@@ -7,6 +7,8 @@ const EVENTS = "/customer/api/events/";
 const POLL_MS = 30_000;
 const POLL_WITHOUT_STREAM_MS = 10_000;
 const OPEN_AGAIN_MS = 30_000;
+/** The server says every five seconds that it is there: twice it was not heard. */
+const SILENT_MS = 12_500;
 
 export interface Listener {
   newer(version: Version): void;
@@ -31,6 +33,7 @@ class Following {
   #live = false;
   #timer = 0;
   #reopen = 0;
+  #silence = 0;
 
   constructor(listener: Listener, customer: string) {
     this.#listener = listener;
@@ -83,7 +86,9 @@ class Following {
   #open(): void {
     const stream = new EventSource(EVENTS);
     this.#stream = stream;
+    this.#heard();
     stream.addEventListener("open", () => this.#tell({ live: true }));
+    for (const said of ["open", "alive", "revision"]) stream.addEventListener(said, () => this.#heard());
     stream.addEventListener("error", () => {
       this.#tell({ live: false });
       if (stream.readyState !== EventSource.CLOSED) return; // it tries again by itself
@@ -95,8 +100,19 @@ class Following {
     });
   }
 
+  /** A server that hangs leaves its streams open: what says nothing for too long is opened anew. */
+  #heard(): void {
+    window.clearTimeout(this.#silence);
+    this.#silence = window.setTimeout(() => {
+      this.#tell({ live: false });
+      this.#close();
+      this.#open();
+    }, SILENT_MS);
+  }
+
   #close(): void {
     window.clearTimeout(this.#reopen);
+    window.clearTimeout(this.#silence);
     this.#stream?.close();
     this.#stream = null;
   }
