@@ -98,7 +98,14 @@ def _repair_date(text: str, info: ValidationInfo) -> str:
 def _visit_date(text: str, info: ValidationInfo) -> str:
     # Noon in UTC lies on the day that is meant wherever the portal counts days, but in the zones
     # that are twelve hours and more ahead of UTC.
-    return _repair_date(f"{text}T12:00:00Z" if _DAY.fullmatch(text) else text, info)
+    day = _DAY.fullmatch(text)
+    try:
+        moment = moment_of(f"{text}T12:00:00Z" if day else text)
+    except ValueError as error:
+        raise ValueError(
+            "must be a day that exists" if day else "must be a date such as 2026-03-01"
+        ) from error
+    return _text_between(moment, _bounds(info).latest_date)
 
 
 def _occurred_at(text: str, info: ValidationInfo) -> str:

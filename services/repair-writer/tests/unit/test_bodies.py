@@ -291,12 +291,23 @@ def test_a_day_of_a_visit_is_that_day_in_every_zone_of_the_portal() -> None:
         for zone in ("America/Chicago", "Pacific/Honolulu", "Europe/Berlin")
     }
     assert days == {date(2026, 3, 1)}
-    for wrong in ("2026-02-30", "20260301", "2026-3-1", "1989-12-31", "9999-12-31"):
-        assert list(
-            faults(
-                Visit, {"unit_number": "A1", "repair_date": wrong, "breaks": [{"damage_type": "x"}]}
-            )
-        ) == ["/repair_date"]
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("2026-02-30", "must be a day that exists"),
+        ("1.3.2026", "must be a date such as 2026-03-01"),
+        ("2026-3-1", "must be a date such as 2026-03-01"),
+        ("1989-12-31", "must lie between 1990-01-01 and"),
+        ("9999-12-31", "must lie between 1990-01-01 and"),
+    ],
+)
+def test_a_day_written_by_hand_is_told_how_to_be_written(written: str, said: str) -> None:
+    body = {"unit_number": "A1", "repair_date": written, "breaks": [{"damage_type": "x"}]}
+    found = faults(Visit, body)
+    assert list(found) == ["/repair_date"]
+    assert found["/repair_date"].startswith(said)
 
 
 def test_what_a_form_lacks_is_named() -> None:
