@@ -198,7 +198,8 @@ class Load:
         return Command(key, "record", customer, "POST", "/v1/repairs", body)
 
     def move(self, repair: dict[str, Any], customer: int) -> Command:
-        """Return the command that gives a repair to another customer."""
+        """Return the command that gives a repair to another customer; nobody else takes it up meanwhile."""
+        self._free = [one for one in self._free if one["repair_id"] != repair["repair_id"]]
         body = {"reason": "chaos", "customer_id": customer}
         return self._command("move", repair, "PATCH", f"/v1/repairs/{repair['repair_id']}", body)
 

@@ -44,6 +44,7 @@ def lock(session: "Session", customers: Sequence[int]) -> dict[int, Held]:
             row.event_id,
             row.fold_version,
             row.parked_at is not None,
+            row.still,
             row.accepted_at,
         )
         for row in found

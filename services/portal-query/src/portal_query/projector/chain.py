@@ -42,7 +42,9 @@ class Verdict:
 def judge(held: Held, arrived: Sequence[Arrived], fold_version: str) -> Verdict:  # noqa: PLR0911 - a list of cases
     """Say what of these events, ascending by revision, may be applied to what is held.
 
-    A customer that is parked gets nothing: its figures stand still, and everything is old.
+    A customer that is parked gets nothing: its figures stand still, and everything is old. One
+    that stands still gets nothing new: of what was set aside, a record that comes again with
+    another body would take the place.
     """
     if held.parked:
         return Verdict(len(arrived))
@@ -56,6 +58,8 @@ def judge(held: Held, arrived: Sequence[Arrived], fold_version: str) -> Verdict:
                 return Verdict(skip, Trouble.FORK)
             skip += 1
             continue
+        if held.still:
+            return Verdict(skip, Trouble.STANDING_STILL)
         if one.major != MAJOR:
             return Verdict(skip, Trouble.UNKNOWN_MAJOR)
         if one.revision != revision + 1:

@@ -8,7 +8,7 @@ Readers see the customer before or after, never between.
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import aclosing
 from enum import StrEnum
 from typing import Final
@@ -83,7 +83,7 @@ class Refolder:
         if not force and await self._agrees(held):
             if held.still and not await standing.thaw(connection, customer_id, held.version):
                 return Outcome.BUSY
-            await _keep(connection, suspects)
+            await _keep(connection, await self._strangers(suspects))
             return Outcome.AGREES
         listed = Listed(customer_id, Tally(self._months), {one.revision for one in suspects})
         await replacing.clear_stage(connection)
@@ -109,28 +109,38 @@ class Refolder:
         """Say whether the list ends with the very event that is held, folded by our rule."""
         if held.parked or held.revision == 0 or held.fold_version != self._fold_version:
             return False
-        return await self._following(held) == 0
+        return await self._goes_on(held) is False
 
-    async def _following(self, held: Standing) -> int | None:
-        """Return whether the list goes on after the very event that is held: 0 when it ends there.
+    async def _goes_on(self, held: Standing) -> bool | None:
+        """Return whether the list goes on after the very event that is held: False when it ends there.
 
         None when that event is not in the list.
         """
-        lines: list[bytes] = []
+        ids = await self._ids(held.customer_id, {held.revision, held.revision + 1})
+        return held.revision + 1 in ids if ids.get(held.revision) == held.event_id else None
+
+    async def _strangers(self, suspects: Sequence[Arrived]) -> list[Arrived]:
+        """Return which of these, of a customer that agrees with its list, are not in it."""
+        if not suspects:
+            return []
+        ids = await self._ids(suspects[0].customer_id, {one.revision for one in suspects})
+        return [one for one in suspects if ids.get(one.revision) != one.id]
+
+    async def _ids(self, customer_id: int, revisions: Collection[int]) -> dict[int, str]:
+        """Return the ids of a list's events at these revisions, without those that it has not."""
+        ids: dict[int, str] = {}
+        at, last = min(revisions), max(revisions)
         try:
-            events = self._lists.events(held.customer_id, after=held.revision - 1)
+            events = self._lists.events(customer_id, after=at - 1)
             async with aclosing(events):
-                async for more in events:
-                    lines += more
-                    if len(lines) > 1:
+                async for lines in events:
+                    ids |= {n: _id_of(line) for n, line in enumerate(lines, at) if n in revisions}
+                    at += len(lines)
+                    if at > last:
                         break
         except UnknownCustomerError:
-            return None
-        try:
-            listed = bool(lines) and _numbered.decode(lines[0]).id == held.event_id
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            return None
-        return len(lines) - 1 if listed else None
+            return {}
+        return ids
 
     async def _read_on(self, connection: Connection, listed: Listed) -> None:
         """Read and stage what the list holds beyond what has been read."""
@@ -211,7 +221,7 @@ class Refolder:
             return True
         if listed.revision == 0:
             return False
-        return listed.revision > held.revision or await self._following(held) is None
+        return listed.revision > held.revision or await self._goes_on(held) is None
 
     async def _find(self, connection: Connection, listed: Listed) -> Differences:
         return await replacing.find(connection, listed.customer_id, listed.tally.counts())
@@ -238,6 +248,14 @@ def _take(listed: Listed, lines: Sequence[bytes]) -> tuple[list[EventRow], bool]
         if row is not None:
             rows.append(row)
     return rows, True
+
+
+def _id_of(line: bytes) -> str:
+    """Return the id of an event; nothing for what is none."""
+    try:
+        return _numbered.decode(line).id
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return ""
 
 
 async def _keep(connection: Connection, strangers: Sequence[Arrived]) -> None:

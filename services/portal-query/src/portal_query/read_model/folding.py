@@ -11,13 +11,17 @@ from portal_query.read_model.rows import UNPACKED
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """How far a customer has been folded, read under its lock; when its last event was accepted."""
+    """How far a customer has been folded, read under its lock; when its last event was accepted.
+
+    `still`: it is parked, or its list has to be asked before anything else is counted.
+    """
 
     customer_id: int
     revision: int
     event_id: str | None
     fold_version: str
     parked: bool
+    still: bool
     accepted_at: datetime | None = None
 
 
@@ -54,7 +58,7 @@ ON CONFLICT (customer_id) DO NOTHING
 # In the order of their ids, always: two processes at the same customers wait, and never deadlock.
 _LOCK: Final = """
 SELECT customer_id, revision, event_id::text, fold_version, parked_at IS NOT NULL AS parked,
-  accepted_at
+  parked_at IS NOT NULL OR as_of IS NOT NULL AS still, accepted_at
 FROM portal.customer WHERE customer_id = ANY($1::bigint[]) ORDER BY customer_id FOR UPDATE
 """
 

@@ -1,6 +1,7 @@
 """One customer set right: in one step, never backwards, by one process at a time."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -10,13 +11,16 @@ import msgspec
 
 from portal_query.counting import Dimension
 from portal_query.projector.apply import Applier
+from portal_query.projector.arrived import Arrived, BadRecord, read
 from portal_query.projector.batch import prepare
+from portal_query.projector.chain import Trouble
 from portal_query.projector.lists import WriterLists
 from portal_query.projector.refold import Outcome, Refolder
 from portal_query.projector.testing import KEY, CustomerList, record_of
 from portal_query.projector.verify import Verifier
 from portal_query.read_model.postgres import Line
 from repair_events.event import Event
+from repair_events.ids import new_id
 from repair_events.month import Months
 
 ZONE = "America/Chicago"
@@ -38,6 +42,12 @@ async def tools(world: Any) -> AsyncIterator[tuple[Refolder, Applier, Verifier]]
         finally:
             for line in lines:
                 line.drop()
+
+
+def arrived_of(event: Event, offset: int) -> Arrived:
+    found = read(record_of(event, offset))
+    assert not isinstance(found, BadRecord)
+    return found[0]
 
 
 async def apply(applier: Applier, events: Any) -> Any:
@@ -165,6 +175,42 @@ async def test_what_a_newer_version_has_counted_stays_when_an_older_one_runs(wor
         fleet.events[1] = _of_later_version(fleet.events[1])
         assert await refolder.look_after(7, force=True) is Outcome.PARKED
         assert (await world.revision(7), await world.counts(7)) == (2, counted)
+
+
+async def test_whoever_stands_still_counts_nothing_before_the_list_has_been_asked(
+    world: Any,
+) -> None:
+    """Else what comes again, with another body, would take the place of what was set aside."""
+    fleet = world.customer(7)
+    first, second = fleet.record("A1"), fleet.record("A2")
+    beyond = msgspec.structs.replace(second.data, revision=9, previous=new_id())
+    gap = msgspec.structs.replace(second, id=new_id(), data=beyond)
+    async with tools(world) as (refolder, applier, verifier):
+        await apply(applier, [first])
+        assert (await apply(applier, [second, gap])).troubles == {7: Trouble.GAP}
+        repair = msgspec.structs.replace(second.data.repair, unit_number="FORGED")
+        other = msgspec.structs.replace(second.data, repair=repair)
+        outcome = await apply(applier, [msgspec.structs.replace(second, data=other)])
+        assert (outcome.applied, outcome.troubles) == (0, {7: Trouble.STANDING_STILL})
+        assert await refolder.look_after(7) is Outcome.REFOLDED
+        assert await verifier.differences(7) == []
+
+
+async def test_of_suspects_only_those_in_no_list_become_letters(world: Any) -> None:
+    fleet = world.customer(7)
+    events = [fleet.record(f"A{n}") for n in range(4)]
+    strange = msgspec.structs.replace(events[1], id=new_id())
+    beyond = msgspec.structs.replace(
+        events[3], id=new_id(), data=msgspec.structs.replace(events[3].data, revision=5)
+    )
+    sent = (events[1], strange, events[3], beyond)
+    suspects = [arrived_of(one, offset) for offset, one in enumerate(sent)]
+    async with tools(world) as (refolder, applier, _):
+        await apply(applier, events)
+        assert await refolder.look_after(7, suspects=suspects) is Outcome.AGREES
+        assert await refolder.look_after(7, suspects=suspects, force=True) is Outcome.REFOLDED
+    kept = [json.loads(letter["value"])["id"] for letter in await world.letters()]
+    assert kept == [strange.id, beyond.id]
 
 
 async def test_a_customer_that_agrees_is_left_alone(world: Any) -> None:

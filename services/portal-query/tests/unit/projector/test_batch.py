@@ -33,6 +33,7 @@ def held(one: CustomerList, revision: int, **more: Any) -> Held:
             "event_id": event_id,
             "fold_version": RULE,
             "parked": False,
+            "still": False,
             **more,
         }
     )

@@ -141,7 +141,7 @@ def test_only_what_follows_what_is_held_may_be_applied(
         lines = LISTS.get(customer, [])
         at = min(revision, len(lines))
         last = json.loads(lines[at - 1])["id"] if at else None
-        held = Held(customer, at, last, fold_version(ZONE), False)
+        held = Held(customer, at, last, fold_version(ZONE), parked=False, still=False)
 
         verdict = judge(held, part.arrived, fold_version(ZONE))
 
