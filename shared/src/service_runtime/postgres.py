@@ -43,6 +43,8 @@ def server_settings(
         "statement_timeout": str(int(statement_seconds * 1000)),
         "lock_timeout": str(int(lock_seconds * 1000)),
         "idle_in_transaction_session_timeout": "30000",
+        # A statement whose caller has gone away soon ends.
+        "client_connection_check_interval": "250",
         "synchronous_commit": "on",
         "TimeZone": "UTC",
         "jit": "off",

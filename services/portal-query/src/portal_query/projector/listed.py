@@ -20,7 +20,7 @@ class Listed:
     """What has been read of a customer's list, from its beginning to `revision`.
 
     `ids` keeps the event ids of the revisions in `wanted`. Once `trouble` is set, nothing that
-    follows can be folded.
+    follows can be folded; when it is `lost`, nothing that came before is known either.
     """
 
     customer_id: int
@@ -31,6 +31,7 @@ class Listed:
     accepted_at: str | None = None
     profile: Customer | None = None
     trouble: str | None = None
+    lost: bool = False
     ids: dict[int, str] = field(default_factory=dict)
 
     def take(self, line: bytes) -> EventRow | None:

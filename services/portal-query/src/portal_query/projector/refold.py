@@ -3,10 +3,12 @@
 Compare first: a customer that agrees with its list needs nothing. Otherwise the list is read and
 staged, and the rows that differ are found, without any lock; one short transaction replaces them,
 if nobody has written about the customer since the list was begun to be read. Else the rest of the
-list is read, and differences are found and replaced in one transaction, under the lock.
+list is read, and differences are found and replaced in one transaction, under the lock; of whom
+something happens to all the time, the last of the list is read under it too.
 Readers see the customer before or after, never between.
 """
 
+import asyncio
 import itertools
 from collections.abc import Collection, Sequence
 from contextlib import aclosing
@@ -29,6 +31,9 @@ from portal_query.read_model.standing import Standing
 from repair_events.month import Months, fold_version
 from repair_events.repair import Customer
 
+#: So often the list is read on without the lock, and then under it, for so long.
+_FREE_READS: Final = 3
+_LOCKED_READ_SECONDS: Final = 1.0
 _NOT_LISTED: Final = "the writer's list does not hold this event"
 
 
@@ -81,9 +86,10 @@ class Refolder:
     ) -> Outcome:
         held = await self._held(connection, customer_id)
         if not force and await self._agrees(held):
+            strangers = await self._strangers(suspects)
             if held.still and not await standing.thaw(connection, customer_id, held.version):
                 return Outcome.BUSY
-            await _keep(connection, await self._strangers(suspects))
+            await _keep(connection, strangers)
             return Outcome.AGREES
         listed = Listed(customer_id, Tally(self._months), {one.revision for one in suspects})
         await replacing.clear_stage(connection)
@@ -116,6 +122,8 @@ class Refolder:
 
         None when that event is not in the list.
         """
+        if held.revision == 0:
+            return True
         ids = await self._ids(held.customer_id, {held.revision, held.revision + 1})
         return held.revision + 1 in ids if ids.get(held.revision) == held.event_id else None
 
@@ -144,6 +152,14 @@ class Refolder:
 
     async def _read_on(self, connection: Connection, listed: Listed) -> None:
         """Read and stage what the list holds beyond what has been read."""
+        try:
+            await self._read(connection, listed)
+        except Exception as error:
+            if not is_data_error(error):
+                raise
+            _give_up(listed, error)
+
+    async def _read(self, connection: Connection, listed: Listed) -> None:
         if listed.trouble is not None:
             return
         try:
@@ -158,10 +174,14 @@ class Refolder:
         except UnknownCustomerError as error:
             if listed.revision:
                 raise WriterAwayError("the list vanished while it was read") from error
-        except Exception as error:
-            if not is_data_error(error):
-                raise
-            _give_up(listed, error)
+
+    async def _read_locked(self, connection: Connection, listed: Listed) -> None:
+        """Read the last of the list while the customer's row is locked, and others may wait for it."""
+        try:
+            async with asyncio.timeout(_LOCKED_READ_SECONDS):
+                await self._read(connection, listed)
+        except TimeoutError as error:
+            raise WriterAwayError("the end of the list did not come in time") from error
 
     async def _replace(self, connection: Connection, listed: Listed, held: Standing) -> Outcome:
         """Put the list in the place of what is held, once nobody has come between."""
@@ -169,13 +189,15 @@ class Refolder:
         for attempt in itertools.count():
             replaces = await self._replaces(listed, held)
             try:
-                # A customer to whom something happens all the time is compared under its lock.
                 if attempt == 0 and replaces:
                     found = await self._find(connection, listed)
                 async with connection.transaction():
                     now = await standing.lock_standing(connection, listed.customer_id)
                     if now is None:
                         return Outcome.BUSY
+                    if now.version != held.version and attempt >= _FREE_READS:
+                        await self._read_locked(connection, listed)
+                        replaces, held, found = await self._replaces(listed, now), now, None
                     if now.version == held.version:
                         return await self._write(connection, listed, found, replaces=replaces)
             except Exception as error:
@@ -216,10 +238,11 @@ class Refolder:
 
         One with trouble is, as far as it can be folded, when that is further than what is held, or
         when what is held is not of the list: then an event that nobody accepted has been counted.
+        One that Postgres cannot hold is not: which part of it could be is not known.
         """
         if listed.trouble is None:
             return True
-        if listed.revision == 0:
+        if listed.lost:
             return False
         return listed.revision > held.revision or await self._goes_on(held) is None
 
@@ -233,7 +256,7 @@ def _give_up(listed: Listed, error: Exception) -> None:
     Which row it was is not known, so nothing of the list can be told from the rest.
     """
     listed.trouble = f"near revision {listed.revision}: Postgres cannot hold it: {error}"
-    listed.revision = 0
+    listed.revision, listed.lost = 0, True
 
 
 def _take(listed: Listed, lines: Sequence[bytes]) -> tuple[list[EventRow], bool]:

@@ -126,14 +126,15 @@ class Documents:
         """Wait for what is under way beside the requests."""
         await asyncio.gather(*self._working, return_exceptions=True)
 
-    async def _read_once_more(
-        self, customer_id: int, partition: int, view: str
-    ) -> CachedView | None:
+    async def _read_once_more(self, customer_id: int, partition: int, view: str) -> CachedView:
         """Ask Redis again, where Postgres is away: one slow answer of Redis's is soon over."""
         try:
-            return await self._cache.read_when_rested(customer_id, partition, view)
+            cached = await self._cache.read_when_rested(customer_id, partition, view)
         except CacheAwayError as error:
             raise ReadModelAwayError("neither Redis nor Postgres answers") from error
+        if cached is None:
+            raise ReadModelAwayError("Redis does not hold it, and Postgres does not answer")
+        return cached
 
     async def _load_one(self, customer_id: int) -> _Stored:
         stored = await in_time(self._stored.ask(customer_id))

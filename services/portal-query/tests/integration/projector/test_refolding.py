@@ -8,6 +8,7 @@ from typing import Any
 
 import asyncpg
 import msgspec
+import pytest
 
 from portal_query.counting import Dimension
 from portal_query.projector.apply import Applier
@@ -165,6 +166,19 @@ async def test_an_invented_event_is_not_counted_before_one_of_a_later_version(wo
         assert await verifier.differences(7) == ["parked"]
 
 
+async def test_an_invented_first_event_is_not_counted_before_one_of_a_later_version(
+    world: Any,
+) -> None:
+    fleet, forger = world.customer(7), CustomerList(7)
+    fleet.record("A1")
+    fleet.events[0] = _of_later_version(fleet.events[0])
+    async with tools(world) as (refolder, applier, verifier):
+        await apply(applier, [forger.record("FORGED")])
+        assert await refolder.look_after(7) is Outcome.PARKED
+        assert (await world.revision(7), await world.counts(7)) == (0, {})
+        assert await verifier.differences(7) == ["parked"]
+
+
 async def test_what_a_newer_version_has_counted_stays_when_an_older_one_runs(world: Any) -> None:
     fleet = world.customer(7)
     fleet.record("A1")
@@ -196,7 +210,37 @@ async def test_whoever_stands_still_counts_nothing_before_the_list_has_been_aske
         assert await verifier.differences(7) == []
 
 
-async def test_of_suspects_only_those_in_no_list_become_letters(world: Any) -> None:
+async def test_of_whom_something_happens_to_all_the_time_the_end_is_read_under_the_lock(
+    world: Any,
+) -> None:
+    fleet = world.customer(7)
+    first, second = fleet.record("A1"), fleet.record("A2")
+    gap = msgspec.structs.replace(second, data=msgspec.structs.replace(second.data, revision=9))
+    async with tools(world) as (refolder, applier, verifier):
+        await apply(applier, [first])
+        await apply(applier, [second, gap])
+        one_by_one, happening = asyncio.Lock(), []
+
+        async def happens() -> None:
+            async with one_by_one:
+                await apply(applier, [fleet.record("HOT")])
+
+        async def meanwhile() -> None:
+            happening.append(asyncio.create_task(happens()))
+            await asyncio.wait(happening[-1:], timeout=0.3)
+
+        world.writer.meanwhile = meanwhile
+        async with asyncio.timeout(20):
+            assert await refolder.look_after(7) is Outcome.REFOLDED
+        world.writer.meanwhile = None
+        await asyncio.gather(*happening)
+        assert await refolder.look_after(7) in {Outcome.AGREES, Outcome.REFOLDED}
+        assert await world.revision(7) == len(fleet.events)
+        assert await verifier.differences(7) == []
+
+
+@pytest.mark.parametrize("force", [False, True], ids=["agrees", "is refolded"])
+async def test_of_suspects_only_those_in_no_list_become_letters(world: Any, force: bool) -> None:
     fleet = world.customer(7)
     events = [fleet.record(f"A{n}") for n in range(4)]
     strange = msgspec.structs.replace(events[1], id=new_id())
@@ -207,8 +251,8 @@ async def test_of_suspects_only_those_in_no_list_become_letters(world: Any) -> N
     suspects = [arrived_of(one, offset) for offset, one in enumerate(sent)]
     async with tools(world) as (refolder, applier, _):
         await apply(applier, events)
-        assert await refolder.look_after(7, suspects=suspects) is Outcome.AGREES
-        assert await refolder.look_after(7, suspects=suspects, force=True) is Outcome.REFOLDED
+        outcome = await refolder.look_after(7, suspects=suspects, force=force)
+        assert outcome is (Outcome.REFOLDED if force else Outcome.AGREES)
     kept = [json.loads(letter["value"])["id"] for letter in await world.letters()]
     assert kept == [strange.id, beyond.id]
 
