@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 FIRST_CUSTOMER = 910_000
 CUSTOMERS = 200
 WATCHED = 20
-WATCHED_CUSTOMERS = range(FIRST_CUSTOMER, FIRST_CUSTOMER + WATCHED)
 PER_SECOND = 500
 SAMPLES_PER_SECOND = 20
 POLL_SECONDS = 0.002
@@ -35,9 +34,7 @@ PATH = "/customer/api/unit-repair-data/"
 
 async def run(system: System, *, seconds: float) -> list[Figure]:
     """Measure the way of single commands while others flow."""
-    await make_customers(system, FIRST_CUSTOMER, CUSTOMERS)
-    opened = await open_sessions(system.databases["gateway"], list(WATCHED_CUSTOMERS))
-    sessions = dict(zip(WATCHED_CUSTOMERS, opened, strict=True))
+    sessions = await make_watched(system)
     floor = await _floor(system)
     probe = Probe(system, sessions)
     async with probe:
@@ -45,6 +42,14 @@ async def run(system: System, *, seconds: float) -> list[Figure]:
         probe.forget()
         await probe.flow(seconds)
     return _figures(probe, floor, seconds)
+
+
+async def make_watched(system: System) -> dict[int, str]:
+    """Make the customers of a Probe; return a session for each one that is watched."""
+    await make_customers(system, FIRST_CUSTOMER, CUSTOMERS)
+    watched = list(range(FIRST_CUSTOMER, FIRST_CUSTOMER + WATCHED))
+    opened = await open_sessions(system.databases["gateway"], watched)
+    return dict(zip(watched, opened, strict=True))
 
 
 def _figures(probe: Probe, floor: list[float], seconds: float) -> list[Figure]:

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 import asyncpg
-from tests.oracle.sessions import open_sessions
+from tests.oracle.settle import eventually
 
-from bench import imports, latency
+from bench import imports
 from bench.commands import make_customers
 from bench.figures import Figure, percentile
-from bench.latency import Probe
+from bench.latency import Probe, make_watched
 
 if TYPE_CHECKING:
     from bench.running import System
@@ -38,11 +38,9 @@ async def run(system: System, *, events: int) -> list[Figure]:
     customers = range(FIRST_CUSTOMER, FIRST_CUSTOMER + CUSTOMERS)
     await _fill(system, customers, events)
     floor = await _floor(system, customers)
-    sessions = await open_sessions(system.databases["gateway"], list(latency.WATCHED_CUSTOMERS))
+    sessions = await make_watched(system)
     figures = []
-    async with Probe(
-        system, dict(zip(latency.WATCHED_CUSTOMERS, sessions, strict=True)), per_second=PER_SECOND
-    ) as probe:
+    async with Probe(system, sessions, per_second=PER_SECOND) as probe:
         await probe.flow(QUIET_SECONDS)
         quiet = percentile(probe.seen, 0.99)
         for name, lost in (("nothing differs", False), ("all rows lost", True)):
@@ -65,15 +63,14 @@ async def run(system: System, *, events: int) -> list[Figure]:
 
 async def _fill(system: System, customers: range, events: int) -> None:
     await make_customers(system, customers.start, len(customers))
-    await make_customers(system, latency.FIRST_CUSTOMER, latency.CUSTOMERS)
     prefix = str(time.time_ns())
     for customer in customers:
         await imports.send(system, customer, prefix, events // len(customers))
-    end = time.monotonic() + 600
-    while await _revisions(system, "writer") != await _revisions(system, "portal"):
-        if time.monotonic() > end:
-            raise RuntimeError("what was imported is not counted after 600 s")
-        await asyncio.sleep(0.5)
+
+    async def counted() -> bool:
+        return await _revisions(system, "writer") == await _revisions(system, "portal")
+
+    await eventually(counted, "what was imported is counted", 600)
 
 
 async def _revisions(system: System, of: str) -> int:
