@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import time
 from dataclasses import dataclass
@@ -47,6 +48,14 @@ class Visitor:
             method, self._portal + path, headers=sent, allow_redirects=False
         ) as answer:
             return Reply(answer.status, answer.headers, await answer.read())
+
+    async def get_dated(self, path: str, patience: float = 15) -> Reply:
+        """Ask until the answer says how old it is: a system that has just started compares its heads first."""
+        until = time.monotonic() + patience
+        while "Portal-As-Of" not in (reply := await self.get(path)).headers:
+            assert time.monotonic() < until, f"{path} does not say how old it is: {reply.headers}"
+            await asyncio.sleep(0.1)
+        return reply
 
 
 class Portal:

@@ -136,13 +136,6 @@ class DocumentCache:
             with _away():
                 await self._client.hset(AS_OF_KEY, items=items)
 
-    async def drop_as_of(self, partitions: Iterable[int]) -> None:
-        """Forget the times of these partitions, after a discontinuity. Raises CacheAwayError."""
-        fields = [str(partition) for partition in partitions]
-        if fields:
-            with _away():
-                await self._client.hdel(AS_OF_KEY, *fields)
-
     async def read(self, customer_id: int, partition: int, view: str) -> CachedView | None:
         """Return a list of a customer, None when Redis does not hold it.
 

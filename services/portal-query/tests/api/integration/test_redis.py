@@ -11,7 +11,13 @@ import pytest
 
 from portal_query.document import MONTHS, STATUS_LIST, UNITS, VIEWS, Counts, Version, render
 from portal_query.read_model.documents import Documents, ReadModelAwayError
-from portal_query.read_model.redis import CacheAwayError, DocumentCache, Hint, key_of
+from portal_query.read_model.redis import (
+    AS_OF_KEY,
+    CacheAwayError,
+    DocumentCache,
+    Hint,
+    key_of,
+)
 from repair_events.topic import partition
 from service_runtime.postgres import create_pool
 from service_runtime.redis import create_redis
@@ -103,13 +109,12 @@ async def test_the_views_of_one_moment_are_of_one_version(cache: Any) -> None:
     await publisher
 
 
-async def test_times_of_partitions_can_be_said_and_taken_back(cache: Any) -> None:
+async def test_the_time_of_a_partition_can_be_said(cache: Any) -> None:
     moment = datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC)
     await cache.put_many([document(1, 5)])
+    assert (await cache.read(1, partition(1), UNITS)).as_of is None
     await cache.put_as_of({partition(1): moment})
     assert (await cache.read(1, partition(1), UNITS)).as_of == moment
-    await cache.drop_as_of([partition(1)])
-    assert (await cache.read(1, partition(1), UNITS)).as_of is None
 
 
 async def test_a_hint_tells_of_what_was_taken_and_of_nothing_else(
@@ -208,7 +213,7 @@ async def test_what_is_put_back_too_late_is_noticed(
 
 
 async def test_times_that_redis_has_lost_are_those_of_postgres(
-    api: Any, read_model: Any, a_fleet: Any, eventually: Any
+    api: Any, read_model: Any, redis_url: str, a_fleet: Any, eventually: Any
 ) -> None:
     await read_model.put(1, a_fleet)
     await read_model.publish(1)
@@ -221,7 +226,8 @@ async def test_times_that_redis_has_lost_are_those_of_postgres(
 
     for moment in (first, second):
         await read_model.as_of(1, moment)
-        await read_model.cache.drop_as_of([partition(1)])
+        async with create_redis(redis_url) as client:
+            await client.delete(AS_OF_KEY)
         await eventually(lambda moment=moment: says(moment))
 
 
