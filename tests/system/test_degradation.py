@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
 #: The longest promise there is: the gateway gives any answer within ten seconds.
 PROMISED_SECONDS = 10.0
-#: Figures that Redis holds wait a second for what Postgres adds to their page; the rest is a busy machine's.
-SOON_SECONDS = 3.0
+#: Two seconds are Postgres's where Redis has missed a moment before, one more is for what only Postgres adds
+#: to the page; the rest is a busy machine's.
+SOON_SECONDS = 4.0
 #: A driver that tries ten times a second on each of a few connections is no storm; one without a pause is thousands.
 TRIES_A_SECOND = 50
 

@@ -22,6 +22,7 @@ _KEEP_ALIVE_SECONDS: Final = 75
 _BACKLOG: Final = 2_048
 #: From being connected to the first bytes of a request, on a busy machine.
 _HEARD_OUT_SECONDS: Final = 0.25
+_LOOK_SECONDS: Final = 0.01
 
 
 def run(main: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
@@ -85,14 +86,19 @@ class _Server(uvicorn.Server):
         return nullcontext()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Take no more connections, and hear out whoever has just been let in.
+        """Take no more connections, and hear out whoever has been let in.
 
         Uvicorn ends at once every connection on which no request is under way; a request that is
         on its way there would find the connection reset.
         """
         for server in self.servers:
             server.close()
-        await asyncio.sleep(_HEARD_OUT_SECONDS)
+        loop = asyncio.get_running_loop()
+        until = loop.time() + _HEARD_OUT_SECONDS
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            if not self.server_state.connections or loop.time() >= until:
+                break
         await super().shutdown(sockets)
 
 
