@@ -132,7 +132,9 @@ class Applier:
         excluded: Mapping[int, Trouble],
     ) -> Outcome:
         async with self._line.transaction() as connection:
-            held = await self._lock(connection, list(parts))
+            # Whom a bad record names may have no row yet, and has to stand still all the same.
+            named = {customer for record in bad for customer in record.customers}
+            held = await self._lock(connection, list(named.union(parts)))
             ready, outcome = self._judge(parts, held, excluded)
             if ready:
                 whole = sum(len(part.arrived) for part in ready) == _events(parts)

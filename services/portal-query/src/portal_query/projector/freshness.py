@@ -5,7 +5,6 @@ When what has been published has passed those, everything accepted before that t
 After a discontinuity nothing moves until the heads have been compared.
 """
 
-import asyncio
 from collections import deque
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -42,18 +41,15 @@ class Freshness:
         self._watches: dict[int, _Watch] = {}
         self._number = 0
         self._refused: int | None = None
-        self.discontinuity = asyncio.Event()
 
     def assigned(self, partitions: Collection[int]) -> None:
         """Begin to watch these partitions, and no others."""
         self._watches = {p: self._watch() for p in partitions}
-        self.discontinuity.set()
 
     def broken(self, partition: int) -> None:
         """Let a partition stand still until its heads have been compared."""
         if partition in self._watches:
             self._watches[partition] = self._watch()
-            self.discontinuity.set()
 
     def refused(self, rows: int) -> None:
         """Note how many events Kafka has refused for good.
@@ -70,6 +66,9 @@ class Freshness:
         for partition, end in ends.items():
             watch = self._watches.get(partition)
             if watch is None:
+                continue
+            if watch.to_publish and end < watch.to_publish[-1].end:
+                self.broken(partition)  # what lay there is lost; its place may be filled again
                 continue
             for waiting in (watch.to_apply, watch.to_publish):
                 if len(waiting) >= _MARKS:

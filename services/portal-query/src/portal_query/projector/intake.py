@@ -170,15 +170,23 @@ class Intake(RebalanceListener):
                 raise StuckError("the consumer does not come back into its group")
 
     async def ends(self) -> dict[int, int]:
-        """Return the end offsets of our partitions; one that has become shorter begins anew."""
+        """Return the end offsets of our partitions; one that has become shorter begins anew.
+
+        Nobody knows what a broker that did not answer has lost, and it may be as long again as it
+        was by the time it does: then nothing moves until the heads have been compared.
+        """
         ours = self._tps()
         if not ours:
             return {}
         try:
             async with asyncio.timeout(_END_OFFSETS_SECONDS):
                 found = await self._running.end_offsets(ours)
-        except ValueError as error:  # the driver's word for a partition that is not there
-            raise TimeoutError(f"no end offsets: {error}") from error
+        except (KafkaError, OSError, TimeoutError, ValueError) as error:
+            for tp in ours:
+                self._freshness.broken(tp.partition)
+            if isinstance(error, ValueError):  # the driver's word for a partition that is not there
+                raise TimeoutError(f"no end offsets: {error}") from error
+            raise
         ends: dict[int, int] = {}
         for tp, end in found.items():
             read_to = self._positions.read_to(tp.partition)

@@ -23,6 +23,7 @@ _CHUNK: Final = 100
 #: at a tenth of the time. While live there is none.
 _REST: Final = 9
 _LONGEST_REST_SECONDS: Final = 5.0
+_LOOK_SECONDS: Final = 0.1
 _IDLE_SECONDS: Final = 5.0
 
 
@@ -71,9 +72,10 @@ class Publisher:
             await self.round()
             self._round_ended.set()
             self._round_ended = asyncio.Event()
-            took = loop.time() - begun
-            if self._behind():
-                await asyncio.sleep(min(_LONGEST_REST_SECONDS, _REST * took))
+            rest = min(_LONGEST_REST_SECONDS, _REST * (loop.time() - begun))
+            while rest > 0 and self._behind():
+                await asyncio.sleep(min(rest, _LOOK_SECONDS))
+                rest -= _LOOK_SECONDS
 
     async def flush(self) -> None:
         """Wait until everything that has changed so far has been published, however long."""

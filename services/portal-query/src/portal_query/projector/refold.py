@@ -38,9 +38,10 @@ _NOT_LISTED: Final = "the writer's list does not hold this event"
 
 
 class Outcome(StrEnum):
-    """What came of looking after a customer."""
+    """What came of looking after a customer; of one that AGREES nothing was written."""
 
     AGREES = "agrees"
+    THAWED = "thawed"
     REFOLDED = "refolded"
     PARKED = "parked"
     UNKNOWN = "unknown"
@@ -90,7 +91,7 @@ class Refolder:
             if held.still and not await standing.thaw(connection, customer_id, held.version):
                 return Outcome.BUSY
             await _keep(connection, strangers)
-            return Outcome.AGREES
+            return Outcome.THAWED if held.still else Outcome.AGREES
         listed = Listed(customer_id, Tally(self._months), {one.revision for one in suspects})
         await replacing.clear_stage(connection)
         await self._read_on(connection, listed)
@@ -189,7 +190,7 @@ class Refolder:
         for attempt in itertools.count():
             replaces = await self._replaces(listed, held)
             try:
-                if attempt == 0 and replaces:
+                if replaces and attempt < _FREE_READS:
                     found = await self._find(connection, listed)
                 async with connection.transaction():
                     now = await standing.lock_standing(connection, listed.customer_id)

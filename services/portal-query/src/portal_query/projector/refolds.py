@@ -30,7 +30,7 @@ _SUSPECTS_OF_ALL: Final = 10_000
 _BUSY_SECONDS: Final = 0.5
 _FIRST_RETRY_SECONDS: Final = 60.0
 _LAST_RETRY_SECONDS: Final = 3_600.0
-_STILL_SECONDS: Final = 15.0
+_STILL_SECONDS: Final = 5.0
 _STILL_AT_ONCE: Final = 1_000
 _ROOM_SECONDS: Final = 0.5
 
@@ -166,13 +166,14 @@ class Refolds:
             get().error("customer_parked", customer_id=customer, asked_by=request.trouble.value)
         else:
             self._retries.pop(customer, None)
-            if outcome is not Outcome.AGREES:
-                get().info(
-                    "customer_refolded",
-                    customer_id=customer,
-                    outcome=outcome.value,
-                    asked_by=request.trouble.value,
-                )
+            if outcome is Outcome.AGREES:
+                return  # nothing to publish; whoever is published is compared again
+            get().info(
+                "customer_refolded",
+                customer_id=customer,
+                outcome=outcome.value,
+                asked_by=request.trouble.value,
+            )
         self._published([customer])
 
     def _due(self, one: standing.Standing) -> bool:

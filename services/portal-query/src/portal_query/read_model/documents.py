@@ -84,7 +84,9 @@ class Documents:
                 cached = await self._read_once_more(customer_id, partition, view)
         if cached is None:
             stored = await self._load_one(customer_id)
-            self._later(self._put_back(stored.document))
+            if stored.document.refold:
+                # Of whom there is no row, nothing is known: Redis would give that out as if it were.
+                self._later(self._put_back(stored.document))
             return _answer(stored, view)
         if cached.as_of is None and not cached.frozen:
             # Redis has lost the times: those that Postgres said before this document was read hold.

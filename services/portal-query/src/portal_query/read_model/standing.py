@@ -40,10 +40,13 @@ FROM portal.customer
 """
 
 # What a customer stands still at is the time of its last event: everything accepted until then is
-# in its figures. The row is written in any case, so that whoever is replacing it notices.
+# in its figures. The row is written in any case, so that whoever is replacing it notices. Rows are
+# locked in the order of their ids, as a batch locks them.
 _FREEZE: Final = """
-UPDATE portal.customer SET as_of = coalesce(as_of, accepted_at, 'epoch')
-WHERE customer_id = ANY($1::bigint[])
+UPDATE portal.customer AS held SET as_of = coalesce(as_of, accepted_at, 'epoch')
+FROM (SELECT customer_id FROM portal.customer WHERE customer_id = ANY($1::bigint[])
+  ORDER BY customer_id FOR UPDATE) AS locked
+WHERE held.customer_id = locked.customer_id
 """
 
 # A higher refold number, because a document of the same version that stands still would win.

@@ -231,6 +231,16 @@ async def test_times_that_redis_has_lost_are_those_of_postgres(
         await eventually(lambda moment=moment: says(moment))
 
 
+async def test_of_whom_no_row_is_there_nothing_is_promised(api: Any, read_model: Any) -> None:
+    """A read model that was emptied, and a Redis that remembers the times of before."""
+    await read_model.cache.put_as_of({partition(1): datetime.now(UTC)})
+    for _ in range(3):
+        async with api.ask(LIST) as answer:
+            assert (await answer.read(), answer.status) == (b"[]", 200)
+            assert "Portal-As-Of" not in answer.headers
+        await api.parts.documents.close()
+
+
 async def test_without_postgres_redis_answers_and_what_it_lacks_is_503(
     redis_url: str, start_api: Any, read_model: Any, a_fleet: Any
 ) -> None:

@@ -107,6 +107,23 @@ async def test_an_event_lost_on_a_quiet_customer_is_found(world: Any) -> None:
         await world.arrives(fleet)
 
 
+async def test_whoever_rests_is_compared_once_and_then_left_alone(world: Any) -> None:
+    fleet = world.customer(7)
+    async with world.projector(projector_heads_seconds=0.3, projector_selfcheck_seconds=3_600.0):
+        await world.send(fleet.record("A1"))
+        fleet.changed_at -= timedelta(hours=1)
+        await world.arrives(fleet)
+        rounds = sum("changed_since" in path for path in world.writer.asked)
+
+        async def looked_again_and_again() -> bool:
+            now = sum("changed_since" in path for path in world.writer.asked)
+            return bool(now >= rounds + 10)
+
+        await eventually(looked_again_and_again, "ten looks at what has changed lately")
+        asked = sum("/customers/7/" in path for path in world.writer.asked)
+        assert asked <= 2, world.writer.asked
+
+
 async def test_an_event_that_kafka_refused_for_good_is_found_at_once(world: Any) -> None:
     fleet = world.customer(7)
     async with world.projector(

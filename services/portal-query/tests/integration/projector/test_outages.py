@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
+from repair_events import topic
 from service_runtime.testing import eventually
 
 
@@ -174,6 +175,22 @@ async def test_time_stands_still_while_the_writer_does_not_say_how_far_it_has_se
             return bool(await _as_of(world) > before)
 
         await eventually(moves, "time goes on")
+
+
+async def test_a_new_customer_whose_first_record_is_broken_stands_still(world: Any) -> None:
+    fleet = world.customer(7)
+    fleet.record()
+    world.writer.away = True
+    async with world.projector():
+        await world.send_bytes(b"{", b"7", topic.partition(7))
+
+        async def is_set_aside() -> bool:
+            return len(await world.letters()) == 1
+
+        await eventually(is_set_aside, "the broken record is a dead letter")
+        assert (await world.row(7))["as_of"] is not None
+        world.writer.away = False
+        await world.arrives(fleet)
 
 
 async def test_a_refold_waits_for_the_writer_and_stands_still_meanwhile(world: Any) -> None:

@@ -84,7 +84,7 @@ async def test_it_becomes_ready_measures_and_leaves_in_order(world: Any) -> None
 
 async def test_killed_in_any_moment_it_loses_nothing(world: Any) -> None:
     fleets = [world.customer(n) for n in range(1, 13)]
-    for turn in range(3):
+    for turn in range(2):
         async with process(world) as (running, _):
             await world.send(*[fleet.record(f"A{n}") for n in range(30) for fleet in fleets])
 

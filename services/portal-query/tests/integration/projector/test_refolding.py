@@ -19,6 +19,7 @@ from portal_query.projector.lists import WriterLists
 from portal_query.projector.refold import Outcome, Refolder
 from portal_query.projector.testing import KEY, CustomerList, record_of
 from portal_query.projector.verify import Verifier
+from portal_query.read_model import standing
 from portal_query.read_model.postgres import Line
 from repair_events.event import Event
 from repair_events.ids import new_id
@@ -265,6 +266,16 @@ async def test_a_customer_that_agrees_is_left_alone(world: Any) -> None:
         before = tuple(await world.row(7))
         assert await refolder.look_after(7) is Outcome.AGREES
         assert tuple(await world.row(7)) == before
+
+
+async def test_whoever_stood_still_and_agrees_flows_again(world: Any) -> None:
+    fleet = world.customer(7)
+    fleet.record()
+    async with tools(world) as (refolder, applier, _):
+        await apply(applier, fleet.events)
+        await standing.freeze(world.database, [7])
+        assert await refolder.look_after(7) is Outcome.THAWED
+        assert (await world.row(7))["as_of"] is None
 
 
 async def test_a_refold_rises_its_number_beyond_the_time(world: Any) -> None:

@@ -42,6 +42,20 @@ def publish(positions: Positions, first: int, following: int) -> None:
     positions.published({0: mark})
 
 
+def test_time_stands_still_where_the_topic_has_become_shorter_than_it_was_seen(
+    positions: Positions, freshness: Freshness
+) -> None:
+    publish(positions, 0, 100)
+    freshness.sent(at(0), {0: 110})
+    freshness.sent(at(1), {0: 105})
+    publish(positions, 100, 120)  # other records, in the place of those that are lost
+    freshness.sent(at(2), {0: 120})
+    freshness.advance()
+
+    assert freshness.as_of() == {}
+    assert list(freshness.uncompared()) == [0]
+
+
 def test_time_moves_when_what_was_published_has_passed_the_end(
     positions: Positions, freshness: Freshness
 ) -> None:
