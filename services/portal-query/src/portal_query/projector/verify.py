@@ -1,17 +1,25 @@
-"""Compares a customer's rows with a fold of its list, made anew: a refold that ends before it writes."""
+"""Compares a customer's rows with a fold of its list, made anew: a refold that ends before it writes.
 
+All of it is one transaction that sees the rows as they stood when it began, so the list is read
+once, however much happens to the customer meanwhile.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from typing import Final
 
 from portal_query.counting import Tally
 from portal_query.projector.listed import Listed, UnfoldableError
-from portal_query.projector.lists import UnknownCustomerError, WriterLists
+from portal_query.projector.lists import UnknownCustomerError, WriterAwayError, WriterLists
 from portal_query.read_model import replacing, standing
 from portal_query.read_model.postgres import Connection, Line
 from portal_query.read_model.rows import pack
 from portal_query.read_model.standing import Standing
 from repair_events.month import Months, fold_version
 
-_TRIES = 10
+#: So long the transaction may hear nothing of the list: Postgres ends one that idles for thirty.
+_SILENCE_SECONDS: Final = 20.0
 
 
 class Verifier:
@@ -28,29 +36,27 @@ class Verifier:
 
         Empty when nothing does. Raises WriterAwayError, or what Postgres raises.
         """
-        async with self._line.connection() as connection:
-            for _ in range(_TRIES):
-                held = (await standing.standing(connection, [customer_id])).get(customer_id)
-                if held is None:
-                    return ["not in the read model"]
-                listed = await self._listed(connection, held)
-                found = await self._compare(connection, held, listed)
-                if found is not None:
-                    return found
-        return ["changes too quickly to be compared"]
+        async with (
+            self._line.connection() as connection,
+            connection.transaction(isolation="repeatable_read"),
+        ):
+            held = (await standing.standing(connection, [customer_id])).get(customer_id)
+            if held is None:
+                return ["not in the read model"]
+            listed = await self._listed(connection, held)
+            return await self._compare(connection, held, listed)
 
     async def _listed(self, connection: Connection, held: Standing) -> Listed:
         """Read and stage the list as far as the customer has been folded."""
         listed = Listed(held.customer_id, Tally(self._months))
         await replacing.clear_stage(connection)
         try:
-            events = self._lists.events(held.customer_id)
-            async with aclosing(events):
-                async for lines in events:
+            async with aclosing(self._lists.events(held.customer_id)) as events:
+                while lines := await _next(events):
                     wanted = lines[: held.revision - listed.revision]
                     rows = [row for line in wanted if (row := listed.take(line)) is not None]
-                    if rows:
-                        await replacing.stage(connection, pack(rows))
+                    # Also when there are none: a statement keeps the transaction from idling.
+                    await replacing.stage(connection, pack(rows))
                     if listed.revision >= held.revision:
                         break
         except UnknownCustomerError:
@@ -59,10 +65,8 @@ class Verifier:
             listed.trouble = str(error)
         return listed
 
-    async def _compare(
-        self, connection: Connection, held: Standing, listed: Listed
-    ) -> list[str] | None:
-        """Return what differs; None when the customer has moved on meanwhile."""
+    async def _compare(self, connection: Connection, held: Standing, listed: Listed) -> list[str]:
+        """Return what differs."""
         found = [] if listed.trouble is None else [listed.trouble]
         if held.parked:
             found.append("parked")
@@ -71,12 +75,18 @@ class Verifier:
         if (listed.revision, listed.event_id) != (held.revision, held.event_id):
             found.append(f"the list ends at {listed.revision}, the rows say {held.revision}")
         differences = await replacing.find(connection, held.customer_id, listed.tally.counts())
-        now = (await standing.standing(connection, [held.customer_id])).get(held.customer_id)
-        if now is None or now.version != held.version:
-            return None
         rows = {
             "repair": differences.repairs,
             "repair_history": differences.history,
             "repair_count": len(differences.wrong),
         }
         return found + [f"{table}: {n} wrong" for table, n in rows.items() if n]
+
+
+async def _next(events: AsyncGenerator[list[bytes]]) -> list[bytes]:
+    """Return the next lines of a list, none at its end; raises WriterAwayError after a long silence."""
+    try:
+        async with asyncio.timeout(_SILENCE_SECONDS):
+            return await anext(events, [])
+    except TimeoutError as error:
+        raise WriterAwayError(f"the list stood still for {_SILENCE_SECONDS:g} s") from error

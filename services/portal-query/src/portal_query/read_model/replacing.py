@@ -154,7 +154,8 @@ async def find(connection: Connection, customer_id: int, counts: Counts) -> Diff
     """Note which rows of the customer differ from the stage and these counts.
 
     It is worth something only if nobody writes about the customer meanwhile: whoever uses it has to
-    compare `Standing.version` from before with the one afterwards.
+    compare `Standing.version` from before with the one afterwards, or to have begun, before it
+    asked where the customer stands, a repeatable-read transaction.
     """
     await connection.execute(_EMPTY_DIFFERENCES)
     repairs = await connection.execute(_FIND_REPAIRS, customer_id)
