@@ -53,8 +53,8 @@ async def these(customers: Collection[int], lists: WriterLists, line: Line) -> A
     async with line.connection() as connection:
         held = await standing.standing(connection, list(customers))
     for customer in sorted(set(customers)):
-        page = await lists.heads(after=customer - 1)
-        events = {head.customer_id: head.revision for head in page.heads[:1]}
+        page = await lists.heads(after=customer - 1, limit=1)
+        events = {head.customer_id: head.revision for head in page.heads}
         one = held.get(customer)
         yield Known(
             customer, events.get(customer, 0), one.refold if one and not one.still else None

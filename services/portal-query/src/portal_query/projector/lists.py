@@ -90,9 +90,11 @@ class WriterLists:
             except msgspec.DecodeError as error:
                 raise WriterAwayError(f"/v1/progress is not as agreed: {error}") from error
 
-    async def heads(self, *, after: int = 0, changed_since: datetime | None = None) -> HeadPage:
+    async def heads(
+        self, *, after: int = 0, changed_since: datetime | None = None, limit: int = _PAGE
+    ) -> HeadPage:
         """Return a page of heads, of all customers or of those changed since a time."""
-        asked = {"after": str(after), "limit": str(_PAGE)}
+        asked = {"after": str(after), "limit": str(limit)}
         if changed_since is not None:
             asked["changed_since"] = rfc3339(changed_since)
         async with self._get("/v1/heads", asked) as response:

@@ -73,6 +73,16 @@ async def test_a_list_that_cannot_be_folded_is_reported_and_tried_again(world: A
     await world.arrives(fleet)
 
 
+async def test_who_is_named_is_asked_for_alone(world: Any) -> None:
+    for n in (5, 9):
+        world.customer(n).record()
+    status, said = await run(world, "refold", "--customer", "5", "--customer", "6")
+    assert (status, said.count("1 refolded"), said.count("1 unknown")) == (0, 1, 1), said
+    assert "2 customers, 1 events" in said
+    heads = {path for path in world.writer.asked if path.startswith("/v1/heads")}
+    assert heads == {"/v1/heads?after=4&limit=1", "/v1/heads?after=5&limit=1"}
+
+
 async def test_dead_letters_are_listed_and_shown(world: Any) -> None:
     async with world.projector():
         fleet = world.customer(7)
