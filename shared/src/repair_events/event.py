@@ -100,11 +100,6 @@ def fact_of(type_: str) -> tuple[str, int]:
     return match["fact"], int(match["major"])
 
 
-def major_of(type_: str) -> int:
-    """Return the major version of an event's type; raises BadEventError for a foreign type."""
-    return fact_of(type_)[1]
-
-
 def encode(event: Event) -> bytes:
     """Return the event as UTF-8 JSON, the bytes that are stored and sent."""
     return _encoder.encode(event)

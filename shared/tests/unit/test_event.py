@@ -18,7 +18,6 @@ from repair_events.event import (
     encode,
     event_type,
     fact_of,
-    major_of,
 )
 from repair_events.ids import new_id
 from repair_events.repair import Customer, Repair
@@ -220,7 +219,7 @@ def test_a_fact_and_its_type_name_each_other(fact: str) -> None:
 
 def test_a_fact_and_a_major_version_that_we_do_not_know_are_told_apart() -> None:
     assert fact_of("com.rswindrepair.repair.photographed.v1") == ("photographed", 1)
-    assert major_of("com.rswindrepair.repair.recorded.v12") == 12
+    assert fact_of("com.rswindrepair.repair.recorded.v12") == ("recorded", 12)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """What a repair counts for: the one definition of every number that a customer sees.
 
 Pure. A repair that has not been removed counts once for its unit, once for its month and once for
-its status, so the three counts of a customer always sum to the same number. `buckets` says in
+its status, so the three counts of a customer always sum to the same number. `place` says for
 which; `Tally` adds up a list. Nothing else in the system decides what is counted.
 """
 
@@ -45,15 +45,6 @@ def place(repair: Repair, months: Months) -> Buckets:
         return Buckets(repair.unit_number, months.month_of(repair.repair_date), repair.status)
     except (ValueError, OverflowError) as error:
         raise UncountableError(f"repair_date {repair.repair_date[:40]!r} is no moment") from error
-
-
-def buckets(repair: Repair, months: Months) -> Buckets | None:
-    """Return where the repair counts, None when it has been removed and counts nowhere.
-
-    Raises UncountableError as `place` does.
-    """
-    placed = place(repair, months)
-    return None if repair.removed else placed
 
 
 class Tally:
