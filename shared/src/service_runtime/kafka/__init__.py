@@ -19,8 +19,6 @@ from service_runtime.kafka.consumer import (
 from service_runtime.kafka.errors import (
     CommitFailedError,
     KafkaError,
-    NoOffsetForPartitionError,
-    OffsetOutOfRangeError,
     is_infrastructure,
     is_too_large,
 )
@@ -40,8 +38,6 @@ __all__ = [
     "Consumer",
     "ConsumerRecord",
     "KafkaError",
-    "NoOffsetForPartitionError",
-    "OffsetOutOfRangeError",
     "RebalanceListener",
     "Record",
     "Sent",

@@ -118,10 +118,6 @@ class Consumer(Protocol):
         """Return the end offset as the last fetch saw it."""
         ...
 
-    def partitions_for_topic(self, topic: str) -> set[int] | None:
-        """Return the partitions of a topic, None when it is not known."""
-        ...
-
 
 def create_consumer(
     bootstrap_servers: str,

@@ -14,17 +14,9 @@ if TYPE_CHECKING:
     class CommitFailedError(KafkaError):
         """The group has moved on: these partitions belong to somebody else now."""
 
-    class NoOffsetForPartitionError(KafkaError):
-        """Nothing is known about where to start reading."""
-
-    class OffsetOutOfRangeError(KafkaError):
-        """The records at this offset are gone."""
-
 else:
     KafkaError = driver_errors.KafkaError
     CommitFailedError = driver_errors.CommitFailedError
-    NoOffsetForPartitionError = driver_errors.NoOffsetForPartitionError
-    OffsetOutOfRangeError = driver_errors.OffsetOutOfRangeError
 
 _TOO_LARGE: Final[tuple[type[BaseException], ...]] = (
     driver_errors.MessageSizeTooLargeError,
