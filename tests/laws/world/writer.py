@@ -305,9 +305,11 @@ class MemoryLists(WriterLists):
         found: Progress = await self._ask("progress", self._writer.progress)
         return found
 
-    async def heads(self, *, after: int = 0, changed_since: datetime | None = None) -> HeadPage:
+    async def heads(
+        self, *, after: int = 0, changed_since: datetime | None = None, limit: int = 2
+    ) -> HeadPage:
         page: HeadPage = await self._ask(
-            "heads", lambda: self._writer.heads(after, changed_since, 2)
+            "heads", lambda: self._writer.heads(after, changed_since, limit)
         )
         return page
 
