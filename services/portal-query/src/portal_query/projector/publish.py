@@ -38,7 +38,7 @@ class Publisher:
         behind: Callable[[], bool],
         published: Callable[[Collection[int]], None] = lambda _: None,
     ) -> None:
-        """Take what a round needs; `published` is told of the customers of each chunk."""
+        """Take what a round needs; `published` is told whose documents were put."""
         self._line = line
         self._cache = cache
         self._positions = positions
@@ -117,7 +117,7 @@ class Publisher:
         fp("projector.before_redis")
         await self._cache.put_many([render(one) for one in counts])
         metrics.PUBLISHED.inc(len(counts))
-        self._published(customers)
+        self._published([one.customer_id for one in counts])
 
     async def _woken(self) -> None:
         try:

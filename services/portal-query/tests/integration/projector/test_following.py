@@ -113,15 +113,37 @@ async def test_whoever_rests_is_compared_once_and_then_left_alone(world: Any) ->
         await world.send(fleet.record("A1"))
         fleet.changed_at -= timedelta(hours=1)
         await world.arrives(fleet)
-        rounds = sum("changed_since" in path for path in world.writer.asked)
+        await _looked_again_and_again(world)
+    asked = sum("/customers/7/" in path for path in world.writer.asked)
+    assert asked <= 2, world.writer.asked
 
-        async def looked_again_and_again() -> bool:
-            now = sum("changed_since" in path for path in world.writer.asked)
-            return bool(now >= rounds + 10)
 
-        await eventually(looked_again_and_again, "ten looks at what has changed lately")
-        asked = sum("/customers/7/" in path for path in world.writer.asked)
-        assert asked <= 2, world.writer.asked
+async def test_whom_the_writer_does_not_know_is_asked_for_and_forgotten(world: Any) -> None:
+    invented = world.customer(55).record()
+    del world.writer.lists[55]
+    async with world.projector(projector_heads_seconds=0.3, projector_selfcheck_seconds=3_600.0):
+        await world.send(invented)
+
+        async def forgotten() -> bool:
+            asked = any("/customers/55/" in path for path in world.writer.asked)
+            return asked and await world.revision(55) is None
+
+        await eventually(forgotten, "the customer that never was is forgotten")
+        await _looked_again_and_again(world)
+    asked = sum("/customers/55/" in path for path in world.writer.asked)
+    assert asked <= 4, world.writer.asked
+
+
+async def _looked_again_and_again(world: Any) -> None:
+    def looks() -> int:
+        return sum("changed_since" in path for path in world.writer.asked)
+
+    begun = looks()
+
+    async def ten_times() -> bool:
+        return looks() >= begun + 10
+
+    await eventually(ten_times, "ten looks at what has changed lately")
 
 
 async def test_an_event_that_kafka_refused_for_good_is_found_at_once(world: Any) -> None:
