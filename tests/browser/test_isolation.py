@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from playwright.async_api import Page, expect
+from tests.browser.people import end_sessions, person, type_login
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -39,6 +40,47 @@ async def test_one_after_the_other_in_one_browser(visit: Visit, site: Site) -> N
     await expect(page.get_by_role("heading", name="There is no such repair")).to_be_visible()
     await page.go_back()
     assert "ALDER" not in (await page.content()).upper()
+
+
+async def test_what_one_saw_is_never_uncovered_to_whoever_signs_in_after_her(
+    visit: Visit, site: Site
+) -> None:
+    alder, birch = await site.customer("Alder Freight"), await site.customer("Birch Lines")
+    await site.load(alder, [{"unit": "ALDER-1"}])
+    await site.load(birch, [{"unit": "BIRCH-1"}])
+    page = await visit(alder, PATHS[0])
+    come_back = "document.dispatchEvent(new Event('visibilitychange'))"
+    await page.context.clear_cookies(name="sessionid")
+    await page.evaluate(come_back)
+    await expect(page.get_by_role("dialog", name="You have been signed out")).to_be_visible()
+    # In another tab somebody of another fleet signs in.
+    await site.sign_in(page, birch)
+    await page.evaluate(come_back)
+    await expect(page.get_by_role("rowheader")).to_contain_text("BIRCH-1")
+    assert "ALDER" not in (await page.content()).upper()
+
+
+async def test_a_stream_of_another_customer_counts_nothing_here(
+    new_page: Callable[..., Awaitable[Page]], site: Site
+) -> None:
+    alder, birch = await site.customer("Alder Freight"), await site.customer("Birch Lines")
+    await site.load(alder, [{"unit": "ALDER-1"}])
+    await site.load(birch, [{"unit": f"BIRCH-{n}"} for n in range(5)])
+    username = await person(site, alder)
+    page = await new_page()
+    await page.goto(PATHS[0])
+    await type_login(page, username)
+    await expect(page.get_by_role("rowheader")).to_contain_text("ALDER-1")
+    await page.evaluate(
+        "new MutationObserver(() => sessionStorage.setItem('hinted', document.body.innerText))"
+        ".observe(document.querySelector('#hint'), { childList: true, subtree: true })"
+    )
+    # The page lies open beside the one where somebody of another fleet has signed in.
+    await site.sign_in(page, birch)
+    await end_sessions(site, username)
+    await expect(page.get_by_role("rowheader")).to_have_count(5, timeout=20_000)
+    assert "ALDER" not in (await page.content()).upper()
+    assert await page.evaluate("sessionStorage.getItem('hinted')") is None
 
 
 async def test_a_decision_on_somebody_elses_repair_finds_nothing(visit: Visit, site: Site) -> None:

@@ -111,6 +111,27 @@ async def test_what_was_typed_survives_leaving_and_can_be_thrown_away(
     await expect(page.get_by_label("Unit")).to_have_value("")
 
 
+async def test_a_request_whose_answer_was_lost_counts_once(visit: Visit, site: Site) -> None:
+    customer = await site.customer()
+    page = await visit(customer, FORM)
+    await page.get_by_label("Unit").fill("T-88")
+    await page.get_by_role("group", name="Break 1").get_by_label("Kind").fill("Chip")
+    await page.evaluate(
+        "() => { const send = fetch; window.fetch = (...to) => send(...to).then(() => Promise.reject(TypeError())) }"
+    )
+    await page.get_by_role("button", name="Send the request").click()
+    await expect(page.get_by_role("alert")).to_contain_text("cannot be reached")
+    await page.reload()
+    await expect(page.get_by_text("What you typed before is back.")).to_be_visible()
+    await page.get_by_role("button", name="Send the request").click()
+    await expect(page.get_by_role("heading", name="Unit T-88")).to_be_visible()
+    await site.counted(customer)
+    await page.goto("/customer/repairs/")
+    await expect(page.locator("#length")).to_have_text("1 repair")
+    await page.goto(FORM)
+    await expect(page.get_by_label("Unit")).to_have_value("")
+
+
 async def test_ten_breaks_are_the_most(visit: Visit, site: Site) -> None:
     page = await visit(await site.customer(), FORM)
     add = page.get_by_role("button", name="Add another break")

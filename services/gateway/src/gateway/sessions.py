@@ -1,4 +1,4 @@
-"""How long a session still has, and one more idle time for a person who is there.
+"""How long a session still has and whose it is, and one more idle time for a person who is there.
 
 Asking is no use of the session. Streams and what a page's script asks by itself are none either,
 so that a page that is left open is signed out as if it were closed; a person prolongs it by any
@@ -28,7 +28,7 @@ class SessionAnswers:
         self._idle = idle_seconds
 
     async def answer(self, visitor: Visitor, *, prolong: bool) -> Answer:
-        """Return the end of the session, after prolonging it if that is asked.
+        """Return the end of the session and its customer, after prolonging it if that is asked.
 
         The end may be said up to a minute too early: uses are written down once a minute.
         """
@@ -40,5 +40,6 @@ class SessionAnswers:
         said = {
             "ends_in": max(0, int((ends_at - now).total_seconds())),
             "ends_at": rfc3339(ends_at),
+            "customer": visitor.customer_id,
         }
         return Answer(200, list(_HEADERS), orjson.dumps(said))

@@ -17,7 +17,7 @@ def ends_in(answered: Answered) -> int:
     assert answered.status == 200
     assert answered.header("cache-control") == "private, no-store"
     said = json.loads(answered.body)
-    assert said.keys() == {"ends_in", "ends_at"}
+    assert said.keys() == {"ends_in", "ends_at", "customer"}
     assert datetime.fromisoformat(said["ends_at"]).utcoffset() is not None
     seconds: int = said["ends_in"]
     return seconds

@@ -281,7 +281,7 @@ ENDPOINTS: Final = (
         " and Portal-Refold. The stream ends with the session; where there is no room for it (503),"
         " ask from time to time with If-None-Match.",
         "retry: 2000\n\nid: 1773412345678.42\nevent: revision\n"
-        'data: {"refold":1773412345678,"revision":42}\n\n',
+        'data: {"customer":1042,"refold":1773412345678,"revision":42}\n\n',
         media="text/event-stream",
         refusals=("too-many-streams",),
         states_revision=False,

@@ -178,7 +178,11 @@ class Streams:
                     yield b": not known yet\n\n"
                 while not watch.closing:
                     changed = await watch.change(HEARTBEAT_SECONDS)
-                    yield _event(watch.version) if changed and not watch.closing else _ALIVE
+                    yield (
+                        _event(customer_id, watch.version)
+                        if changed and not watch.closing
+                        else _ALIVE
+                    )
                     await asyncio.sleep(_PAUSE_SECONDS if changed and not watch.closing else 0)
                 # The process stops: another one answers in a moment.
                 yield b"retry: 500\n\n"
@@ -187,8 +191,9 @@ class Streams:
             _STREAMS.dec()
 
 
-def _event(version: Version) -> bytes:
-    data = orjson.dumps({"refold": version.refold, "revision": version.revision})
+def _event(customer_id: int, version: Version) -> bytes:
+    said = {"customer": customer_id, "refold": version.refold, "revision": version.revision}
+    data = orjson.dumps(said)
     return b"id: %d.%d\nevent: revision\ndata: %b\n\n" % (version.refold, version.revision, data)
 
 

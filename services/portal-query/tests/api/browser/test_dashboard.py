@@ -117,6 +117,16 @@ async def test_every_number_leads_to_the_repairs_that_it_counts(
     )
 
 
+async def test_what_the_page_asks_by_itself_does_not_keep_a_session(
+    visit: Any, read_model: Any, a_fleet: Any
+) -> None:
+    await read_model.put(1, a_fleet)
+    page = await visit(1)
+    async with page.expect_request("**/customer/api/repair-status-data/") as asked:
+        await page.evaluate("dispatchEvent(new Event('online'))")
+    assert (await asked.value).headers["x-background"] == "1"
+
+
 async def _values(page: Page) -> list[str]:
     return await page.locator("[data-figure] [data-value]").all_inner_texts()
 

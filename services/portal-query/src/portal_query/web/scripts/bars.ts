@@ -28,7 +28,7 @@ export function drawUnits(room: Room, units: UnitCount[]): void {
       const counted = `${repairs(unit.repair_count)}, ${share(unit.repair_count, all)} of all`;
       return {
         href: ofUnit(unit.unit_number),
-        name: `${short(unit.unit_number)} ${counted}`,
+        name: `${short(unit.unit_number)} ${counted}${isCut(unit.unit_number) ? `, unit ${unit.unit_number}` : ""}`,
         lines: [unit.unit_number, counted],
       };
     }).attr("transform", (_, index) => `translate(0,${index * row})`);
@@ -57,5 +57,9 @@ export function drawUnits(room: Room, units: UnitCount[]): void {
 }
 
 function short(unit: string): string {
-  return unit.length > LETTERS ? `${unit.slice(0, LETTERS - 1)}…` : unit;
+  return isCut(unit) ? `${unit.slice(0, LETTERS - 1)}…` : unit;
+}
+
+function isCut(unit: string): boolean {
+  return unit.length > LETTERS;
 }

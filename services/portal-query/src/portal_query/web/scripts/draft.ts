@@ -3,7 +3,9 @@
 
 import { addBreak } from "./breaks.ts";
 
-const SECRETS = new Set(["csrfmiddlewaretoken", "idempotency_key"]);
+const TOKEN = "csrfmiddlewaretoken";
+/** Kept with what was typed: sent once more after an answer that never came, it counts only once. */
+const KEY = "idempotency_key";
 
 type Draft = { customer: string; values: [string, string][] };
 
@@ -16,7 +18,7 @@ export function keepDraft(form: HTMLFormElement): void {
     offerToForget(form);
   }
   form.addEventListener("input", () => {
-    const values = [...new FormData(form)].filter(([name, value]) => !SECRETS.has(name) && value !== "");
+    const values = [...new FormData(form)].filter(([name, value]) => name !== TOKEN && value !== "");
     const kept = { customer: customer(), values } as Draft;
     window.sessionStorage.setItem(key(form), JSON.stringify(kept));
   });
@@ -33,7 +35,7 @@ function read(form: HTMLFormElement): Draft | null {
     forgetDraft(form); // somebody else was signed in here
     return null;
   }
-  return draft && draft.values.length > 0 ? draft : null;
+  return draft?.values.some(([name]) => name !== KEY) ? draft : null;
 }
 
 function fill(form: HTMLFormElement, values: [string, string][]): void {

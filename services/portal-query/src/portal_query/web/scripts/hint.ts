@@ -1,12 +1,14 @@
 // Says that something has changed since a page was opened. It moves nothing: a row never slips away
 // from under a finger, and whoever wants to see asks for it.
 
-import type { Version } from "./figures.ts";
+import { customerOf, type Version } from "./figures.ts";
 import { follow } from "./live.ts";
+import { SIGNED_OUT } from "./session.ts";
 
 const STATE = "/customer/api/repair-status-data/";
 // It is read aloud: not more often than somebody wants to hear.
 const SAY_EVERY_MS = 10_000;
+const TIMEOUT_MS = 10_000;
 
 let said = -SAY_EVERY_MS;
 let saying = 0;
@@ -55,7 +57,12 @@ async function ask(): Promise<void> {
   try {
     // Asked by the page, not by a person: it does not keep a session from ending.
     const headers = { "X-Background": "1" };
-    const answer = await fetch(STATE, { method: "HEAD", redirect: "manual", headers });
+    const signal = AbortSignal.timeout(TIMEOUT_MS);
+    const answer = await fetch(STATE, { method: "HEAD", redirect: "manual", headers, signal });
+    if (answer.type === "opaqueredirect" || (answer.ok && customerOf(answer) !== document.body.dataset["customer"])) {
+      document.dispatchEvent(new Event(SIGNED_OUT));
+      return;
+    }
     if (!answer.ok) return;
     const [refold, revision] = ["Portal-Refold", "Portal-Revision"].map((name) => Number(answer.headers.get(name)));
     sayInTime({ refold: refold ?? 0, revision: revision ?? 0 });

@@ -2,6 +2,7 @@
 // All tabs of a browser share one stream: the tab that holds the lock has it and tells the others.
 
 import type { Version } from "./figures.ts";
+import { SIGNED_OUT } from "./session.ts";
 
 const EVENTS = "/customer/api/events/";
 const POLL_MS = 30_000;
@@ -17,6 +18,7 @@ export interface Listener {
 }
 
 type Told = { newer: Version } | { live: boolean } | "anybody?";
+type Revision = Version & { customer: number };
 
 /** Follow the revisions of the customer that the page is for, while the page can be seen. */
 export function follow(listener: Listener): void {
@@ -25,6 +27,7 @@ export function follow(listener: Listener): void {
 
 class Following {
   readonly #listener: Listener;
+  readonly #customer: string;
   readonly #name: string;
   readonly #channel: BroadcastChannel;
   #seen: AbortController | null = null;
@@ -37,6 +40,7 @@ class Following {
 
   constructor(listener: Listener, customer: string) {
     this.#listener = listener;
+    this.#customer = customer;
     this.#name = `portal-live-${customer}`;
     this.#channel = new BroadcastChannel(this.#name);
     this.#channel.addEventListener("message", (event: MessageEvent<Told>) => this.#hear(event.data));
@@ -96,7 +100,14 @@ class Following {
       this.#reopen = window.setTimeout(() => this.#open(), OPEN_AGAIN_MS);
     });
     stream.addEventListener("revision", (event) => {
-      this.#tell({ newer: JSON.parse((event as MessageEvent<string>).data) as Version });
+      const { customer, ...newer } = JSON.parse((event as MessageEvent<string>).data) as Revision;
+      if (String(customer) === this.#customer) {
+        this.#tell({ newer });
+      } else {
+        // Opened anew, it is a stream of whoever has signed in meanwhile.
+        this.#close();
+        document.dispatchEvent(new Event(SIGNED_OUT));
+      }
     });
   }
 

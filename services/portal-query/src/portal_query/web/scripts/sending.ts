@@ -3,6 +3,9 @@
 
 import { forgetDraft } from "./draft.ts";
 
+/** Longer than the portal takes for any answer. */
+const TIMEOUT_MS = 30_000;
+
 let sending = false;
 
 /** Send every form with `data-send` in place; `arrive` makes an answer's page ready. */
@@ -22,7 +25,7 @@ async function send(form: HTMLFormElement, button: HTMLElement | null, arrive: (
   try {
     const body = new URLSearchParams();
     for (const [name, value] of new FormData(form, button)) body.append(name, String(value));
-    const answer = await fetch(form.action, { method: "POST", body });
+    const answer = await fetch(form.action, { method: "POST", body, signal: AbortSignal.timeout(TIMEOUT_MS) });
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     const main = page.querySelector("body[data-customer] #main");
     if (answer.redirected) {

@@ -1,7 +1,7 @@
 // Says in time that the session is about to end, and keeps the page as it is when it has: whoever
 // signs in again comes back to the same address, filters and all.
 
-/** Told on the document by whoever is led to the sign-in page. */
+/** Told on the document by whoever finds that the visitor is signed in no more, or is another one now. */
 export const SIGNED_OUT = "portal:signed-out";
 
 const SESSION = "/accounts/session/";
@@ -9,6 +9,13 @@ const WARN_SECONDS = 120;
 const LOOK_AGAIN_MS = 15_000;
 const RETRY_MS = 60_000;
 const LONGEST_MS = 2 ** 31 - 1;
+const TIMEOUT_MS = 10_000;
+
+interface Session {
+  ends_in: number;
+  /** Not said by a gateway of an earlier release. */
+  customer?: number | null;
+}
 
 type About = "ending" | "ended";
 
@@ -43,8 +50,10 @@ class Guard {
   /** Ask how long the session lasts (GET leaves it as it is, POST prolongs it), and act on it. */
   async #ask(method: "GET" | "POST"): Promise<void> {
     window.clearTimeout(this.#timer);
-    const left = await secondsLeft(method);
+    const session = await askFor(method);
+    const left = session?.ends_in ?? null;
     if (left === null) this.#askAfter(RETRY_MS);
+    else if (session !== null && left > 0 && isAnother(session)) window.location.reload();
     else if (left <= 0) this.#show("ended", 0);
     else if (left <= WARN_SECONDS) {
       this.#show("ending", left);
@@ -76,15 +85,21 @@ class Guard {
   }
 }
 
-/** Return for how long the session lasts, 0 when it has ended, null when nobody could say. */
-async function secondsLeft(method: "GET" | "POST"): Promise<number | null> {
+/** Say whether a session is of another customer than the page: what that one sees may not stay here. */
+function isAnother(session: Session): boolean {
+  const customer = document.body.dataset["customer"];
+  return customer !== undefined && session.customer !== undefined && customer !== String(session.customer);
+}
+
+/** Return the session that there is, one without time when it has ended, null when nobody could say. */
+async function askFor(method: "GET" | "POST"): Promise<Session | null> {
   const token = document.querySelector<HTMLInputElement>('[name="csrfmiddlewaretoken"]')?.value ?? "";
   const headers = method === "POST" ? { "X-CSRFToken": token } : {};
   try {
-    const answer = await fetch(SESSION, { method, headers, redirect: "manual", cache: "no-store" });
-    if (answer.type === "opaqueredirect" || answer.status === 401) return 0;
-    if (!answer.ok) return null;
-    return ((await answer.json()) as { ends_in: number }).ends_in;
+    const signal = AbortSignal.timeout(TIMEOUT_MS);
+    const answer = await fetch(SESSION, { method, headers, redirect: "manual", cache: "no-store", signal });
+    if (answer.type === "opaqueredirect" || answer.status === 401) return { ends_in: 0 };
+    return answer.ok ? ((await answer.json()) as Session) : null;
   } catch {
     return null;
   }
