@@ -21,6 +21,7 @@ async def test_a_change_at_the_writer_is_on_the_screen_within_two_seconds(
     await site.load(customer, [{"status": "COMPLETED"}])
     page = await visit(customer)
     await expect(page.locator('[data-figure="waiting"] [data-value]')).to_have_text("0")
+    await expect(page.locator("#standing")).to_have_attribute("data-state", "live")
     await site.record(customer, status="PENDING")
     await expect(page.locator('[data-figure="waiting"] [data-value]')).to_have_text(
         "1", timeout=2_000

@@ -208,6 +208,11 @@ async def prepare(stack: ChaosStack, folder: Path) -> list[str]:
             await callers.send("POST", "/v1/repairs", callers._own(customer))
 
         await eventually(callers.all_well, "everybody is served")
+
+        async def dated() -> bool:
+            return (await callers.counts()).lag is not None
+
+        await eventually(dated, "figures say how old they are")
     return sessions
 
 

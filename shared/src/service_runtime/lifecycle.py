@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import uvicorn
 import uvloop
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service_runtime.logs import get
 from service_runtime.ops import Health
@@ -102,6 +102,23 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
+def _closing_at_the_end(app: ASGIApp, health: Health) -> ASGIApp:
+    """Return the app, whose answers say while it stops that their connections are not kept.
+
+    Whoever keeps connections would send the next change over one that is about to end.
+    """
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        async def told(message: Message) -> None:
+            if health.stopping and message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], (b"connection", b"close")]
+            await send(message)
+
+        await app(scope, receive, told if scope["type"] == "http" else send)
+
+    return answer
+
+
 async def serve_http(
     app: ASGIApp,
     listener: socket.socket,
@@ -116,7 +133,7 @@ async def serve_http(
     """
     server = _Server(
         uvicorn.Config(
-            app,
+            _closing_at_the_end(app, health),
             http="httptools",
             ws="none",
             lifespan="on",

@@ -139,7 +139,8 @@ def _as_wanted(t: Trial) -> bool:
 async def rebalances(t: Trial) -> None:
     """A third projector comes and goes: in each window of ten seconds something is counted."""
     system, storms = t.stack.system, 0
-    progress: list[int] = []
+    counted = "SELECT coalesce(sum(revision), 0)::bigint FROM portal.customer"
+    progress: list[int] = [await t.one(counted)]
     end = time.monotonic() + t.lasting(20)
     try:
         while time.monotonic() < end:
@@ -148,7 +149,7 @@ async def rebalances(t: Trial) -> None:
             await t.until(partial(_as_wanted, t), "it comes or goes", 40)
             storms += 1
             await t.hold(2)
-            progress.append(await t.one("SELECT sum(revision)::bigint FROM portal.customer"))
+            progress.append(await t.one(counted))
     finally:
         system.spares.clear()
         t.stack.want()

@@ -18,6 +18,8 @@ from service_runtime.postgres import connect, is_infrastructure
 LANES: Final = 2
 #: From a request's arrival to the answer of the store; beyond it the store counts as away.
 LOOKUP_DEADLINE_SECONDS: Final = 0.5
+#: A deadline that is noticed so much later says that nothing ran here meanwhile.
+_STALLED_SECONDS: Final = 0.1
 #: Nobody waits for it longer than for the store, and it is four ways there and back on a slow wire.
 CONNECT_SECONDS: Final = 3.0
 _MAX_BATCH: Final = 500
@@ -224,6 +226,12 @@ class Visitors:
             self._flush()
 
     def _give_up(self, batch: _Batch) -> None:
+        loop = asyncio.get_running_loop()
+        if loop.time() - batch.began > LOOKUP_DEADLINE_SECONDS + _STALLED_SECONDS:
+            # This process stood still, not the store: its answer may be here, and not yet read.
+            batch.began = loop.time() - LOOKUP_DEADLINE_SECONDS
+            batch.deadline = loop.call_later(_STALLED_SECONDS / 2, self._give_up, batch)
+            return
         if self._pending is batch:
             self._pending = None
         batch.fail("no answer in time")

@@ -142,7 +142,7 @@ def create_consumer(
         fetch_min_bytes=1,
         fetch_max_bytes=fetch_max_bytes,
         max_partition_fetch_bytes=max_partition_fetch_bytes,
-        session_timeout_ms=10_000,
+        session_timeout_ms=6_000,
         heartbeat_interval_ms=1_000,
         rebalance_timeout_ms=30_000,
         max_poll_interval_ms=300_000,

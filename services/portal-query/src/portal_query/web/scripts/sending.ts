@@ -29,7 +29,8 @@ async function send(form: HTMLFormElement, button: HTMLElement | null, arrive: (
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     const main = page.querySelector("body[data-customer] #main");
     if (answer.redirected) {
-      if (answer.ok) forgetDraft(form);
+      // It leads to where the change is seen, or to the sign-in page: then it has not been taken.
+      if (!new URL(answer.url).pathname.startsWith("/accounts/")) forgetDraft(form);
       window.location.assign(answer.url);
     } else if (main && page.body.dataset["customer"] === document.body.dataset["customer"]) {
       document.querySelector("#main")?.replaceWith(document.adoptNode(main));
