@@ -61,6 +61,13 @@ def test_what_is_there_stays_and_what_is_missing_is_added(root: Path, secrets: P
     assert after["WRITER_PASSWORD"] != before["WRITER_PASSWORD"]
 
 
+def test_a_line_that_was_taken_out_for_tls_stays_out(root: Path, secrets: Path) -> None:
+    kept = [line for line in secrets.read_text().splitlines() if "COOKIE" not in line]
+    secrets.write_text("\n".join(kept) + "\n")
+
+    assert run(root, secrets) == f"{secrets}: 0 added\n"
+
+
 def test_a_second_run_changes_nothing(root: Path, secrets: Path) -> None:
     before = secrets.read_bytes()
 
