@@ -35,9 +35,11 @@ class Site:
         """Return the site of a running system."""
         return cls(stack, writer, stack.description["urls"]["portal"])
 
-    async def customer(self, name: str = "Prairie Freight", **profile: str) -> int:
-        """Make a customer that nobody else has, and return her id."""
-        customer_id = next(_customers)
+    async def customer(
+        self, name: str = "Prairie Freight", *, above: int = 0, **profile: str
+    ) -> int:
+        """Create a customer of this test's own with an id above the given one; return the id."""
+        customer_id = above + next(_customers)
         await self.writer.put_customer(customer_id, {"name": name, **profile})
         return customer_id
 

@@ -189,7 +189,11 @@ async def test_who_is_about_to_be_signed_out_is_told_and_can_stay(visit: Visit, 
 
     async def session(route: Any) -> None:
         if route.request.method == "GET":
-            said = {"ends_in": ends_in, "ends_at": "2026-01-01T00:00:00Z", "customer": customer}
+            said = {
+                "ends_in": ends_in,
+                "ends_at": "2026-01-01T00:00:00Z",
+                "customer": str(customer),
+            }
             await route.fulfill(json=said)
         else:
             await route.continue_()

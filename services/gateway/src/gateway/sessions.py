@@ -40,6 +40,7 @@ class SessionAnswers:
         said = {
             "ends_in": max(0, int((ends_at - now).total_seconds())),
             "ends_at": rfc3339(ends_at),
-            "customer": visitor.customer_id,
+            # As text: JavaScript's JSON.parse keeps 53 bits of a number.
+            "customer": None if visitor.customer_id is None else str(visitor.customer_id),
         }
         return Answer(200, list(_HEADERS), orjson.dumps(said))

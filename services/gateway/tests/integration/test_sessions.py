@@ -93,3 +93,9 @@ async def test_without_a_session_or_without_the_token_there_is_no_answer(gate: P
 async def test_who_belongs_to_no_customer_has_a_session_as_well(gate: Portal) -> None:
     browser = await gate.signed_in(customer_id=None)
     assert ends_in(await browser.get(PATH)) > 7_000
+
+
+async def test_the_customer_is_named_as_text(gate: Portal) -> None:
+    customer = 844197938335842305  # no JavaScript number is this one
+    browser = await gate.signed_in(customer_id=customer)
+    assert json.loads((await browser.get(PATH)).body)["customer"] == str(customer)

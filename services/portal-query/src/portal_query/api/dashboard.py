@@ -127,7 +127,7 @@ class Dashboard:
             latest = {"repairs": [_change(row) for row in found.latest]}
             parts = {"figures": found.figures, "latest": latest}
         return {
-            "refold": state.version.refold,
+            "refold": str(state.version.refold),  # a 64-bit integer, read by JSON.parse
             "revision": state.version.revision,
             "as_of": None if state.as_of is None else rfc3339(state.as_of),
             "time_zone": str(self._zone),

@@ -278,10 +278,10 @@ ENDPOINTS: Final = (
         "A stream of revisions",
         "Server-sent events: where the customer stands, then each newer revision, and `alive` where"
         " there is none for five seconds. What has changed, one asks for with Portal-Min-Revision"
-        " and Portal-Refold. The stream ends with the session; where there is no room for it (503),"
+        " and Portal-Refold. `customer` and `refold` are 64-bit integers, as text. The stream ends with the session; where there is no room for it (503),"
         " ask from time to time with If-None-Match.",
         "retry: 2000\n\nid: 1773412345678.42\nevent: revision\n"
-        'data: {"customer":1042,"refold":1773412345678,"revision":42}\n\n',
+        'data: {"customer":"1042","refold":"1773412345678","revision":42}\n\n',
         media="text/event-stream",
         refusals=("too-many-streams",),
         states_revision=False,

@@ -192,7 +192,12 @@ class Streams:
 
 
 def _event(customer_id: int, version: Version) -> bytes:
-    said = {"customer": customer_id, "refold": version.refold, "revision": version.revision}
+    # 64-bit integers go as text: JavaScript's JSON.parse keeps 53 bits of a number.
+    said = {
+        "customer": str(customer_id),
+        "refold": str(version.refold),
+        "revision": version.revision,
+    }
     data = orjson.dumps(said)
     return b"id: %d.%d\nevent: revision\ndata: %b\n\n" % (version.refold, version.revision, data)
 

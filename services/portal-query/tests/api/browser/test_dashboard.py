@@ -1,70 +1,16 @@
 """The page in Debian's Chromium, against the real query api; a proxy's headers stand for the gateway."""
 
 import re
-import shutil
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from playwright.async_api import Browser, Page, Route, async_playwright, expect
+from playwright.async_api import Page, Route, expect
 
 from service_runtime.clock import SystemClock
 
-CHROMIUM = shutil.which("chromium")
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-dev-shm-usage",
-]
 PATH = "/customer/dashboard/"
-
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium: apt-get install chromium")
-
-
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    async with async_playwright() as playwright:
-        chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield chromium
-        await chromium.close()
-
-
-@pytest.fixture
-async def visit(browser: Browser, api: Any) -> AsyncIterator[Any]:
-    """Return what opens the page; at the end no page may have complained or gone elsewhere."""
-    complaints: list[str] = []
-
-    async def open_page(customer_id: int = 1, **options: Any) -> Page:
-        context = await browser.new_context(
-            extra_http_headers=api.page_headers(customer_id),
-            **{"locale": "en-US", "viewport": {"width": 1280, "height": 900}, **options},
-        )
-        page = await context.new_page()
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("console", lambda line: _note(complaints, line.type, line.text))
-        page.on("request", lambda request: _note_origin(complaints, request.url, api.url))
-        await page.goto(api.url + PATH)
-        return page
-
-    yield open_page
-    assert complaints == []
-
-
-def _note(complaints: list[str], kind: str, text: str) -> None:
-    if kind in {"error", "warning"} and "Failed to load resource" not in text:
-        complaints.append(text)
-
-
-def _note_origin(complaints: list[str], address: str, origin: str) -> None:
-    if not address.startswith((origin + "/", "data:")):
-        complaints.append(f"another origin: {address}")
 
 
 async def test_the_three_charts_show_the_customers_numbers(

@@ -37,7 +37,7 @@ async def test_a_stream_says_where_it_stands_and_then_each_newer_revision(
         assert await reader.next() == {"retry": "2000"}
         first = await reader.next()
         assert (first["event"], first["id"]) == ("revision", "3.12")
-        assert json.loads(first["data"]) == {"customer": 1, "refold": 3, "revision": 12}
+        assert json.loads(first["data"]) == {"customer": "1", "refold": "3", "revision": 12}
         await read_model.put(1, [*a_fleet, repair()], refold=3)
         await read_model.publish(1)
         assert (await reader.next())["id"] == "3.13"

@@ -1,7 +1,8 @@
 // The figures of one customer at one version, and where they come from.
 
 export interface Version {
-  refold: number;
+  /** As text: the epoch is a 64-bit integer, of which a JavaScript number keeps 53 bits. */
+  refold: string;
   revision: number;
 }
 
@@ -52,6 +53,8 @@ export interface Snapshot {
   version: Version;
   asOf: Date | null;
   lag: number | null;
+  /** The server's clock at its last answer; null when nothing had to be asked. */
+  sentAt: Date | null;
 }
 
 export type Held = Pick<Snapshot, "parts" | "version">;
@@ -91,14 +94,16 @@ interface Answer {
   version: Version;
   asOf: Date | null;
   lag: number | null;
+  sentAt: Date | null;
 }
 
 export function isNewer(one: Version, other: Version): boolean {
-  return one.refold > other.refold || (one.refold === other.refold && one.revision > other.revision);
+  const by = BigInt(one.refold) - BigInt(other.refold);
+  return by > 0n || (by === 0n && one.revision > other.revision);
 }
 
 export function isSame(one: Version, other: Version): boolean {
-  return one.refold === other.refold && one.revision === other.revision;
+  return BigInt(one.refold) === BigInt(other.refold) && one.revision === other.revision;
 }
 
 /**
@@ -112,7 +117,7 @@ export async function loadSnapshot(seen: Version, held: Held, customer: string):
   let least = seen;
   for (const part of ALL) {
     const value = held.parts[part];
-    if (value !== undefined) got.set(part, { value, version: held.version, asOf: null, lag: null });
+    if (value !== undefined) got.set(part, { value, version: held.version, asOf: null, lag: null, sentAt: null });
   }
   for (let round = 0; round < ROUNDS; round += 1) {
     const wanted = ALL.filter((part) => !failed[part] && !isAt(got.get(part), least));
@@ -143,9 +148,14 @@ export async function loadSnapshot(seen: Version, held: Held, customer: string):
     failed,
     version: least,
     // The time until which one part of a version is complete holds for all of it.
-    asOf: asked.reduce<Date | null>((best, { asOf }) => (best && asOf && best > asOf ? best : asOf), null),
+    asOf: latest(asked.map(({ asOf }) => asOf)),
     lag: asked.reduce<number | null>((best, { lag }) => (best === null ? lag : Math.min(best, lag ?? best)), null),
+    sentAt: latest(current.map(([, answer]) => answer.sentAt)),
   };
+}
+
+function latest(times: (Date | null)[]): Date | null {
+  return times.reduce((best, time) => (best === null || (time !== null && time > best) ? time : best), null);
 }
 
 function isAt(answer: Answer | undefined, version: Version): boolean {
@@ -168,7 +178,7 @@ async function askOnce(path: string, least: Version, customer: string): Promise<
     // Asked by the page, not by a person: it does not keep a session from ending.
     "X-Background": "1",
     "Portal-Min-Revision": String(least.revision),
-    "Portal-Refold": String(least.refold),
+    "Portal-Refold": least.refold,
   };
   const answer = await reached(path, headers);
   if (answer.type === "opaqueredirect") throw new SignedOut();
@@ -176,12 +186,10 @@ async function askOnce(path: string, least: Version, customer: string): Promise<
   if (customerOf(answer) !== customer) throw new OtherCustomer();
   return {
     value: await answer.json().catch(() => Promise.reject(new FailedAnswer(0, null))),
-    version: {
-      refold: Number(answer.headers.get("Portal-Refold")),
-      revision: Number(answer.headers.get("Portal-Revision")),
-    },
+    version: versionOf(answer),
     asOf: timeOf(answer.headers.get("Portal-As-Of")),
     lag: numberOf(answer.headers.get("Portal-Lag")),
+    sentAt: timeOf(answer.headers.get("Date")),
   };
 }
 
@@ -192,6 +200,13 @@ async function reached(path: string, headers: Record<string, string>): Promise<R
   } catch {
     throw new FailedAnswer(0, null);
   }
+}
+
+export function versionOf(answer: Response): Version {
+  return {
+    refold: answer.headers.get("Portal-Refold") ?? "0",
+    revision: Number(answer.headers.get("Portal-Revision")),
+  };
 }
 
 /** A tag begins with whose figures it names. */

@@ -1,7 +1,7 @@
 // Says that something has changed since a page was opened. It moves nothing: a row never slips away
 // from under a finger, and whoever wants to see asks for it.
 
-import { customerOf, type Version } from "./figures.ts";
+import { customerOf, isNewer, versionOf, type Version } from "./figures.ts";
 import { follow } from "./live.ts";
 import { SIGNED_OUT } from "./session.ts";
 
@@ -46,9 +46,9 @@ function showButton(): HTMLButtonElement {
 }
 
 function textOf(version: Version, page: Version): string {
-  if (version.refold > page.refold) return "This page has been recounted.";
-  const changes = version.refold < page.refold ? 0 : version.revision - page.revision;
-  if (changes <= 0) return "";
+  if (!isNewer(version, page)) return "";
+  if (BigInt(version.refold) !== BigInt(page.refold)) return "This page has been recounted.";
+  const changes = version.revision - page.revision;
   return `${changes === 1 ? "1 change" : `${changes} changes`} to your repairs since you opened this page.`;
 }
 
@@ -64,8 +64,7 @@ async function ask(): Promise<void> {
       return;
     }
     if (!answer.ok) return;
-    const [refold, revision] = ["Portal-Refold", "Portal-Revision"].map((name) => Number(answer.headers.get(name)));
-    sayInTime({ refold: refold ?? 0, revision: revision ?? 0 });
+    sayInTime(versionOf(answer));
   } catch {
     // The next time will tell; the page says as of when it is.
   }

@@ -13,8 +13,8 @@ const TIMEOUT_MS = 10_000;
 
 interface Session {
   ends_in: number;
-  /** Not said by a gateway of an earlier release. */
-  customer?: number | null;
+  /** A gateway of an earlier release sends a number, or nothing. */
+  customer?: string | number | null;
 }
 
 type About = "ending" | "ended";
