@@ -21,7 +21,7 @@ import { follow } from "./live.ts";
 import { newestShown } from "./seen.ts";
 import { SIGNED_OUT } from "./session.ts";
 import { Standing } from "./standing.ts";
-import { repairs, total } from "./words.ts";
+import { monthAt, repairs, total } from "./words.ts";
 
 interface PageState extends Version {
   parts: Partial<Parts>;
@@ -41,13 +41,15 @@ function data<Value>(id: string): Value {
 class Dashboard {
   readonly #cards: Cards;
   readonly #standing: Standing;
+  readonly #timeZone: string;
   readonly #customer = document.body.dataset["customer"] ?? "";
   #held: Held;
   #seen: Version;
   #complete = false;
   #loading = false;
   #wanted = false;
-  #statusesToo = false;
+  #polled = false;
+  #serverTime: Date | null = null;
   #announced = -ANNOUNCE_EVERY_MS;
   #announcing = 0;
   #retry = 0;
@@ -57,6 +59,7 @@ class Dashboard {
     const statuses = data<StatusCount[]>("repair_status_counts");
     this.#held = { version, parts: { ...page.parts, statuses } };
     this.#seen = newestShown() ?? version;
+    this.#timeZone = page.time_zone;
     this.#standing = new Standing(line, timeOf(page.as_of), page.time_zone);
     const setting = { labels: page.labels, timeZone: page.time_zone, currentMonth: page.current_month };
     this.#cards = new Cards(setting, () => void this.load());
@@ -93,15 +96,26 @@ class Dashboard {
 
   /** What need not be asked for; at a poll one part says whether all the others still hold. */
   #atHand(): Held {
-    const { statuses, ...others } = this.#held.parts;
-    const parts = this.#statusesToo || statuses === undefined ? others : { ...others, statuses };
-    this.#statusesToo = false;
+    const parts = { ...this.#held.parts };
+    if (this.#polled) {
+      delete parts.statuses;
+      if (this.#monthIsOver()) delete parts.figures;
+    }
+    this.#polled = false;
     return { version: this.#held.version, parts };
+  }
+
+  /** The figures depend on the month as well as on the version. A browser's clock may be wrong: the server's counts too. */
+  #monthIsOver(): boolean {
+    const now = [new Date(), ...(this.#serverTime ? [this.#serverTime] : [])];
+    return now.some((time) => monthAt(time, this.#timeZone) !== monthOf(this.#held));
   }
 
   #draw(snapshot: Snapshot): void {
     const before = this.#held.parts.statuses;
-    const changed = !this.#complete || !isSame(snapshot.version, this.#held.version);
+    const changed =
+      !this.#complete || !isSame(snapshot.version, this.#held.version) || monthOf(snapshot) !== monthOf(this.#held);
+    this.#serverTime = snapshot.sentAt ?? this.#serverTime;
     this.#complete = Object.keys(snapshot.failed).length === 0;
     this.#held = snapshot;
     if (isNewer(snapshot.version, this.#seen)) this.#seen = snapshot.version;
@@ -120,7 +134,7 @@ class Dashboard {
   }
 
   #poll(): void {
-    this.#statusesToo = true;
+    this.#polled = true;
     void this.load();
   }
 
@@ -166,6 +180,10 @@ class Dashboard {
       window.requestAnimationFrame(() => this.#cards.redraw());
     });
   }
+}
+
+function monthOf({ parts }: Held): string | undefined {
+  return parts.figures?.completed_this_month.month;
 }
 
 const line = document.getElementById("standing");

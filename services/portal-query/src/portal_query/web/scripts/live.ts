@@ -1,14 +1,16 @@
-// When to ask again: at once when the stream tells of a newer version, else every so often.
-// All tabs of a browser share one stream: the tab that holds the lock has it and tells the others.
+// When to ask again: at once when the stream tells of a newer version, and every so often whatever it does.
+// All tabs of a browser share one stream: its leader opens it and passes on every event.
 
 import type { Version } from "./figures.ts";
+import { leadInTurn } from "./leader.ts";
 import { SIGNED_OUT } from "./session.ts";
 
 const EVENTS = "/customer/api/events/";
-const POLL_MS = 30_000;
-const POLL_WITHOUT_STREAM_MS = 10_000;
+const POLL_MS = 10_000;
+/** While events arrive, only every third poll is sent: what a stream has lost is found all the same. */
+const POLLS_A_LIVE_POLL = 3;
 const OPEN_AGAIN_MS = 30_000;
-/** The server says every five seconds that it is there: twice it was not heard. */
+/** The server sends an event every five seconds: two were missed. */
 const SILENT_MS = 12_500;
 
 export interface Listener {
@@ -18,7 +20,8 @@ export interface Listener {
 }
 
 type Told = { newer: Version } | { live: boolean } | "anybody?";
-type Revision = Version & { customer: number };
+/** An older release sends the customer as a number. */
+type Revision = Version & { customer: string | number };
 
 /** Follow the revisions of the customer that the page is for, while the page can be seen. */
 export function follow(listener: Listener): void {
@@ -34,7 +37,8 @@ class Following {
   #stream: EventSource | null = null;
   #last: Version | null = null;
   #live = false;
-  #timer = 0;
+  #polls = 0;
+  #skipped = 0;
   #reopen = 0;
   #silence = 0;
 
@@ -58,64 +62,70 @@ class Following {
 
   #join(ask: boolean): void {
     if (this.#seen) return;
-    const seen = new AbortController();
-    this.#seen = seen;
-    this.#pollIn(POLL_WITHOUT_STREAM_MS);
+    this.#seen = new AbortController();
+    // No state of the stream moves this timer: a proxy that holds back its events would stop the polls.
+    this.#polls = window.setInterval(() => this.#poll(), POLL_MS);
     if (ask) this.#listener.poll();
-    // A page without a secure origin has no locks: then each tab has a stream of its own.
-    if (!("locks" in navigator)) {
-      this.#open();
-      return;
-    }
     this.#channel.postMessage("anybody?" satisfies Told);
-    navigator.locks
-      .request(this.#name, { signal: seen.signal }, () => this.#lead(seen.signal))
-      .catch(() => undefined); // hidden before it was our turn
-  }
-
-  /** Hold the lock, and with it the stream, until the page is hidden. */
-  #lead(hidden: AbortSignal): Promise<void> {
-    this.#open();
-    return new Promise((done) => hidden.addEventListener("abort", () => done()));
+    leadInTurn(this.#name, this.#seen.signal, (turn) => {
+      turn.addEventListener("abort", () => {
+        this.#close();
+        if (this.#seen) this.#expectAnEvent(); // another tab leads now
+      });
+      this.#open();
+    });
   }
 
   #leave(): void {
-    this.#seen?.abort();
+    const seen = this.#seen;
     this.#seen = null;
-    this.#close();
-    window.clearTimeout(this.#timer);
+    seen?.abort();
+    window.clearInterval(this.#polls);
+    window.clearTimeout(this.#silence);
     this.#setLive(false);
+  }
+
+  #poll(): void {
+    this.#skipped += 1;
+    if (this.#live && this.#skipped < POLLS_A_LIVE_POLL) return;
+    this.#skipped = 0;
+    this.#listener.poll();
   }
 
   #open(): void {
     const stream = new EventSource(EVENTS);
     this.#stream = stream;
-    this.#heard();
-    stream.addEventListener("open", () => this.#tell({ live: true }));
-    for (const said of ["open", "alive", "revision"]) stream.addEventListener(said, () => this.#heard());
+    this.#expectAnEvent();
+    // An open connection proves nothing, a proxy answers for it at once: only an event does.
+    stream.addEventListener("alive", () => this.#tell({ live: true }));
+    stream.addEventListener("revision", (event) => this.#revision((event as MessageEvent<string>).data));
     stream.addEventListener("error", () => {
       this.#tell({ live: false });
       if (stream.readyState !== EventSource.CLOSED) return; // it tries again by itself
       this.#close();
       this.#reopen = window.setTimeout(() => this.#open(), OPEN_AGAIN_MS);
     });
-    stream.addEventListener("revision", (event) => {
-      const { customer, ...newer } = JSON.parse((event as MessageEvent<string>).data) as Revision;
-      if (String(customer) === this.#customer) {
-        this.#tell({ newer });
-      } else {
-        // Opened anew, it is a stream of whoever has signed in meanwhile.
-        this.#close();
-        document.dispatchEvent(new Event(SIGNED_OUT));
-      }
-    });
   }
 
-  /** A server that hangs leaves its streams open: what says nothing for too long is opened anew. */
-  #heard(): void {
+  #revision(data: string): void {
+    const { customer, ...newer } = JSON.parse(data) as Revision;
+    if (String(customer) === this.#customer) {
+      this.#tell({ live: true });
+      this.#tell({ newer });
+    } else {
+      // Opened anew, it is a stream of whoever has signed in meanwhile.
+      this.#tell({ live: false });
+      this.#close();
+      document.dispatchEvent(new Event(SIGNED_OUT));
+    }
+  }
+
+  /** A server that hangs leaves its streams open: the leader opens a silent one anew, and no tab calls it live. */
+  #expectAnEvent(): void {
     window.clearTimeout(this.#silence);
     this.#silence = window.setTimeout(() => {
-      this.#tell({ live: false });
+      this.#setLive(false);
+      if (!this.#stream) return;
       this.#close();
       this.#open();
     }, SILENT_MS);
@@ -135,10 +145,11 @@ class Following {
 
   #hear(told: Told): void {
     if (told === "anybody?") {
-      if (!this.#stream) return;
-      this.#channel.postMessage({ live: this.#live } satisfies Told);
+      if (!this.#stream || !this.#live) return;
+      this.#channel.postMessage({ live: true } satisfies Told);
       if (this.#last) this.#channel.postMessage({ newer: this.#last } satisfies Told);
     } else if (this.#seen && "live" in told) {
+      if (told.live) this.#expectAnEvent();
       this.#setLive(told.live);
     } else if (this.#seen && "newer" in told) {
       this.#last = told.newer;
@@ -150,14 +161,5 @@ class Following {
     if (this.#live === live) return;
     this.#live = live;
     this.#listener.live(live);
-    if (this.#seen) this.#pollIn(live ? POLL_MS : POLL_WITHOUT_STREAM_MS);
-  }
-
-  #pollIn(after: number): void {
-    window.clearTimeout(this.#timer);
-    this.#timer = window.setTimeout(() => {
-      this.#listener.poll();
-      this.#pollIn(this.#live ? POLL_MS : POLL_WITHOUT_STREAM_MS);
-    }, after);
   }
 }

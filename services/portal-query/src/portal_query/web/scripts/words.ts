@@ -19,6 +19,13 @@ export function monthName(month: string): string {
   return MONTH.format(monthDate(month));
 }
 
+/** The month of a moment on a time zone's calendar, such as 2026-11. */
+export function monthAt(time: Date, timeZone: string): string {
+  const parts = new Intl.DateTimeFormat("en-US", { year: "numeric", month: "2-digit", timeZone }).formatToParts(time);
+  const part = (type: "year" | "month") => parts.find((one) => one.type === type)?.value ?? "";
+  return `${part("year")}-${part("month")}`;
+}
+
 /** "November" of 2026-11. */
 export function monthAlone(month: string): string {
   return MONTH_ALONE.format(monthDate(month));
