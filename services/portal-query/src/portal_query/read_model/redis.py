@@ -32,22 +32,28 @@ _HINT_NUMBERS: Final = 3
 # KEYS: a hash for each customer. ARGV: seconds to live, channel, then for each customer its id,
 # refold, revision, tag, frozen and the three bodies. A frozen document also replaces the same
 # version unfrozen: the other way round goes only through a refold, which has a higher number.
+# Numbers are compared as text, the longer one being greater: they have 64 bits, and Lua's keep 53.
 _PUT: Final = """
+local function compare(one, other)
+  if #one ~= #other then return #one - #other end
+  if one == other then return 0 end
+  return one < other and -1 or 1
+end
 local hints = {}
 for i, key in ipairs(KEYS) do
   local at = 3 + (i - 1) * 8
-  local refold, revision, frozen = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2]), ARGV[at + 4]
+  local refold, revision, frozen = ARGV[at + 1], ARGV[at + 2], ARGV[at + 4]
   local held = redis.call('HMGET', key, 'refold', 'revision', 'frozen')
   local newer = 1
   if held[1] then
-    newer = refold - tonumber(held[1])
-    if newer == 0 then newer = revision - tonumber(held[2]) end
+    newer = compare(refold, held[1])
+    if newer == 0 then newer = compare(revision, held[2]) end
     if newer == 0 and held[3] == '' and frozen ~= '' then newer = 1 end
   end
   if newer > 0 then
-    redis.call('HSET', key, 'refold', ARGV[at + 1], 'revision', ARGV[at + 2], 'tag', ARGV[at + 3],
+    redis.call('HSET', key, 'refold', refold, 'revision', revision, 'tag', ARGV[at + 3],
       'frozen', frozen, 'units', ARGV[at + 5], 'months', ARGV[at + 6], 'statuses', ARGV[at + 7])
-    hints[#hints + 1] = ARGV[at] .. ' ' .. ARGV[at + 1] .. ' ' .. ARGV[at + 2]
+    hints[#hints + 1] = ARGV[at] .. ' ' .. refold .. ' ' .. revision
   end
   if newer >= 0 then redis.call('EXPIRE', key, ARGV[1]) end
 end

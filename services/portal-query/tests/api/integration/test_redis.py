@@ -52,6 +52,10 @@ async def test_only_a_newer_document_is_taken(cache: Any) -> None:
         (1, 99, "2.1"),
         (1_790_000_000_001, 3, "1790000000001.3"),
         (1_790_000_000_000, 9, "1790000000001.3"),
+        # Lua's numbers, doubles, know no difference between these.
+        (2**53, 5, f"{2**53}.5"),
+        (2**53 + 1, 3, f"{2**53 + 1}.3"),
+        (2**53, 9, f"{2**53 + 1}.3"),
     ):
         await cache.put_many([document(refold, revision)])
         assert await held(cache) == then
