@@ -11,32 +11,26 @@ import secrets
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
 import redis
-from deploy.local import borrowed, credentials, postgres, whole
+from deploy.local import borrowed, credentials, postgres, ring_times, whole
+from deploy.local.ring_times import RINGS, ring_of
 from hypothesis import settings
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
 
 
-# From the inside out; a ring that is not named comes last.
-RINGS = ("unit", "laws", "contract", "integration", "dev", "system", "security", "browser", "chaos")
+pytest_addoption = ring_times.pytest_addoption
+pytest_configure = ring_times.pytest_configure
 # A busy machine is slow, not wrong: no property has a deadline.
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
 MIGRATED_BY = {"writer": "repair-writer", "portal": "portal-query", "gateway": "gateway"}
-
-
-def ring_of(path: Path) -> int:
-    """Return the place of a test's file in the order of the rings."""
-    named = [RINGS.index(part) for part in path.parts if part in RINGS]
-    return named[-1] if named else len(RINGS)
 
 
 @pytest.hookimpl(trylast=True)

@@ -75,6 +75,11 @@ def parser() -> argparse.ArgumentParser:
         "check, then all tests; arguments after -- go to pytest, without check",
     )
     test.add_argument("--long", action="store_true", help="with the tests that take minutes")
+    test.add_argument(
+        "--fast",
+        action="store_true",
+        help="check, unit tests and the integration tests of what differs from main",
+    )
     test.add_argument("pytest", nargs="*", help="for pytest")
     # These two read their own options: to this parser a dash begins none.
     for name, run_it, text in (

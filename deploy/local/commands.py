@@ -251,6 +251,8 @@ def test(arguments: argparse.Namespace) -> int:
     """Run check and all tests."""
     _packages()
     test_tools.ensure(PLACE.logs)
+    if arguments.fast:
+        return rings.run_fast()
     return rings.run(long=arguments.long, extra=arguments.pytest)
 
 

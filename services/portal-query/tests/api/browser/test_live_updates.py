@@ -134,7 +134,7 @@ async def test_the_figures_are_asked_again_when_the_month_changes(
 
     async def asked_again() -> bool:
         await page.clock.run_for(1_000)
-        return await completed.get_attribute("href") != address
+        return bool(await completed.get_attribute("href") != address)
 
     await eventually(asked_again)
     await expect(completed.locator("[data-value]")).to_have_text("3")

@@ -1,0 +1,63 @@
+"""`./dev test --fast`: which members differ from the main branch, and which integration tests are theirs."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING
+
+from deploy.local.layout import ROOT
+from deploy.local.trouble import Trouble
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MAIN = "main"
+# A member: where its files begin, and its integration tests.
+MEMBERS = {
+    "shared": (("shared/",), ("shared/tests/integration",)),
+    "repair-writer": (("services/repair-writer/",), ("services/repair-writer/tests/integration",)),
+    "portal-query": (
+        ("services/portal-query/",),
+        ("services/portal-query/tests/integration", "services/portal-query/tests/api/integration"),
+    ),
+    "gateway": (("services/gateway/",), ("services/gateway/tests/integration",)),
+    "tools": (("conftest.py", "deploy/", "bench/", "tests/"), ("tests/unit", "tests/dev")),
+}
+
+
+def changed_files() -> list[str]:
+    """Return the files that differ from where this branch left main, committed or not.
+
+    Raises Trouble where there is no such branch.
+    """
+    try:
+        base = _git("merge-base", MAIN, "HEAD").strip()
+        found = _git("diff", "--name-only", base) + _git(
+            "ls-files", "--others", "--exclude-standard"
+        )
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise Trouble(
+            "it is not known what has changed", f"a Git clone with a branch {MAIN}, or ./dev test"
+        ) from error
+    return found.splitlines()
+
+
+def members_of(files: Iterable[str]) -> list[str]:
+    """Return the members that these files belong to."""
+    paths = list(files)
+    return [
+        name
+        for name, (places, _) in MEMBERS.items()
+        if any(path.startswith(places) for path in paths)
+    ]
+
+
+def integration_tests(members: Iterable[str]) -> list[str]:
+    """Return the folders with the integration tests of these members."""
+    return [folder for name in members for folder in MEMBERS[name][1]]
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(
+        ["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout

@@ -1,0 +1,50 @@
+"""Hooks of pytest: with `--ring-times`, how long each ring of tests took, before the closing line."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+# From the inside out; a ring that is not named comes last.
+RINGS = ("unit", "laws", "contract", "integration", "dev", "system", "security", "browser", "chaos")
+OTHERS = "others"
+
+
+def ring_of(path: Path) -> int:
+    """Return the place of a test's file in the order of the rings."""
+    named = [RINGS.index(part) for part in path.parts if part in RINGS]
+    return named[-1] if named else len(RINGS)
+
+
+class RingTimes:
+    """Adds up the set-up, call and tear-down of each ring's tests."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[int, float] = {}
+        self._tests: Counter[int] = Counter()
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Count a phase of a test to its ring."""
+        ring = ring_of(Path(report.location[0]))
+        self._seconds[ring] = self._seconds.get(ring, 0.0) + report.duration
+        self._tests[ring] += report.when == "setup"
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Print a line a ring."""
+        terminalreporter.section("time of each ring")
+        for ring, seconds in sorted(self._seconds.items()):
+            name = (*RINGS, OTHERS)[ring]
+            terminalreporter.line(f"{name:<12} {self._tests[ring]:5} tests {seconds:8.1f} s")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--ring-times`."""
+    parser.addoption("--ring-times", action="store_true", help="print the time of each ring")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Measure when that is asked for."""
+    if config.getoption("--ring-times"):
+        config.pluginmanager.register(RingTimes(), "ring-times-measured")
