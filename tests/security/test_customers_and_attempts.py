@@ -120,6 +120,35 @@ async def test_case_84_85_86_guesses_end_for_an_address_and_never_for_the_owner(
         assert owner.status == 302
 
 
+async def test_case_120_121_ten_guesses_from_everywhere_and_the_owner_comes_in(
+    database: Any, redis_url: str
+) -> None:
+    async with portal(
+        build,
+        database.gateway_url,
+        limits_redis_url=redis_url,
+        gateway_trusted_proxies="127.0.0.1",
+    ) as gate:
+        await gate.add_user("alice")
+        owner = gate.browser(**{"X-Forwarded-For": "203.0.113.9"})
+        assert (await owner.sign_in("alice", PASSWORD)).status == 302
+        for number in range(31):  # of the owner's own address
+            near = gate.browser(**{"X-Forwarded-For": "203.0.113.9"})
+            await near.sign_in(f"nobody {number}", "a wrong guess")
+        guesses = []
+        for number in range(67):
+            attacker = gate.browser(**{"X-Forwarded-For": f"198.51.100.{number}"})
+            guesses.append((await attacker.sign_in("alice", "a wrong guess")).status)
+
+        unknown = gate.browser(**{"X-Forwarded-For": "192.0.2.1"})
+        right = await unknown.sign_in("alice", PASSWORD)
+        owners = await owner.sign_in("alice", PASSWORD)
+
+    assert guesses == [200] * 10 + [429] * 57
+    assert (right.status, owners.status) == (429, 302)
+    assert int(right.header("retry-after") or 0) > 3_000
+
+
 async def test_case_88_a_form_that_cannot_be_right_costs_no_hash(gate: Portal) -> None:
     browser = gate.browser()
     huge = parse(await exchange(gate.url, HUGE_FORM.encode()))

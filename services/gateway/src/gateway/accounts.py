@@ -1,6 +1,6 @@
 """Signing in and out: the order of the steps is what keeps them safe.
 
-Limit before hashing, hash off the loop, the same answer for every wrong login, a new session id
+Count before hashing, hash off the loop, the same answer for every wrong login, a new session id
 at every login, and a session only if the user is still the one that was read.
 """
 
@@ -9,14 +9,16 @@ import hashlib
 import hmac
 import secrets
 import string
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from gateway import passwords, store
 from gateway.audit import Audit
+from gateway.devices import DeviceToken, DeviceTokens
 from gateway.hashing import HashPool, HashQueueFullError
-from gateway.limits import LoginGuard
 from gateway.metrics import LOGINS
+from gateway.sign_in_limits import Attempted, SignInLimits
 from gateway.usernames import clean_username
 from gateway.visitor import hash_of
 from service_runtime.clock import Clock
@@ -25,7 +27,6 @@ _ID_ALPHABET: Final = string.ascii_lowercase + string.digits
 _ID_LENGTH: Final = 32
 #: Checks of old and new hashes differ in what they cost; a wrong login never shows which it was.
 FAILED_SECONDS: Final = 0.6
-_SLOWED_SECONDS: Final = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +47,18 @@ class Attempt:
     peer: str
     user_agent: str
     request_id: str
-    old_session: bytes | None
+    old_sessions: tuple[bytes, ...]
+    #: What the browser says of its users' devices; the signatures have been verified.
+    devices: tuple[DeviceToken, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """It worked; the id is in no log and in no table."""
+    """It worked; the id and the device's token are in no log and in no table."""
 
     session_id: str
     user_id: int
+    device: DeviceToken
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +72,17 @@ class TryLater:
 
     seconds: float
     overloaded: bool = False
+    known_device: bool = False
 
 
 _OVERLOADED: Final = TryLater(2.0, overloaded=True)
 
 Outcome = SignedIn | WrongLogin | TryLater
+
+
+def _overloaded() -> TryLater:
+    LOGINS.labels("overloaded").inc()
+    return _OVERLOADED
 
 
 class Accounts:
@@ -81,22 +91,24 @@ class Accounts:
     def __init__(
         self,
         pool: store.Pool,
-        guard: LoginGuard,
+        limits: SignInLimits,
         hashes: HashPool,
         audit: Audit,
         clock: Clock,
         *,
         rules: SessionRules,
         key: bytes,
+        devices: DeviceTokens,
         failed_seconds: float = FAILED_SECONDS,
     ) -> None:
         self._pool = pool
-        self._guard = guard
+        self._limits = limits
         self._hashes = hashes
         self._audit = audit
         self._clock = clock
         self._rules = rules
         self._key = key
+        self._devices = devices
         self._failed_seconds = failed_seconds
 
     async def sign_in(self, attempt: Attempt) -> Outcome:
@@ -104,56 +116,81 @@ class Accounts:
 
         Raises what `service_runtime.postgres.is_infrastructure` knows when the store is away.
         """
-        if self._hashes.is_full:  # before anything is counted against anybody
-            LOGINS.labels("overloaded").inc()
-            return _OVERLOADED
+        if self._hashes.is_full and not attempt.devices:  # before anything is counted or read
+            return _overloaded()
         started = self._clock.monotonic()
-        username = clean_username(attempt.username)
-        account = await store.find_account(self._pool, username)
-        counted = await self._counted_as(account, username)
-        verdict = await self._guard.begin(counted, attempt.peer)
-        if not verdict.allowed:
-            self._note(attempt, "limited", account, rule=verdict.rule.name if verdict.rule else "")
-            return TryLater(verdict.reset_after)
+        devices = {token.id_hash: token for token in attempt.devices}
+        account = await store.find_account(
+            self._pool, clean_username(attempt.username), list(devices)
+        )
+        device = None if account is None or account.device is None else devices[account.device]
+        counted = await self._count(attempt, account, device)
+        if not counted.taken.allowed:
+            self._note(attempt, "limited", account, rule=counted.taken.refused_by)
+            return TryLater(counted.taken.seconds, known_device=device is not None)
+        outcome: Outcome = _OVERLOADED
         try:
-            stored = None if account is None else account.password
-            right = await self._hashes.verify(stored, attempt.password)
+            outcome = await self._check(attempt, account, device)
+        finally:
+            # A guess is counted before it is checked; what proved to be none is given back.
+            if not isinstance(outcome, WrongLogin):
+                await self._limits.give_back(counted)
+        if isinstance(outcome, WrongLogin):
+            self._note(attempt, "failed", account, known_device=device is not None or None)
+            await asyncio.sleep(
+                max(0.0, self._failed_seconds - (self._clock.monotonic() - started))
+            )
+        return outcome
+
+    async def _count(
+        self, attempt: Attempt, account: store.Account | None, device: DeviceToken | None
+    ) -> Attempted:
+        if device is not None:
+            return await self._limits.from_known_device(device.id_hash.hex())
+        # One key for all names that lead to one account; a name that leads to none is counted
+        # like one that does. The store of the limits holds no names.
+        if account is None:
+            meant = f"name {clean_username(attempt.username).casefold()}"
+        else:
+            meant = f"user {account.user_id}"
+        key = hmac.new(self._key, meant.encode(), hashlib.sha256).hexdigest()
+        return await self._limits.from_unknown_device(key, attempt.peer)
+
+    async def _check(
+        self, attempt: Attempt, account: store.Account | None, device: DeviceToken | None
+    ) -> Outcome:
+        stored = account.password if account is not None and account.is_exact else None
+        try:
+            right = await self._hashes.verify(
+                stored, attempt.password, known_device=device is not None
+            )
         except HashQueueFullError:
-            LOGINS.labels("overloaded").inc()
-            return _OVERLOADED
+            return _overloaded()
         if account is not None and right and account.is_active:
-            signed_in = await self._begin(attempt, account)
-            if signed_in is not None:
-                await self._guard.succeeded(counted, attempt.peer)
-                return signed_in
-        await self._refuse(attempt, account, counted, started)
+            token = device or self._devices.new(account.user_id)
+            return await self._begin(attempt, account, token) or WrongLogin()
         return WrongLogin()
 
-    async def _refuse(
-        self, attempt: Attempt, account: store.Account | None, counted: str, started: float
-    ) -> None:
-        slowed = await self._guard.failed(counted, attempt.peer)
-        self._note(attempt, "failed", account, counted_as=counted[:16], slowed=slowed or None)
-        wanted = _SLOWED_SECONDS if slowed and self._failed_seconds else self._failed_seconds
-        await asyncio.sleep(max(0.0, wanted - (self._clock.monotonic() - started)))
-
-    async def _begin(self, attempt: Attempt, account: store.Account) -> SignedIn | None:
+    async def _begin(
+        self, attempt: Attempt, account: store.Account, device: DeviceToken
+    ) -> SignedIn | None:
         session_id = "".join(secrets.choice(_ID_ALPHABET) for _ in range(_ID_LENGTH))
         id_hash = hash_of(session_id.encode())
         session = store.NewSession(
             id_hash,
-            None if attempt.old_session is None else hash_of(attempt.old_session),
+            [hash_of(old) for old in attempt.old_sessions],
             self._rules.max_seconds,
             self._rules.idle_seconds,
             attempt.peer,
             attempt.user_agent[:200],
             self._rules.per_user,
+            device.id_hash,
         )
         if not await store.create_session(self._pool, account, session):
             return None
         self._note(attempt, "ok", account, session=id_hash.hex()[:16])
         await self._renew_hash(attempt, account)
-        return SignedIn(session_id, account.user_id)
+        return SignedIn(session_id, account.user_id, device)
 
     async def _renew_hash(self, attempt: Attempt, account: store.Account) -> None:
         if not passwords.needs_rehash(account.password):
@@ -172,11 +209,10 @@ class Accounts:
                 was=account.password.partition("$")[0],
             )
 
-    async def sign_out(self, session_id: bytes, *, request_id: str, peer: str) -> None:
-        """End a session, if there is one."""
-        id_hash = hash_of(session_id)
-        user_id = await store.delete_session(self._pool, id_hash)
-        if user_id is not None:
+    async def sign_out(self, sessions: Sequence[bytes], *, request_id: str, peer: str) -> None:
+        """End these sessions, those that there are."""
+        hashes = [hash_of(session_id) for session_id in sessions]
+        for id_hash, user_id in await store.delete_sessions(self._pool, hashes):
             self._audit.note(
                 "logout",
                 "ok",
@@ -185,17 +221,6 @@ class Accounts:
                 user_id=user_id,
                 session=id_hash.hex()[:16],
             )
-
-    async def _counted_as(self, account: store.Account | None, username: str) -> str:
-        """Return under what failures are counted: one key for all spellings of one account."""
-        folded = username.casefold()
-        user_id = (
-            account.user_id
-            if account is not None
-            else await store.find_namesake(self._pool, folded)
-        )
-        meant = folded if user_id is None else f"#{user_id}"
-        return hmac.new(self._key, meant.encode(), hashlib.sha256).hexdigest()
 
     def _note(
         self, attempt: Attempt, outcome: str, account: store.Account | None, **details: object
@@ -209,5 +234,6 @@ class Accounts:
             peer=attempt.peer,
             user_id=None if account is None else account.user_id,
             session=str(session) if session else None,
+            by_stranger=outcome == "limited" or (outcome == "failed" and account is None),
             **details,
         )

@@ -27,6 +27,8 @@ users = typer.Typer(no_args_is_help=True, help="Who may sign in, and for which c
 sessions = typer.Typer(no_args_is_help=True, help="Who is signed in.")
 app.add_typer(users, name="users")
 app.add_typer(sessions, name="sessions")
+devices = typer.Typer(no_args_is_help=True, help="With which devices users have signed in.")
+app.add_typer(devices, name="devices")
 
 _T = TypeVar("_T")
 _MAX_CUSTOMER = 2**63 - 1
@@ -90,7 +92,7 @@ def add(
 
 @users.command("passwd")
 def passwd(username: Username, password_file: PasswordFile = None) -> None:
-    """Give a user another password; every session of the user ends."""
+    """Give a user another password; every session ends, and every device is unknown again."""
     stored = passwords.hash_password(_password(password_file))
     _run(lambda database: admin_store.set_password(database, username, stored))
     typer.echo(f"The password of {username} is changed; all sessions have ended.")
@@ -169,6 +171,32 @@ def end(
     typer.echo(f"{ended} sessions ended.")
 
 
+@devices.command("list")
+def list_devices(
+    user: Annotated[str | None, typer.Option("--user", help="Only this user's.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the known devices, the one used last first."""
+    rows = _run(lambda database: admin_store.list_devices(database, user))
+    shown = ("device", "username", "created_at", "last_used_at", "peer", "user_agent")
+    _show(shown, rows, as_json=as_json)
+
+
+@devices.command("revoke")
+def revoke(
+    device: Annotated[str | None, typer.Argument(help="The short name from the list.")] = None,
+    user: Annotated[str | None, typer.Option("--user", help="All of this user's.")] = None,
+) -> None:
+    """Make devices unknown again; sessions go on."""
+    if device is not None and user is None:
+        revoked = _run(lambda database: admin_store.revoke_device(database, device))
+    elif user is not None and device is None:
+        revoked = _run(lambda database: admin_store.revoke_devices_of(database, user))
+    else:
+        _fail("Say one of: a device, --user NAME.")
+    typer.echo(f"{revoked} devices are unknown from now on.")
+
+
 def _run(work: Callable[[Connection], Coroutine[Any, Any, _T]]) -> _T:
     url = load(CommandSettings).gateway_database_url
 
@@ -223,7 +251,7 @@ def _show(columns: Sequence[str], rows: list[dict[str, Any]], *, as_json: bool) 
     table = Table()
     for name in columns:
         # A session's short name is what `sessions end` is given: never shortened.
-        width = {"session": 16, "user_agent": 40}.get(name)
+        width = {"session": 16, "device": 16, "user_agent": 40}.get(name)
         table.add_column(name, no_wrap=True, width=width)
     for row in rows:
         table.add_row(*(_cell(row[name]) for name in columns))

@@ -1,4 +1,4 @@
-"""The statements of the command line: users and sessions, for operators.
+"""The statements of the command line: users, sessions and devices, for operators.
 
 Ending sessions takes the user's epoch forward first: a login that is under way at that moment
 then finds that it has lost.
@@ -75,7 +75,10 @@ async def user_id_of(connection: Connection, username: str) -> int:
 
 
 async def set_password(connection: Connection, username: str, password: str) -> None:
-    """Store another password; every session of the user ends. Raises NoSuchUserError."""
+    """Store another password; every session ends and no device of the user stays known.
+
+    Raises NoSuchUserError.
+    """
     async with connection.transaction():
         user_id = await user_id_of(connection, username)
         await connection.execute(
@@ -84,6 +87,7 @@ async def set_password(connection: Connection, username: str, password: str) -> 
             password,
         )
         await connection.execute("DELETE FROM gateway.session WHERE user_id = $1", user_id)
+        await connection.execute("DELETE FROM gateway.device WHERE user_id = $1", user_id)
         await _note(connection, "password-changed", user_id)
 
 
@@ -165,3 +169,34 @@ async def end_sessions_of(connection: Connection, username: str | None) -> int:
             )
         await _note(connection, "sessions-ended", user_id)
     return int(ended.rpartition(" ")[2])
+
+
+async def list_devices(connection: Connection, username: str | None) -> list[dict[str, Any]]:
+    """Return the known devices, the one used last first, of one user or of all."""
+    rows = await connection.fetch(
+        "SELECT left(encode(d.id_hash, 'hex'), 16) AS device, u.username, d.created_at, "
+        "d.last_used_at, d.peer, d.user_agent "
+        'FROM gateway.device AS d JOIN gateway."user" AS u ON u.id = d.user_id '
+        "WHERE $1::text IS NULL OR u.username = $1 ORDER BY d.last_used_at DESC LIMIT 1000",
+        username,
+    )
+    return [dict(row) for row in rows]
+
+
+async def revoke_device(connection: Connection, device: str) -> int:
+    """Make the device of this short name unknown; return how many there were."""
+    async with connection.transaction():
+        revoked = await connection.execute(
+            "DELETE FROM gateway.device WHERE left(encode(id_hash, 'hex'), 16) = $1", device
+        )
+        await _note(connection, "device-revoked", None, device=device)
+    return int(revoked.rpartition(" ")[2])
+
+
+async def revoke_devices_of(connection: Connection, username: str) -> int:
+    """Make all devices of a user unknown; return how many. Raises NoSuchUserError."""
+    async with connection.transaction():
+        user_id = await user_id_of(connection, username)
+        revoked = await connection.execute("DELETE FROM gateway.device WHERE user_id = $1", user_id)
+        await _note(connection, "devices-revoked", user_id)
+    return int(revoked.rpartition(" ")[2])

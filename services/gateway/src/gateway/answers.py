@@ -216,11 +216,23 @@ def cookie_expiry(now: float, seconds: int) -> str:
     return formatdate(now + seconds, usegmt=True)
 
 
-#: Django's bytes: it takes the session cookie back with the attributes it was set with.
-DELETE_SESSION_COOKIE: Final = (
-    b"set-cookie",
-    b'sessionid=""; expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=0; Path=/; SameSite=Lax',
-)
+def delete_cookies(names: Iterable[str]) -> Headers:
+    """Return the headers that take session cookies back: Django's bytes.
+
+    A browser takes a name with the prefix `__Host-` only with the attribute Secure.
+    """
+    return [
+        set_cookie(
+            name,
+            '""',
+            expires="Thu, 01 Jan 1970 00:00:00 GMT",
+            max_age=0,
+            path="/",
+            samesite="Lax",
+            secure=name.startswith("__Host-"),
+        )
+        for name in names
+    ]
 
 
 def fresh_page_headers(now: float) -> Headers:

@@ -2,6 +2,8 @@
 
 The queue is bounded and the row is written off the request's path: a store that is away may cost
 rows of the table (a metric says how many), never an answer; the log line is there in any case.
+Events that a stranger can cause at will have a bounded number of rows a minute; one more row says
+how many there were beyond it.
 """
 
 import asyncio
@@ -19,6 +21,7 @@ _QUEUE: Final = 2_000
 _BATCH: Final = 200
 _EVERY_SECONDS: Final = 0.5
 _MAX_TEXT: Final = 200
+_STRANGERS_A_MINUTE: Final = 60
 
 
 class Audit:
@@ -27,6 +30,8 @@ class Audit:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._waiting: deque[store.AuditEvent] = deque()
+        self._minute = 0
+        self._of_strangers = 0
 
     def note(
         self,
@@ -37,9 +42,13 @@ class Audit:
         peer: str,
         user_id: int | None = None,
         session: str | None = None,
+        by_stranger: bool = False,
         **details: Any,
     ) -> None:
-        """Note that something was done; details are cut to 200 characters each."""
+        """Note that something was done; details are cut to 200 characters each.
+
+        `by_stranger` is an event that anybody can cause as often as he likes.
+        """
         short = {name: _short(value) for name, value in details.items() if value is not None}
         get().info(
             "audit",
@@ -51,14 +60,29 @@ class Audit:
             session=session,
             **short,
         )
+        if by_stranger and not self._has_room():
+            return
+        self._add(kind, outcome, request_id, peer, user_id, session, short or None)
+
+    def _add(self, *fields: Any) -> None:
         if len(self._waiting) >= _QUEUE:
             AUDIT_LOST.inc()
             return
-        self._waiting.append(
-            store.AuditEvent(
-                self._clock.now(), kind, outcome, request_id, peer, user_id, session, short or None
-            )
-        )
+        self._waiting.append(store.AuditEvent(self._clock.now(), *fields))
+
+    def _has_room(self) -> bool:
+        self._begin_minute()
+        self._of_strangers += 1
+        return self._of_strangers <= _STRANGERS_A_MINUTE
+
+    def _begin_minute(self) -> None:
+        minute = int(self._clock.monotonic() // 60)
+        if minute == self._minute:
+            return
+        left_out = self._of_strangers - _STRANGERS_A_MINUTE
+        self._minute, self._of_strangers = minute, 0
+        if left_out > 0:
+            self._add("audit", "left-out", "", "", None, None, {"events": left_out})
 
     async def write(self, pool: store.Pool, beat: Callable[[], None]) -> None:
         """Write down what waits, twice a second; runs until it is cancelled."""
@@ -69,6 +93,7 @@ class Audit:
 
     async def write_waiting(self, pool: store.Pool) -> None:
         """Write down what waits now; what cannot be written stays."""
+        self._begin_minute()
         while self._waiting:
             batch = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
             try:

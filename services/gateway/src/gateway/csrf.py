@@ -7,13 +7,15 @@ A secret is made for a user, or for nobody, and the gateway can tell for whom: s
 into a page is known for its user's, however long ago the session ended. Pure.
 """
 
-import hashlib
 import hmac
 import re
 import secrets
 import string
+from collections.abc import Sequence
 from typing import Final
 from urllib.parse import urlsplit
+
+from gateway.derived_keys import derived_keys
 
 COOKIE: Final = "csrftoken"
 HEADER: Final = b"x-csrftoken"
@@ -39,10 +41,7 @@ class UserSecrets:
     """
 
     def __init__(self, keys: str) -> None:
-        self._keys = [
-            hashlib.sha256(b"users' csrf secrets" + key.strip().encode()).digest()
-            for key in keys.split(",")
-        ]
+        self._keys = derived_keys("users' csrf secrets", keys)
 
     def new(self, user_id: int) -> str:
         """Return a new value for the cookie of this user."""
@@ -89,12 +88,16 @@ def unmask(token: str) -> str | None:
     )
 
 
-def same(cookie: str | None, token: str | None) -> bool:
-    """Say whether a token belongs to the cookie."""
-    if cookie is None or token is None:
+def is_of_one(cookies: Sequence[str], token: str | None) -> bool:
+    """Say whether a token belongs to one of the cookies.
+
+    A browser sends several of one name when a parent domain or another path has set one too.
+    """
+    given = unmask(token or "")
+    if given is None:
         return False
-    wanted, given = unmask(cookie), unmask(token)
-    return wanted is not None and given is not None and hmac.compare_digest(wanted, given)
+    wanted = [secret for cookie in cookies if (secret := unmask(cookie)) is not None]
+    return any(hmac.compare_digest(secret, given) for secret in wanted)
 
 
 def refusal_of_origin(

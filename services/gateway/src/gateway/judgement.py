@@ -3,6 +3,7 @@
 Host, path, closing slash, CSRF, session, rate, customer. Everything after a refusal is not reached.
 """
 
+import asyncio
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,7 +15,7 @@ from gateway.login import Cookies, LoginPages
 from gateway.metrics import REFUSED, SENT_TO_LOGIN
 from gateway.pages import Pages
 from gateway.refusals import RefusalAnswers, not_allowed, rate_headers
-from gateway.request import MAX_QUERY, Hosts, Peers, Request
+from gateway.request import MAX_QUERY, Hosts, Peers, Request, SessionCookies
 from gateway.routes import (
     API_PATH,
     KNOWN_METHODS,
@@ -125,7 +126,7 @@ class Judge:
             route = place.routes.get(request.method)
             form = await request.form(route.body_bytes) if route and route.body_bytes else {}
             token = form.get(csrf.FIELD) or request.text(csrf.HEADER)
-            if csrf.same(request.csrf_cookie(), token):
+            if csrf.is_of_one(request.csrf_cookies(), token):
                 return
             reason = "its token is missing or wrong"
         REFUSED.labels("csrf").inc()
@@ -148,24 +149,22 @@ class Judge:
         become another one, mostly by a sign-in in another tab. It may be shown again, no more.
         """
         request, route = asked.request, place.routes.get(asked.request.method)
-        session = request.session_cookie().value
-        if route is None or route.kind is not Kind.FORM or session is None:
+        if route is None or route.kind is not Kind.FORM:
             return None
         if self._refusal_of_origin(asked) is not None:
             return None
         secret = csrf.unmask((await request.form(route.body_bytes)).get(csrf.FIELD, ""))
-        visitor = await self.visitors.find(session)
+        visitor = await self._visitor_of(request.session_cookies())
         if visitor is None or visitor.customer_id is None:
             return None
         return visitor if self.secrets.is_of(secret, visitor.user_id) else None
 
     async def visitor(self, asked: Asked, place: Place) -> Visitor:
         """Return who asks; whoever has no session is sent to sign in."""
-        cookie = asked.request.session_cookie()
-        if cookie.value is not None:
-            visitor = await self.visitors.find(cookie.value)
-            if visitor is not None:
-                return visitor
+        cookies = asked.request.session_cookies()
+        visitor = await self._visitor_of(cookies)
+        if visitor is not None:
+            return visitor
         SENT_TO_LOGIN.inc()
         route = place.routes.get(asked.request.method)
         if route is not None and route.kind is Kind.FORM:
@@ -173,8 +172,18 @@ class Judge:
         location = redirects.login_location(asked.path, text_of(asked.request.query))
         if len(location) > redirects.MAX_LOCATION:
             raise RefusedError(self.refusals.bad_request(asked.id, 400))
-        taken_back = [answers.DELETE_SESSION_COOKIE] if cookie.present else []
+        taken_back = answers.delete_cookies(cookies.names)
         raise RefusedError(answers.redirect(302, location, VARY_COOKIE, *taken_back))
+
+    async def _visitor_of(self, cookies: SessionCookies) -> Visitor | None:
+        """Return the visitor of the first cookie that names a live session.
+
+        All are asked for in the same moment, hence by one reading of the store.
+        """
+        if len(cookies.ids) == 1:
+            return await self.visitors.find(cookies.ids[0])
+        found = await asyncio.gather(*(self.visitors.find(one) for one in cookies.ids))
+        return next((visitor for visitor in found if visitor is not None), None)
 
     async def _sign_in_first(self, asked: Asked, route: Route) -> Answer:
         """Return the sign-in page that keeps what was typed into a form of this row."""
@@ -213,9 +222,9 @@ class Judge:
         A secret of somebody else, as an answer on its way during a sign-in may have left behind,
         is replaced: what comes from a page must be known for what its visitor typed.
         """
-        secret = csrf.unmask(asked.request.csrf_cookie() or "")
-        if secret is None or not self.secrets.is_of(secret, visitor.user_id):
-            secret = self.secrets.new(visitor.user_id)
+        brought = (csrf.unmask(cookie) for cookie in asked.request.csrf_cookies())
+        own = (one for one in brought if one and self.secrets.is_of(one, visitor.user_id))
+        secret = next(own, None) or self.secrets.new(visitor.user_id)
         asked.headers.append(self.cookies.csrf(secret))
         return csrf.mask(secret)
 

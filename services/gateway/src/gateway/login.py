@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from gateway import csrf, pages, passwords, redirects
+from gateway import csrf, devices, pages, passwords, redirects
 from gateway.accounts import (
     Accounts,
     Attempt,
@@ -12,21 +12,23 @@ from gateway.accounts import (
     WrongLogin,
 )
 from gateway.answers import (
-    DELETE_SESSION_COOKIE,
     VARY_COOKIE,
     Answer,
     Headers,
     cookie_expiry,
+    delete_cookies,
     empty,
     fresh_page_headers,
     redirect,
     retry_after,
     set_cookie,
 )
+from gateway.devices import DeviceToken, DeviceTokens
 from gateway.forms import KEPT, Fields, Pairs
 from gateway.pages import STATIC_PATH, Pages
-from gateway.request import SESSION_COOKIE, Request
+from gateway.request import HOST_PREFIX, SESSION_COOKIE, Request
 from gateway.routes import HOME_PATH, LOGIN_PATH, LOGOUT_PATH
+from gateway.store import DEVICE_SECONDS
 from gateway.usernames import MAX_USERNAME, clean_username
 from service_runtime.clock import Clock
 
@@ -44,6 +46,10 @@ _ENDED = (
 )
 _GOOD_BYE = "You are signed out."
 _LATER = "Too many attempts. Please wait {} and try again."
+_ELSEWHERE = (
+    "You need not wait in a browser in which you have signed in with this username before: "
+    "attempts from elsewhere are not counted there."
+)
 _BUSY = "Many people are signing in just now. Please try again in a few seconds."
 
 
@@ -55,14 +61,26 @@ class Cookies:
     session_seconds: int
     clock: Clock
 
+    @property
+    def session_name(self) -> str:
+        """The name of the session cookie."""
+        return HOST_PREFIX + SESSION_COOKIE if self.secure else SESSION_COOKIE
+
     def session(self, session_id: str) -> tuple[bytes, bytes]:
         """Return the header that keeps a session in the browser."""
+        return self._hidden(SESSION_COOKIE, session_id, self.session_seconds)
+
+    def device(self, value: str) -> tuple[bytes, bytes]:
+        """Return the header that keeps in the browser which devices it is."""
+        return self._hidden(devices.COOKIE, value, DEVICE_SECONDS)
+
+    def _hidden(self, name: str, value: str, seconds: int) -> tuple[bytes, bytes]:
         return set_cookie(
-            SESSION_COOKIE,
-            session_id,
-            expires=cookie_expiry(self.clock.now().timestamp(), self.session_seconds),
+            HOST_PREFIX + name if self.secure else name,
+            value,
+            expires=cookie_expiry(self.clock.now().timestamp(), seconds),
             httponly=True,
-            max_age=self.session_seconds,
+            max_age=seconds,
             path="/",
             samesite="Lax",
             secure=self.secure,
@@ -105,10 +123,13 @@ class LoginPages:
         cookies: Cookies,
         secrets: csrf.UserSecrets,
         clock: Clock,
+        *,
+        device_tokens: DeviceTokens,
     ) -> None:
         self._accounts = accounts
         self._pages = own_pages
         self._secrets = secrets
+        self._device_tokens = device_tokens
         self._cookies = cookies
         self._clock = clock
 
@@ -155,6 +176,7 @@ class LoginPages:
             return self._form(
                 request, next_address, username=username, error=complaint, typed=typed
             )
+        known = self._device_tokens.read(request.device_cookies())
         outcome = await self._accounts.sign_in(
             Attempt(
                 username,
@@ -162,21 +184,28 @@ class LoginPages:
                 peer,
                 request.text(b"user-agent") or "",
                 request.id,
-                request.session_cookie().value,
+                request.session_cookies().ids,
+                known,
             )
         )
         if isinstance(outcome, SignedIn):
             # The secret is still the one of the page that the form stood on: every sign-in makes
             # a new one. So it tells whose the form was; anybody else is shown nothing of it.
-            secret = csrf.unmask(request.csrf_cookie() or "")
+            secret = csrf.unmask(form.get(csrf.FIELD) or request.text(csrf.HEADER) or "")
             own = self._secrets.is_of(secret, outcome.user_id)
             destination = self._destination(next_address, host)
-            return self._welcome(outcome, destination, typed if own else ())
+            return self._welcome(outcome, destination, typed if own else (), known)
         if isinstance(outcome, WrongLogin):
             return self._form(request, next_address, username=username, error=_WRONG, typed=typed)
         return self._later(request, next_address, username, outcome, typed)
 
-    def _welcome(self, signed_in: SignedIn, destination: str, typed: Pairs) -> Answer | Back:
+    def _welcome(
+        self,
+        signed_in: SignedIn,
+        destination: str,
+        typed: Pairs,
+        known: tuple[DeviceToken, ...],
+    ) -> Answer | Back:
         secret = self._secrets.new(signed_in.user_id)
         answer = redirect(
             302,
@@ -185,6 +214,7 @@ class LoginPages:
             *self._fresh(),
             self._cookies.csrf(secret),
             self._cookies.session(signed_in.session_id),
+            self._cookies.device(self._device_tokens.write(signed_in.device, known)),
         )
         return Back(destination, typed, signed_in.session_id, secret, answer) if typed else answer
 
@@ -200,7 +230,7 @@ class LoginPages:
             request,
             next_address,
             username=username,
-            error=_BUSY if outcome.overloaded else _LATER.format(_spoken(outcome.seconds)),
+            error=_reason(outcome),
             status=503 if outcome.overloaded else 429,
             typed=typed,
         )
@@ -209,9 +239,9 @@ class LoginPages:
 
     async def _log_out(self, request: Request, *, host: str, peer: str) -> Answer:
         form = await request.form(_BODY_BYTES)
-        session = request.session_cookie()
-        if session.value is not None:
-            await self._accounts.sign_out(session.value, request_id=request.id, peer=peer)
+        sessions = request.session_cookies()
+        if sessions.ids:
+            await self._accounts.sign_out(sessions.ids, request_id=request.id, peer=peer)
         wanted = self._next_of(request, form)
         safe = wanted and redirects.is_safe_next(wanted, host, https=self._cookies.secure)
         destination = redirects.as_location(wanted) if safe else SIGNED_OUT
@@ -223,7 +253,7 @@ class LoginPages:
             VARY_COOKIE,
             *self._fresh(),
             _CLEAR_SITE_DATA,
-            DELETE_SESSION_COOKIE,
+            *delete_cookies(sessions.names or (self._cookies.session_name,)),
         )
 
     def _form(
@@ -237,8 +267,8 @@ class LoginPages:
         typed: Pairs = (),
         status: int = 200,
     ) -> Answer:
-        kept = csrf.unmask(request.csrf_cookie() or "")
-        secret = kept or csrf.new_secret()
+        brought = (csrf.unmask(cookie) for cookie in request.csrf_cookies())
+        secret = next((one for one in brought if one), None) or csrf.new_secret()
         return self._pages.sign_in(
             token=csrf.mask(secret),
             next_address=next_address,
@@ -278,7 +308,18 @@ def _complaint(username: str, password: str) -> str:
     return ""
 
 
+def _reason(outcome: TryLater) -> str:
+    """Return why an attempt was not checked; it says nothing about whether the user exists."""
+    if outcome.overloaded:
+        return _BUSY
+    text = _LATER if outcome.known_device else f"{_LATER} {_ELSEWHERE}"
+    return text.format(_spoken(outcome.seconds))
+
+
 def _spoken(seconds: float) -> str:
-    if seconds <= 60:  # noqa: PLR2004 - a minute
+    minutes = math.ceil(seconds / 60)
+    if minutes <= 1:
         return "a minute"
-    return f"{math.ceil(seconds / 60)} minutes"
+    if minutes <= 90:  # noqa: PLR2004 - up to there minutes are easier to read
+        return f"{minutes} minutes"
+    return f"{math.ceil(seconds / 3600)} hours"

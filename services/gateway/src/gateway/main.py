@@ -15,7 +15,9 @@ from gateway.access_log import AccessLog
 from gateway.accounts import FAILED_SECONDS, Accounts, SessionRules
 from gateway.aiohttp_upstream import AiohttpUpstream
 from gateway.audit import Audit
+from gateway.buckets import MemoryBuckets, SharedBuckets
 from gateway.csrf import UserSecrets
+from gateway.devices import DeviceTokens
 from gateway.downloads import HEAD_SECONDS, Downloads
 from gateway.downloads import IN_ALL as DOWNLOADS_IN_ALL
 from gateway.form_posts import FormPosts
@@ -24,13 +26,7 @@ from gateway.hashing import HashPool
 from gateway.identity import IdentityTokens
 from gateway.judgement import Judge
 from gateway.keepalive import KeptUpstream
-from gateway.limits import (
-    LoginGuard,
-    LoginLimits,
-    RequestLimits,
-    login_counter,
-    request_counter,
-)
+from gateway.limits import RequestLimits, request_counter
 from gateway.login import Cookies, LoginPages
 from gateway.pages import Pages
 from gateway.proxy import Calls, Proxy
@@ -39,6 +35,7 @@ from gateway.request import Hosts, Peers
 from gateway.routes import RouteTable
 from gateway.sessions import SessionAnswers
 from gateway.settings import GatewaySettings
+from gateway.sign_in_limits import SignInLimits
 from gateway.streams import IDLE_SECONDS, IN_ALL, RECHECK_SECONDS, Streams
 from gateway.upstream import CONNECTIONS, Upstream
 from gateway.visitor import Visitors
@@ -49,6 +46,7 @@ from service_runtime.clock import Clock, SystemClock
 from service_runtime.metrics import BUILD_INFO
 from service_runtime.ops import Health, OpsServer
 from service_runtime.postgres import create_pool, is_infrastructure
+from service_runtime.redis import create_redis
 from service_runtime.settings import load
 
 _POOL: Final = 8
@@ -134,10 +132,9 @@ def _accounts(
 ) -> Accounts:
     hashes = HashPool()
     stack.callback(hashes.close)
-    limits = LoginLimits(attempts_per_peer_and_minute=settings.gateway_login_rate)
     return Accounts(
         pool,
-        LoginGuard(login_counter(settings.limits_redis_url, clock), limits),
+        _sign_in_limits(settings, clock, stack),
         hashes,
         audit,
         clock,
@@ -148,7 +145,19 @@ def _accounts(
         ),
         # Only so that the store of the limits holds no names; all gateways must agree on it.
         key=hashlib.sha256(b"login limits" + settings.identity_keys_query.encode()).digest(),
+        devices=DeviceTokens(settings.identity_keys_query),
         failed_seconds=failed_seconds,
+    )
+
+
+def _sign_in_limits(settings: GatewaySettings, clock: Clock, stack: AsyncExitStack) -> SignInLimits:
+    shared = None
+    if settings.limits_redis_url is not None:
+        client = create_redis(settings.limits_redis_url)
+        stack.push_async_callback(client.aclose)
+        shared = SharedBuckets(client.register_script, clock)
+    return SignInLimits(
+        shared, MemoryBuckets(clock), clock, attempts_a_minute=settings.gateway_login_rate
     )
 
 
@@ -178,7 +187,8 @@ def _front(
     )
     calls, proxy = Calls(tokens), Proxy(kept)
     secrets = UserSecrets(settings.identity_keys_query)
-    login = LoginPages(accounts, pages, cookies, secrets, clock)
+    devices = DeviceTokens(settings.identity_keys_query)
+    login = LoginPages(accounts, pages, cookies, secrets, clock, device_tokens=devices)
     refusals = RefusalAnswers(pages)
     judge = Judge(
         table=RouteTable(),

@@ -15,8 +15,14 @@ from urllib.parse import parse_qsl
 from starlette.types import Receive, Scope
 
 from gateway.csrf import COOKIE as CSRF_COOKIE
+from gateway.devices import COOKIE as DEVICE_COOKIE
 
 SESSION_COOKIE: Final = "sessionid"
+#: A cookie of this prefix is Secure, of this host alone and of all its paths (RFC 6265bis, 4.1.3):
+#: no neighbour and no other path can set one of the same name.
+HOST_PREFIX: Final = "__Host-"
+#: Cookies of one name that are looked at. A browser sends several when others have set it too.
+_MAX_COOKIES: Final = 4
 
 MAX_QUERY: Final = 8_000
 _MAX_HEADERS: Final = 100
@@ -25,9 +31,12 @@ _MAX_HEADER_BYTES: Final = 32_768
 _MAX_FIELDS: Final = 512
 BODY_SECONDS: Final = 10.0
 
-_SESSION: Final = re.compile(rb"(?:^|; ?)sessionid=([^;]*)")
+_SESSION: Final = re.compile(rb"(?:^|; ?)((?:__Host-)?sessionid)=([^;]*)")
 _SESSION_ID: Final = re.compile(rb"[a-z0-9]{32}")
 _CSRF: Final = re.compile(rb"(?:^|; ?)" + CSRF_COOKIE.encode() + rb"=([A-Za-z0-9]{32,64})(?=;|$)")
+_DEVICE: Final = re.compile(
+    rb"(?:^|; ?)(?:__Host-)?" + DEVICE_COOKIE.encode() + rb"=([A-Za-z0-9_.:-]*)(?=;|$)"
+)
 _HOST: Final = re.compile(r"([a-z0-9](?:[a-z0-9.-]{0,252})|\[[0-9a-f:.]{2,45}\])(?::[0-9]{1,5})?")
 _FORM: Final = b"application/x-www-form-urlencoded"
 
@@ -55,11 +64,11 @@ class ClientGoneError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class SessionCookie:
-    """What the Cookie header says of the session: an id, something unusable, or nothing."""
+class SessionCookies:
+    """The session cookies of a request: their names, and the ids that may be sessions of ours."""
 
-    present: bool
-    value: bytes | None
+    names: tuple[str, ...] = ()
+    ids: tuple[bytes, ...] = ()
 
 
 class Request:
@@ -82,23 +91,29 @@ class Request:
         value = self.fields.get(name)
         return None if value is None else value.decode("latin-1")
 
-    def session_cookie(self) -> SessionCookie:
-        """Return the session that the browser claims; two different claims are none."""
-        cookies = self.fields.get(b"cookie")
-        if cookies is None:
-            return _NO_COOKIE
-        values = set(_SESSION.findall(cookies))
-        if not values:
-            return _NO_COOKIE
-        value = values.pop()
-        if values or not _SESSION_ID.fullmatch(value):
-            return _BAD_COOKIE
-        return SessionCookie(present=True, value=value)
+    def session_cookies(self) -> SessionCookies:
+        """Return the ids that the browser presents, at most four, in the order of their weight.
 
-    def csrf_cookie(self) -> str | None:
-        """Return the secret of the CSRF cookie, or None."""
-        found = _CSRF.search(self.fields.get(b"cookie", b""))
-        return None if found is None else found[1].decode()
+        `__Host-sessionid` comes first; of one name the last, as Django reads them.
+        """
+        cookies = self.fields.get(b"cookie")
+        found = () if cookies is None else _SESSION.findall(cookies)
+        if not found:
+            return _NO_COOKIES
+        ordered = list(reversed(found))
+        ordered.sort(key=lambda pair: pair[0] == SESSION_COOKIE.encode())
+        names = dict.fromkeys(name.decode() for name, _ in ordered)
+        ids = dict.fromkeys(value for _, value in ordered if _SESSION_ID.fullmatch(value))
+        return SessionCookies(tuple(names), tuple(ids)[:_MAX_COOKIES])
+
+    def csrf_cookies(self) -> list[str]:
+        """Return the CSRF cookies, at most four."""
+        found = _CSRF.findall(self.fields.get(b"cookie", b""))
+        return [value.decode() for value in found[:_MAX_COOKIES]]
+
+    def device_cookies(self) -> list[bytes]:
+        """Return the cookies that name devices, at most four; their signatures are not verified."""
+        return _DEVICE.findall(self.fields.get(b"cookie", b""))[:_MAX_COOKIES]
 
     @property
     def is_form(self) -> bool:
@@ -157,8 +172,7 @@ class Request:
             pass
 
 
-_NO_COOKIE: Final = SessionCookie(present=False, value=None)
-_BAD_COOKIE: Final = SessionCookie(present=True, value=None)
+_NO_COOKIES: Final = SessionCookies()
 
 
 def _fold(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:

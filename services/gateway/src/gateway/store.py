@@ -1,4 +1,4 @@
-"""All SQL of the gateway: users, whose customer they are, sessions, and what was done.
+"""All SQL of the gateway: users, whose customer they are, sessions, devices, and what was done.
 
 Each function is one statement or one transaction. A session is kept under the SHA-256 of its id,
 so that a copy of the table opens nothing. Whether a session counts is decided in the statement
@@ -15,6 +15,10 @@ import orjson
 
 Connection: TypeAlias = "asyncpg.Connection[Any]"
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
+
+#: A device that was not used for so long is unknown again, as its cookie has ended (RFC 6265bis).
+DEVICE_SECONDS: Final = 400 * 86_400
+DEVICES_PER_USER: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,10 @@ class Account:
     password: str
     is_active: bool
     epoch: int
+    #: Whether the name that was typed is the username; else it only leads to this account.
+    is_exact: bool
+    #: The device that the browser names, if the user has signed in with it before.
+    device: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +58,13 @@ class NewSession:
     """A session to be kept."""
 
     id_hash: bytes
-    replaces: bytes | None
+    replaces: Sequence[bytes]
     max_seconds: int
     idle_seconds: int
     peer: str
     user_agent: str
     per_user: int
+    device: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,25 +130,31 @@ async def read_session_end(pool: Pool, id_hash: bytes, idle_seconds: float) -> d
     return end
 
 
-async def find_account(pool: Pool, username: str) -> Account | None:
-    """Return the user of exactly this name."""
-    row = await pool.fetchrow(
-        'SELECT id, username, password, is_active, epoch FROM gateway."user" WHERE username = $1',
-        username,
-    )
+# The username itself, in another case, or its address: all lead to one account, and by one
+# statement, so that the time of an answer does not tell which of them it was, or that none is.
+_FIND_ACCOUNT: Final = """
+    SELECT u.id, u.username, u.password, u.is_active, u.epoch, u.username = $1, d.id_hash
+    FROM gateway."user" AS u
+    LEFT JOIN gateway.device AS d
+      ON d.user_id = u.id AND d.id_hash = ANY($2::bytea[])
+     AND d.auth_hash = sha256(convert_to(u.password, 'UTF8'))
+     AND d.last_used_at > now() - make_interval(secs => $3)
+    WHERE lower(u.username) = lower($1) OR lower(u.email) = lower($1)
+    ORDER BY u.username = $1 DESC, lower(u.username) = lower($1) DESC, u.id, d.last_used_at DESC
+    LIMIT 1
+"""
+
+
+async def find_account(pool: Pool, name: str, devices: Sequence[bytes] = ()) -> Account | None:
+    """Return the user whom a name means, and which of these devices (hashes) the user has used.
+
+    Only a username in its exact spelling signs in; every other name is counted for the account.
+    """
+    row = await pool.fetchrow(_FIND_ACCOUNT, name, devices, float(DEVICE_SECONDS))
     return None if row is None else Account(*row)
 
 
-async def find_namesake(pool: Pool, folded: str) -> int | None:
-    """Return the user whom somebody means by this name in any case, or by this address."""
-    user_id: int | None = await pool.fetchval(
-        'SELECT id FROM gateway."user" WHERE lower(username) = $1 OR lower(email) = $1 '
-        "ORDER BY lower(username) = $1 DESC, id LIMIT 1",
-        folded,
-    )
-    return user_id
-
-
+_DELETE_SESSIONS: Final = "DELETE FROM gateway.session WHERE id_hash = ANY($1::bytea[])"
 _INSERT_SESSION: Final = """
     WITH owner AS (
         UPDATE gateway."user" SET last_login = now()
@@ -163,8 +178,28 @@ _DROP_SURPLUS: Final = """
 """
 
 
+# Whoever has just given the password has the device; its cookie may outlive another password.
+_KEEP_DEVICE: Final = """
+    INSERT INTO gateway.device
+        (id_hash, user_id, created_at, last_used_at, auth_hash, peer, user_agent)
+    SELECT $2, id, now(), now(), sha256(convert_to(password, 'UTF8')), $3, $4
+    FROM gateway."user" WHERE id = $1
+    ON CONFLICT (id_hash) DO UPDATE SET
+        last_used_at = excluded.last_used_at, auth_hash = excluded.auth_hash,
+        peer = excluded.peer, user_agent = excluded.user_agent
+"""
+_DROP_SURPLUS_DEVICES: Final = """
+    DELETE FROM gateway.device WHERE id_hash IN (
+        SELECT id_hash FROM gateway.device WHERE user_id = $1
+        ORDER BY last_used_at DESC OFFSET $2
+    )
+"""
+
+
 async def create_session(pool: Pool, account: Account, session: NewSession) -> bool:
-    """Keep a new session and end the one that the browser had; oldest beyond the bound end too.
+    """Keep a new session and its device, and end the sessions that the browser had.
+
+    The oldest sessions and devices of the user beyond their bounds end too.
 
     Returns False, and keeps nothing, when the user was disabled, got another password or had
     all sessions ended since `account` was read.
@@ -182,26 +217,26 @@ async def create_session(pool: Pool, account: Account, session: NewSession) -> b
         )
         if kept is None:
             return False
-        if session.replaces is not None:
-            await connection.execute(
-                "DELETE FROM gateway.session WHERE id_hash = $1", session.replaces
-            )
+        if session.replaces:
+            await connection.execute(_DELETE_SESSIONS, session.replaces)
         await connection.execute(
             _DROP_SURPLUS, account.user_id, session.per_user, float(session.idle_seconds)
         )
+        await connection.execute(
+            _KEEP_DEVICE, account.user_id, session.device, session.peer, session.user_agent
+        )
+        await connection.execute(_DROP_SURPLUS_DEVICES, account.user_id, DEVICES_PER_USER)
     return True
 
 
-async def delete_session(pool: Pool, id_hash: bytes) -> int | None:
-    """End one session; return its user, or None if there was none."""
-    user_id: int | None = await pool.fetchval(
-        "DELETE FROM gateway.session WHERE id_hash = $1 RETURNING user_id", id_hash
-    )
-    return user_id
+async def delete_sessions(pool: Pool, hashes: Sequence[bytes]) -> list[tuple[bytes, int]]:
+    """End sessions; return the hash and the user of each that there was."""
+    rows = await pool.fetch(f"{_DELETE_SESSIONS} RETURNING id_hash, user_id", hashes)
+    return [(row[0], row[1]) for row in rows]
 
 
 async def replace_hash(pool: Pool, account: Account, password: str) -> bool:
-    """Store the same password in another form; the user's sessions go on."""
+    """Store the same password in another form; the user's sessions and devices go on."""
     async with pool.acquire() as connection, connection.transaction():
         changed = await connection.fetchval(
             'UPDATE gateway."user" SET password = $3 WHERE id = $1 AND password = $2 RETURNING id',
@@ -211,13 +246,14 @@ async def replace_hash(pool: Pool, account: Account, password: str) -> bool:
         )
         if changed is None:
             return False
-        await connection.execute(
-            "UPDATE gateway.session SET auth_hash = sha256(convert_to($3::text, 'UTF8')) "
-            "WHERE user_id = $1 AND auth_hash = sha256(convert_to($2::text, 'UTF8'))",
-            account.user_id,
-            account.password,
-            password,
-        )
+        for table in ("session", "device"):
+            await connection.execute(
+                f"UPDATE gateway.{table} SET auth_hash = sha256(convert_to($3::text, 'UTF8')) "  # noqa: S608 - one of the two
+                "WHERE user_id = $1 AND auth_hash = sha256(convert_to($2::text, 'UTF8'))",
+                account.user_id,
+                account.password,
+                password,
+            )
     return True
 
 
@@ -244,7 +280,7 @@ async def append_audit(pool: Pool, events: Sequence[AuditEvent]) -> None:
 
 
 async def sweep(pool: Pool, idle_seconds: float, audit_days: int) -> int:
-    """Remove sessions that have ended by time, and audit events past their keeping."""
+    """Remove sessions that have ended by time, devices and audit events past their keeping."""
     ended = await pool.execute(
         "DELETE FROM gateway.session "
         "WHERE expires_at < now() OR last_seen_at < now() - make_interval(secs => $1)",
@@ -252,6 +288,10 @@ async def sweep(pool: Pool, idle_seconds: float, audit_days: int) -> int:
     )
     await pool.execute(
         "DELETE FROM gateway.audit_event WHERE at < now() - make_interval(days => $1)", audit_days
+    )
+    await pool.execute(
+        "DELETE FROM gateway.device WHERE last_used_at < now() - make_interval(secs => $1)",
+        float(DEVICE_SECONDS),
     )
     return int(ended.rpartition(" ")[2])
 

@@ -80,6 +80,9 @@ def test_a_user_is_added_once_and_listed_without_a_password(
         (["users", "link", "nobody", "--none"], "no user"),
         (["users", "link", "anna"], "either"),
         (["sessions", "end"], "one of"),
+        (["devices", "revoke"], "one of"),
+        (["devices", "revoke", "abc", "--user", "anna"], "one of"),
+        (["devices", "revoke", "--user", "nobody"], "no user"),
     ],
 )
 def test_a_mistake_is_told_in_a_sentence(
@@ -149,7 +152,7 @@ async def test_ending_sessions_wins_over_a_login_under_way(
 
         await operator.do(*(text.replace("{}", password) for text in command))
 
-        session = store.NewSession(b"\x01" * 32, None, 60, 60, "", "", 10)
+        session = store.NewSession(b"\x01" * 32, (), 60, 60, "", "", 10, b"\x02" * 32)
         assert not await store.create_session(pool, before, session)
         assert (await browser.get(UNITS)).status == 302
 

@@ -1,4 +1,4 @@
-"""Counting attempts, in the store or without it."""
+"""Counting requests, in the store or without it."""
 
 import asyncio
 
@@ -7,14 +7,11 @@ from limits import RateLimitItemPerMinute
 
 from gateway.limits import (
     ALLOWED,
-    LimitsCounter,
-    LoginGuard,
-    LoginLimits,
+    CircuitBreaker,
     RequestLimits,
     Rule,
     SafeCounter,
     Verdict,
-    login_counter,
     network_of,
     request_counter,
 )
@@ -22,6 +19,7 @@ from service_runtime.clock import SystemClock
 from service_runtime.testing import ManualClock
 
 CLOCK = SystemClock()
+RULE = Rule("x", RateLimitItemPerMinute(2))
 
 
 class AwayCounter:
@@ -32,98 +30,42 @@ class AwayCounter:
         self.asked = 0
 
     async def hit(self, _rule: Rule, _key: str) -> Verdict:
-        return await self._answer()
-
-    async def test(self, _rule: Rule, _key: str) -> Verdict:
-        return await self._answer()
-
-    async def clear(self, _rule: Rule, _key: str) -> Verdict:
-        return await self._answer()
-
-    async def _answer(self) -> Verdict:
         self.asked += 1
+        if isinstance(self.fault, TimeoutError):
+            await asyncio.sleep(10)
         if self.fault is not None:
-            if isinstance(self.fault, TimeoutError):
-                await asyncio.sleep(10)
             raise self.fault
         return ALLOWED
-
-
-def guard(**limits: int) -> LoginGuard:
-    return LoginGuard(login_counter(None, CLOCK), LoginLimits(**limits))
-
-
-async def test_the_sixth_failure_of_an_account_from_an_address_is_refused() -> None:
-    logins = guard()
-
-    for _ in range(5):
-        assert (await logins.begin("anna", "198.51.100.7")).allowed
-        await logins.failed("anna", "198.51.100.7")
-
-    verdict = await logins.begin("anna", "198.51.100.7")
-    assert not verdict.allowed
-    assert 0 < verdict.reset_after <= 900
-    assert (await logins.begin("anna", "198.51.100.8")).allowed
-    assert (await logins.begin("berta", "198.51.100.7")).allowed
-
-
-async def test_a_hundred_guesses_at_once_are_counted_before_they_are_checked() -> None:
-    logins = guard()
-
-    verdicts = await asyncio.gather(*(logins.begin("anna", "198.51.100.7") for _ in range(100)))
-
-    assert sum(verdict.allowed for verdict in verdicts) == 5
-
-
-async def test_success_forgets_the_failures_of_this_account_here_and_only_those() -> None:
-    logins = guard(failures_per_peer=6)
-    for name in ("anna",) * 4 + ("berta",):
-        await logins.begin(name, "198.51.100.7")
-        await logins.failed(name, "198.51.100.7")
-
-    await logins.succeeded("anna", "198.51.100.7")
-
-    assert (await logins.begin("anna", "198.51.100.7")).allowed
-    await logins.failed("anna", "198.51.100.7")
-    assert not (await logins.begin("anna", "198.51.100.7")).allowed  # the address has had its six
-
-
-async def test_an_account_under_attack_from_everywhere_is_slowed_and_never_locked() -> None:
-    logins = guard(failures_per_account_and_hour=3)
-
-    slowed = [await logins.failed("anna", f"198.51.100.{n}") for n in range(5)]
-
-    assert slowed == [False, False, False, True, True]
-    assert (await logins.begin("anna", "203.0.113.1")).allowed
-
-
-async def test_too_many_attempts_in_a_minute_are_refused() -> None:
-    logins = guard(attempts_per_peer_and_minute=3)
-
-    verdicts = [await logins.begin(f"user{n}", "198.51.100.7") for n in range(4)]
-
-    assert [verdict.allowed for verdict in verdicts] == [True, True, True, False]
-    assert verdicts[-1].reset_after <= 60
 
 
 @pytest.mark.parametrize(
     "fault", [ConnectionError("away"), TimeoutError(), ValueError("WRONGTYPE")]
 )
-async def test_a_store_that_fails_is_replaced_by_a_smaller_count_of_our_own(
-    fault: Exception,
-) -> None:
+async def test_a_store_that_fails_is_replaced_by_a_count_of_our_own(fault: Exception) -> None:
     clock, away = ManualClock(), AwayCounter(fault)
-    own = login_counter(None, CLOCK)._own
-    logins = LoginGuard(SafeCounter(away, own, clock, share=5), LoginLimits())
+    counter = SafeCounter(away, request_counter(None, CLOCK)._own, clock)
 
-    verdicts = [await logins.begin("anna", "198.51.100.7") for _ in range(4)]
-    assert [verdict.allowed for verdict in verdicts] == [True, True, True, False]
+    verdicts = [await counter.hit(RULE, "one") for _ in range(3)]
+    assert [verdict.allowed for verdict in verdicts] == [True, True, False]
     assert away.asked == 1  # and is left alone for a while
 
     away.fault = None
     clock.advance(6)
-    assert (await logins.begin("anna", "198.51.100.7")).allowed
-    assert away.asked > 1
+    assert (await counter.hit(RULE, "one")).allowed
+    assert away.asked == 2
+
+
+async def test_what_waits_for_a_store_that_fails_is_let_go_at_once() -> None:
+    breaker, calls = CircuitBreaker(ManualClock()), 0
+
+    async def fail() -> None:
+        nonlocal calls
+        calls += 1
+        await asyncio.sleep(0)
+        raise ConnectionError
+
+    assert await asyncio.gather(*(breaker.call(fail) for _ in range(100))) == [None] * 100
+    assert calls <= 8
 
 
 async def test_requests_are_bounded_by_session_and_by_customer() -> None:
@@ -158,12 +100,3 @@ async def test_no_bound_is_no_count() -> None:
 )
 def test_an_address_is_counted_with_its_neighbours_in_one_hand(peer: str, network: str) -> None:
     assert network_of(peer) == network
-
-
-def test_strategies_never_share_a_key() -> None:
-    login, request = login_counter(None, CLOCK)._own, request_counter(None, CLOCK)._own
-    assert isinstance(login, LimitsCounter)
-    assert isinstance(request, LimitsCounter)
-    rule = Rule("x", RateLimitItemPerMinute(1))
-
-    assert login._key(rule, "k") != request._key(rule, "k")

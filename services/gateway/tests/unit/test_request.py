@@ -38,47 +38,73 @@ def request(
     return Request(scope, receive, "id")
 
 
+OTHER, THIRD = SESSION[::-1], "0" * 32
+
+
 @pytest.mark.parametrize(
-    ("cookies", "present", "value"),
+    ("cookies", "present", "ids"),
     [
-        ([], False, None),
-        (["csrftoken=x"], False, None),
-        ([f"sessionid={SESSION}"], True, SESSION),
-        ([f"a=b; sessionid={SESSION}; c=d"], True, SESSION),
-        ([f"a=b;sessionid={SESSION}"], True, SESSION),
-        (["a=b", f"sessionid={SESSION}"], True, SESSION),
-        ([f"sessionid={SESSION}; sessionid={SESSION}"], True, SESSION),
-        ([f"sessionid={SESSION}; sessionid={SESSION[::-1]}"], True, None),
-        (["sessionid="], True, None),
-        (["sessionid=abcdefg"], True, None),
-        ([f"sessionid={SESSION}a"], True, None),
-        ([f"sessionid={SESSION.upper()}"], True, None),
-        (["sessionid=../../../../etc/passwd"], True, None),
-        (["sessionid=éééééééééééééééééééééééééééééééé"], True, None),
-        ([f'sessionid="{SESSION}"'], True, None),
-        ([f"x=sessionid={SESSION}"], False, None),
-        ([f"xsessionid={SESSION}"], False, None),
-        ([f"Sessionid={SESSION}"], False, None),
-        ([f"\u00a0sessionid={SESSION}"], False, None),
-        ([f"a=b; \u2003sessionid={SESSION}"], False, None),
-        ([f"sessionid ={SESSION}"], False, None),
+        ([], False, []),
+        (["csrftoken=x"], False, []),
+        ([f"sessionid={SESSION}"], True, [SESSION]),
+        ([f"__Host-sessionid={SESSION}"], True, [SESSION]),
+        ([f"a=b; sessionid={SESSION}; c=d"], True, [SESSION]),
+        ([f"a=b;sessionid={SESSION}"], True, [SESSION]),
+        (["a=b", f"sessionid={SESSION}"], True, [SESSION]),
+        ([f"sessionid={SESSION}; sessionid={SESSION}"], True, [SESSION]),
+        ([f"sessionid={SESSION}; sessionid={OTHER}"], True, [OTHER, SESSION]),
+        ([f"sessionid={SESSION}", f"sessionid={OTHER}"], True, [OTHER, SESSION]),
+        (
+            [f"sessionid={THIRD}; __Host-sessionid={SESSION}; sessionid={OTHER}"],
+            True,
+            [SESSION, OTHER, THIRD],
+        ),
+        ([f"sessionid=junk; sessionid={SESSION}; sessionid="], True, [SESSION]),
+        (["sessionid="], True, []),
+        (["sessionid=abcdefg"], True, []),
+        ([f"sessionid={SESSION}a"], True, []),
+        ([f"sessionid={SESSION.upper()}"], True, []),
+        (["sessionid=../../../../etc/passwd"], True, []),
+        (["sessionid=éééééééééééééééééééééééééééééééé"], True, []),
+        ([f'sessionid="{SESSION}"'], True, []),
+        ([f"x=sessionid={SESSION}"], False, []),
+        ([f"xsessionid={SESSION}"], False, []),
+        ([f"__Secure-sessionid={SESSION}"], False, []),
+        ([f"__host-sessionid={SESSION}"], False, []),
+        ([f"Sessionid={SESSION}"], False, []),
+        ([f"\u00a0sessionid={SESSION}"], False, []),
+        ([f"a=b; \u2003sessionid={SESSION}"], False, []),
+        ([f"sessionid ={SESSION}"], False, []),
     ],
 )
 def test_a_session_cookie_is_exactly_a_session_cookie(
-    cookies: list[str], present: bool, value: str | None
+    cookies: list[str], present: bool, ids: list[str]
 ) -> None:
-    cookie = request(*(("Cookie", text) for text in cookies)).session_cookie()
+    found = request(*(("Cookie", text) for text in cookies)).session_cookies()
 
-    assert (cookie.present, cookie.value) == (present, value and value.encode())
+    assert bool(found.names) is present
+    assert found.ids == tuple(one.encode() for one in ids)
+
+
+def test_a_few_session_cookies_are_looked_at_and_ours_is_among_them() -> None:
+    junk = "; ".join(f"sessionid={number:032d}" for number in range(300))
+
+    found = request(("Cookie", f"{junk}; __Host-sessionid={SESSION}; {junk}")).session_cookies()
+
+    assert len(found.ids) == 4
+    assert found.ids[0] == SESSION.encode()
+    assert found.names == ("__Host-sessionid", "sessionid")
 
 
 def test_the_csrf_cookie_is_letters_and_digits() -> None:
     secret = "aB3" * 10 + "xy"
 
-    assert request(("Cookie", f"csrftoken={secret}")).csrf_cookie() == secret
-    assert request(("Cookie", "csrftoken=short")).csrf_cookie() is None
-    assert request(("Cookie", f"csrftoken={secret[:-1]}!")).csrf_cookie() is None
-    assert request().csrf_cookie() is None
+    assert request(("Cookie", f"csrftoken={secret}")).csrf_cookies() == [secret]
+    assert request(("Cookie", "csrftoken=short")).csrf_cookies() == []
+    assert request(("Cookie", f"csrftoken={secret[:-1]}!")).csrf_cookies() == []
+    several = "; ".join(f"csrftoken={secret[:-1]}{digit}" for digit in range(9))
+    assert len(request(("Cookie", several)).csrf_cookies()) == 4
+    assert request().csrf_cookies() == []
 
 
 @pytest.mark.parametrize(
