@@ -70,7 +70,8 @@ _STATE_HEADERS: Final = {
 }
 _ABOUT: Final = """\
 What the portal shows a customer, for the customer's own scripts. Who is signed in (the cookie
-sessionid) sees one company's data and no other's: no request names a customer.
+sessionid, over HTTPS __Host-sessionid) sees one company's data and no other's: no request names a
+customer.
 
 Times are RFC 3339 in UTC; days and months are those of the portal's calendar. Numbers of repairs
 count every repair that has not been removed. Errors are problem details (RFC 9457): `code` is
