@@ -13,19 +13,30 @@ LOCK_SECONDS: Final = 2.0
 #: SQLSTATE classes of a server that is away, overloaded, stopping or in recovery, and of
 #: transactions that another one undid: in each case the same work may be tried again.
 _INFRASTRUCTURE_CLASSES: Final = frozenset({"08", "53", "57", "58", "40", "55", "25"})
+#: undefined_table and invalid_schema_name: the migrator has not run yet, or has to run again.
+_NOT_MIGRATED: Final = frozenset({"42P01", "3F000"})
 
 
 def is_infrastructure(error: BaseException) -> bool:
     """Say whether the error means that Postgres could not do it now, rather than not at all."""
-    cause = getattr(error, "orig", None) or error
-    cause = getattr(cause, "__cause__", None) or cause
-    sqlstate = getattr(cause, "sqlstate", None) or getattr(error, "sqlstate", None)
+    cause, sqlstate = _cause_and_sqlstate(error)
     if sqlstate is not None:
-        return sqlstate[:2] in _INFRASTRUCTURE_CLASSES
+        return sqlstate[:2] in _INFRASTRUCTURE_CLASSES or sqlstate in _NOT_MIGRATED
     # A wait that was given up is itself the error; its cause is only the cancellation. The last
     # kind is the driver saying that it has lost its place on a connection, which it then closes.
     kinds = (OSError, asyncio.TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError)
     return isinstance(error, kinds) or isinstance(cause, kinds)
+
+
+def is_not_migrated(error: BaseException) -> bool:
+    """Return whether the tables are missing: the same work succeeds once the migrator has run."""
+    return _cause_and_sqlstate(error)[1] in _NOT_MIGRATED
+
+
+def _cause_and_sqlstate(error: BaseException) -> tuple[BaseException, str | None]:
+    cause = getattr(error, "orig", None) or error
+    cause = getattr(cause, "__cause__", None) or cause
+    return cause, getattr(cause, "sqlstate", None) or getattr(error, "sqlstate", None)
 
 
 def server_settings(

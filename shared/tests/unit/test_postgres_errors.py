@@ -4,7 +4,7 @@ import asyncpg
 import pytest
 from sqlalchemy.exc import DBAPIError
 
-from service_runtime.postgres import is_infrastructure, server_settings
+from service_runtime.postgres import is_infrastructure, is_not_migrated, server_settings
 
 
 def wrapped(error: Exception) -> DBAPIError:
@@ -12,6 +12,10 @@ def wrapped(error: Exception) -> DBAPIError:
     return DBAPIError("SELECT 1", {}, error)
 
 
+NOT_MIGRATED = [
+    asyncpg.UndefinedTableError("no table"),
+    asyncpg.InvalidSchemaNameError("no schema"),
+]
 AWAY = [
     asyncpg.ConnectionDoesNotExistError("gone"),
     asyncpg.TooManyConnectionsError("full"),
@@ -23,6 +27,7 @@ AWAY = [
     asyncpg.QueryCanceledError("too slow"),
     asyncpg.DiskFullError("full"),
     asyncpg.ReadOnlySQLTransactionError("standby"),
+    *NOT_MIGRATED,
     asyncpg.InterfaceError("connection is closed"),
     ConnectionRefusedError("nobody there"),
     TimeoutError(),
@@ -30,7 +35,7 @@ AWAY = [
 OURS = [
     asyncpg.UniqueViolationError("twice"),
     asyncpg.CheckViolationError("not so"),
-    asyncpg.UndefinedTableError("no migration"),
+    asyncpg.UndefinedColumnError("a bug"),
     asyncpg.CharacterNotInRepertoireError("NUL"),
     asyncpg.NumericValueOutOfRangeError("too large"),
     ValueError("a bug"),
@@ -48,6 +53,12 @@ def test_what_may_work_later_is_infrastructure(error: Exception) -> None:
 def test_what_will_never_work_is_not(error: Exception) -> None:
     assert not is_infrastructure(error)
     assert not is_infrastructure(wrapped(error))
+
+
+@pytest.mark.parametrize("error", [*AWAY, *OURS], ids=lambda error: type(error).__name__)
+def test_missing_tables_are_told_apart_from_a_server_that_is_away(error: Exception) -> None:
+    assert is_not_migrated(error) == (error in NOT_MIGRATED)
+    assert is_not_migrated(wrapped(error)) == (error in NOT_MIGRATED)
 
 
 def test_an_acknowledged_change_is_on_the_disk_and_every_statement_has_an_end() -> None:

@@ -170,7 +170,13 @@ def put_letters(session: "Session", letters: Sequence[Letter]) -> None:
     session.letters += letters
 
 
-def put_as_of(session: "Session", topic: str, times: Mapping[int, datetime]) -> None:
+def generation(session: "Session") -> int:
+    return 1  # nobody drops the tables of the simulation
+
+
+def put_as_of(
+    session: "Session", topic: str, times: Mapping[int, datetime], tables: int
+) -> None:
     session.progress |= times
 
 
@@ -354,6 +360,7 @@ KNOWN: Final[Mapping[str, Callable[..., Any]]] = {
     "standing.park": park,
     "standing.forget": forget,
     "letters.put": put_letters,
+    "progress.generation": generation,
     "progress.put_as_of": put_as_of,
     "counts.load_counts": load_counts,
     "counts.load_versions": load_versions,

@@ -19,7 +19,7 @@ from gateway import admin_store, passwords
 from gateway.settings import CommandSettings
 from gateway.store import Connection
 from gateway.usernames import MAX_USERNAME, clean_username
-from service_runtime.postgres import connect, is_infrastructure
+from service_runtime.postgres import connect, is_infrastructure, is_not_migrated
 from service_runtime.settings import load
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -33,7 +33,6 @@ app.add_typer(devices, name="devices")
 _T = TypeVar("_T")
 _MAX_CUSTOMER = 2**63 - 1
 _PIPE_WIDTH = 200
-_NO_SUCH_TABLE = "42P01"
 
 Username = Annotated[str, typer.Argument(help="The name to sign in with.")]
 CustomerId = Annotated[
@@ -212,7 +211,7 @@ def _run(work: Callable[[Connection], Coroutine[Any, Any, _T]]) -> _T:
     except admin_store.NoSuchUserError as error:
         _fail(f"There is no user {str(error)!r}.")
     except Exception as error:
-        if getattr(error, "sqlstate", None) == _NO_SUCH_TABLE:
+        if is_not_migrated(error):
             _fail("The tables are not there yet: run `gateway migrate` first.")
         if not is_infrastructure(error):
             raise

@@ -13,6 +13,8 @@ from typing import Any, Final, TypeAlias
 import asyncpg
 import orjson
 
+from service_runtime.postgres import is_not_migrated
+
 Connection: TypeAlias = "asyncpg.Connection[Any]"
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
@@ -298,4 +300,9 @@ async def sweep(pool: Pool, idle_seconds: float, audit_days: int) -> int:
 
 async def ping(pool: Pool) -> None:
     """Read the tables that every request needs; raises while they cannot be read."""
-    await pool.fetchval('SELECT 1 FROM gateway.session, gateway."user" LIMIT 1')
+    try:
+        await pool.fetchval('SELECT 1 FROM gateway.session, gateway."user" LIMIT 1')
+    except asyncpg.PostgresError as error:
+        if is_not_migrated(error):
+            raise RuntimeError("the tables are missing: run `gateway migrate`") from error
+        raise

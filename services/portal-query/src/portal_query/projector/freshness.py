@@ -51,6 +51,11 @@ class Freshness:
         if partition in self._watches:
             self._watches[partition] = self._watch()
 
+    def all_broken(self) -> None:
+        """Stop the time of all partitions until their heads have been compared."""
+        for partition in list(self._watches):
+            self.broken(partition)
+
     def refused(self, rows: int) -> None:
         """Note how many events Kafka has refused for good.
 
@@ -58,8 +63,7 @@ class Freshness:
         """
         if rows != self._refused:
             self._refused = rows
-            for partition in list(self._watches):
-                self.broken(partition)
+            self.all_broken()
 
     def sent(self, until: datetime, ends: dict[int, int]) -> None:
         """Note end offsets that were read after everything accepted before `until` was there."""

@@ -121,6 +121,7 @@ class Projector:
         ]
         self.health.register("group", self._check_group)
         self.health.register("heads", self._check_heads)
+        self.health.register("tables", self._check_tables)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Join the group, work until `stop` is set, and leave in order."""
@@ -173,6 +174,9 @@ class Projector:
     async def _check_group(self) -> None:
         if not self.intake.joined:
             raise RuntimeError("not in the consumer group yet")
+
+    async def _check_tables(self) -> None:
+        self.watch.check_tables()
 
     async def _check_heads(self) -> None:
         if not self.freshness.ready():

@@ -10,16 +10,23 @@ from portal_query.projector.intake import Intake
 from portal_query.projector.known_topic import NoTopicError
 from portal_query.projector.lists import WriterAwayError, WriterLists
 from portal_query.projector.patience import Patience
+from portal_query.read_model.documents import NO_TABLES
 from portal_query.read_model.postgres import Line, is_infrastructure
-from portal_query.read_model.progress import put_as_of
+from portal_query.read_model.progress import generation, put_as_of
 from portal_query.read_model.redis import CacheAwayError, DocumentCache
 from service_runtime.clock import Clock
 from service_runtime.kafka import is_infrastructure as kafka_is_away
 from service_runtime.logs import get
 
 _PERIOD_SECONDS: Final = 1.0
+#: No table has this number.
+_NO_TABLES: Final = 0
 #: What was sent a moment ago is usually published this much later.
 _SETTLE_SECONDS: Final = 0.15
+
+
+class NoTablesError(RuntimeError):
+    """The read model's tables are missing; they come with the migrator."""
 
 
 class FreshnessLoop:
@@ -43,6 +50,12 @@ class FreshnessLoop:
         self._clock = clock
         self._writer = Patience("freshness")
         self._redis_away = False
+        self._tables: int | None = None
+
+    def check_tables(self) -> None:
+        """Raise NoTablesError when the read model had no tables at the last look."""
+        if self._tables == _NO_TABLES:
+            raise NoTablesError(NO_TABLES)
 
     async def run(self) -> None:
         """Go on for ever; while something is away, time stands still."""
@@ -51,7 +64,7 @@ class FreshnessLoop:
                 await self.period()
             except Exception as error:
                 if not (
-                    isinstance(error, (WriterAwayError, NoTopicError))
+                    isinstance(error, (WriterAwayError, NoTopicError, NoTablesError))
                     or is_infrastructure(error)
                     or kafka_is_away(error)
                 ):
@@ -64,6 +77,7 @@ class FreshnessLoop:
 
     async def period(self) -> None:
         """Ask, let what is under way arrive, and write down what is known then."""
+        await self._look_for_new_tables()
         progress = await self._lists.progress()
         self._freshness.refused(progress.refused_rows)
         self._freshness.sent(progress.sent_until, await self._intake.ends())
@@ -77,7 +91,20 @@ class FreshnessLoop:
         if times:
             await self._tell_redis(times)
             async with self._line.connection() as connection:
-                await put_as_of(connection, self._intake.topic, times)
+                await put_as_of(connection, self._intake.topic, times, self._tables or _NO_TABLES)
+
+    async def _look_for_new_tables(self) -> None:
+        """Compare everything again when the read model was dropped: new tables hold nothing yet.
+
+        Raises NoTablesError while there are none.
+        """
+        async with self._line.connection() as connection:
+            found = await generation(connection) or _NO_TABLES
+        before, self._tables = self._tables, found
+        if before not in (None, found):
+            self._freshness.all_broken()
+            get().warning("discontinuity", why="the read model's tables are missing or new")
+        self.check_tables()
 
     async def _tell_redis(self, times: dict[int, datetime]) -> None:
         try:

@@ -25,7 +25,7 @@ from portal_query.read_model.gather import Gather
 from portal_query.read_model.redis import CacheAwayError, CachedView, DocumentCache
 from repair_events import topic
 from service_runtime.logs import get
-from service_runtime.postgres import is_infrastructure
+from service_runtime.postgres import is_infrastructure, is_not_migrated
 
 DEADLINE_SECONDS: Final = 2.0
 _CUSTOMERS_A_READ: Final = 20
@@ -36,6 +36,9 @@ _PUT_BACK_ROUNDS: Final = 3
 _TIMES_SECONDS: Final = 1.0
 
 Result = TypeVar("Result")
+
+
+NO_TABLES: Final = "the read model's tables are missing: run `portal-query migrate`"
 
 
 class ReadModelAwayError(Exception):
@@ -204,6 +207,8 @@ async def in_time(work: Awaitable[Result], seconds: float = DEADLINE_SECONDS) ->
     except TimeoutError as error:
         raise ReadModelAwayError("Postgres did not answer in time") from error
     except Exception as error:
+        if is_not_migrated(error):
+            raise ReadModelAwayError(NO_TABLES) from error
         if is_infrastructure(error):
             raise ReadModelAwayError(f"Postgres: {error}") from error
         raise

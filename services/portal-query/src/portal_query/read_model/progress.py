@@ -6,14 +6,30 @@ from typing import Final
 
 from portal_query.read_model.postgres import Connection
 
-# Never backwards: what was published until then stays published.
+# to_regclass and no constant: a prepared statement must see tables that were made again.
+_GENERATION: Final = "SELECT to_regclass('portal.partition_progress')::oid"
+
+# Never backwards: what was published until then stays published. A moment of other tables than
+# these says nothing of them.
 _PUT: Final = """
 INSERT INTO portal.partition_progress AS held (topic, partition, as_of)
 SELECT $1::text, * FROM unnest($2::int[], $3::timestamptz[])
+WHERE to_regclass('portal.partition_progress')::oid = $4::oid
 ON CONFLICT (topic, partition) DO UPDATE SET as_of = greatest(held.as_of, excluded.as_of)
 """
 
 
-async def put_as_of(connection: Connection, topic: str, times: Mapping[int, datetime]) -> None:
-    """Say until when each of these partitions has been published."""
-    await connection.execute(_PUT, topic, list(times), list(times.values()))
+async def generation(connection: Connection) -> int | None:
+    """Return a number that changes when the read model's tables are dropped and made again.
+
+    None while there are none.
+    """
+    found: int | None = await connection.fetchval(_GENERATION)
+    return found
+
+
+async def put_as_of(
+    connection: Connection, topic: str, times: Mapping[int, datetime], tables: int
+) -> None:
+    """Store until when each of these partitions has been published in the generation `tables`."""
+    await connection.execute(_PUT, topic, list(times), list(times.values()), tables)

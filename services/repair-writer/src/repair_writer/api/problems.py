@@ -16,7 +16,7 @@ from repair_writer.store.transaction import STORE_ERRORS
 from service_runtime.errors import Problem, unavailable
 from service_runtime.http import problem_response
 from service_runtime.logs import get
-from service_runtime.postgres import is_infrastructure
+from service_runtime.postgres import is_infrastructure, is_not_migrated
 
 #: code -> (status, title, what a caller is told by example). Final unless said otherwise.
 PROBLEMS: Final[dict[str, tuple[int, str, str]]] = {
@@ -91,7 +91,9 @@ PROBLEMS: Final[dict[str, tuple[int, str, str]]] = {
 }
 
 #: How long a caller who may try again should wait, in seconds.
-_RETRY_AFTER: Final = {"key-running": "1", "busy": "5"}
+_RETRY_AFTER: Final = {"key-running": "1", "busy": "5", "unavailable": "5"}
+
+NO_TABLES: Final = "The writer's tables are missing; an operator runs `repair-writer migrate`. Nothing was changed."
 
 
 def problem_of(code: str, detail: str = "", **more: object) -> Problem:
@@ -158,6 +160,8 @@ def install_writer_handlers(app: FastAPI) -> None:
         if not is_infrastructure(error):
             raise error
         get().warning("store_away", error=repr(error)[:500])
+        if is_not_migrated(error):
+            return answer(request, problem_of("unavailable", NO_TABLES))
         return answer(request, unavailable("Postgres"))
 
     async def on_gone(request: Request, _error: Exception) -> Response:
