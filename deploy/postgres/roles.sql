@@ -1,4 +1,4 @@
--- The four roles and three schemas of the database this runs in.
+-- The four roles and three schemas of the database this runs in, and the owner of the audit, who cannot sign in.
 -- Run by a superuser, in one transaction (psql --single-transaction; asyncpg does so by itself); may be run again.
 --
 -- Passwords come as settings of the session (PGOPTIONS with psql, server_settings with asyncpg):
@@ -25,6 +25,11 @@ BEGIN
         EXECUTE format('ALTER ROLE %I LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD %L', role_name, password);
     END LOOP;
 
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'gateway_owner') THEN
+        CREATE ROLE gateway_owner;
+    END IF;
+    ALTER ROLE gateway_owner NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE;
+
     -- Not everybody's: without a grant a role cannot even connect.
     EXECUTE format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database());
     EXECUTE format('GRANT CONNECT ON DATABASE %I TO writer, portal, query, gateway', current_database());
@@ -37,7 +42,42 @@ REVOKE ALL ON SCHEMA public FROM PUBLIC;
 
 CREATE SCHEMA IF NOT EXISTS writer AUTHORIZATION writer;
 CREATE SCHEMA IF NOT EXISTS portal AUTHORIZATION portal;
-CREATE SCHEMA IF NOT EXISTS gateway AUTHORIZATION gateway;
+
+-- The owner of a schema may drop any table in it. So the gateway's role does not own its schema: it makes and owns its
+-- own tables there, and of the audit it may only add rows and read them.
+CREATE SCHEMA IF NOT EXISTS gateway AUTHORIZATION gateway_owner;
+ALTER SCHEMA gateway OWNER TO gateway_owner;
+GRANT USAGE, CREATE ON SCHEMA gateway TO gateway;
+
+-- Called by the migration that follows the one which makes the table. It needs a superuser, hence its owner; it does
+-- this one thing and takes no argument.
+CREATE OR REPLACE FUNCTION gateway.seal_audit() RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $seal$
+BEGIN
+    ALTER TABLE gateway.audit_event OWNER TO gateway_owner;
+    REVOKE ALL ON gateway.audit_event FROM PUBLIC, gateway;
+    GRANT SELECT, INSERT ON gateway.audit_event TO gateway;
+END
+$seal$;
+REVOKE ALL ON FUNCTION gateway.seal_audit() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION gateway.seal_audit() TO gateway;
+
+-- The one way in which audit rows go: by age, and never before thirty days (GATEWAY_AUDIT_DAYS is at least that).
+CREATE OR REPLACE FUNCTION gateway.forget_audit(keep_days integer) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $forget$
+DECLARE
+    forgotten bigint;
+BEGIN
+    DELETE FROM gateway.audit_event WHERE at < now() - make_interval(days => greatest(keep_days, 30));
+    GET DIAGNOSTICS forgotten = ROW_COUNT;
+    RETURN forgotten;
+END
+$forget$;
+ALTER FUNCTION gateway.forget_audit(integer) OWNER TO gateway_owner;
+REVOKE ALL ON FUNCTION gateway.forget_audit(integer) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION gateway.forget_audit(integer) TO gateway;
 
 -- The query api reads what the projector wrote, and can write nothing anywhere.
 GRANT USAGE ON SCHEMA portal TO query;

@@ -38,7 +38,7 @@ class GatewaySettings(ServiceSettings):
     #: Requests in a minute; 0 is no limit.
     gateway_session_rate: int = Field(default=0, ge=0)
     gateway_customer_rate: int = Field(default=0, ge=0)
-    gateway_audit_days: int = Field(default=400, ge=1, le=3_650)
+    gateway_audit_days: int = Field(default=400, ge=30, le=3_650)
 
     @property
     def allowed_hosts(self) -> list[str]:
