@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
     from deploy.local.spec import Spec
 
-IMAGES = {"postgres": "postgres:18", "valkey": "valkey/valkey:9", "kafka": kafka.IMAGE}
+# As in docker-compose.yml.
+IMAGES = {"postgres": "postgres:18.6", "valkey": "valkey/valkey:9.1.2", "kafka": kafka.IMAGE}
 # Tests lose nothing that they would miss after a crash of the machine; commits stay synchronous as in earnest.
 FOR_TESTS = {
     "fsync": "off",

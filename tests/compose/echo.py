@@ -21,12 +21,19 @@ class Echo(BaseHTTPRequestHandler):
         }
         body = json.dumps(sent).encode()
         self.send_response(200)
-        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Type", self.kind())
         self.send_header("ETag", '"42.1.7"')
         self.send_header("X-Request-Id", "answered-by-echo")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+    def kind(self) -> str:
+        """Return what the gateway answers at this path: data, a style, or a page."""
+        if self.path.startswith("/static/"):
+            return "text/css"
+        data = self.path.startswith(("/customer/api/", "/v1/")) and "/docs/" not in self.path
+        return "application/json" if data else "text/html"
 
     do_POST = do_GET  # noqa: N815 - the server's naming
 

@@ -8,14 +8,6 @@ from pathlib import Path
 
 import pytest
 
-IMAGES = (
-    "python:3.13-slim",
-    "postgres:18",
-    "valkey/valkey:9",
-    "apache/kafka:4.3.0",
-    "nginx:1.29",
-    "prom/prometheus:latest",
-)
 PASSWORD = "a long password of nobody else's"
 
 

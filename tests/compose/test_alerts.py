@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.compose.images import image
 
-PROMETHEUS = "prom/prometheus:latest"
+PROMETHEUS = image("prom/prometheus")
 BUILT_IN = {"up", "process_start_time_seconds"}
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 import yaml
+from deploy.local import borrowed
+from tests.compose.images import IMAGES, image
 
 Service = dict[str, Any]
 OURS = {"writer", "relay", "projector-1", "projector-2", "query", "gateway"}
@@ -28,6 +30,22 @@ def explained(root: Path) -> set[str]:
 
 def once(service: Service) -> bool:
     return bool(service.get("restart") == "no")
+
+
+def test_every_image_has_an_exact_version_and_the_local_start_takes_the_same() -> None:
+    for named in IMAGES:
+        # Two numbers at least, and never one that another image gets tomorrow.
+        assert re.fullmatch(r"[a-z/]+:v?\d+\.\d+(\.\d+)?(-slim)?", named), named
+        major_alone = named.startswith("postgres:")
+        assert named.count(".") == (1 if major_alone else 2), named
+    assert set(borrowed.IMAGES.values()) <= set(IMAGES)
+
+
+def test_nginx_is_of_a_stable_branch_that_is_maintained() -> None:
+    major, minor, _ = map(int, image("nginx").partition(":")[2].split("."))
+
+    assert (major, minor) >= (1, 30)
+    assert minor % 2 == 0
 
 
 def test_only_nginx_publishes_a_port(services: dict[str, Service]) -> None:

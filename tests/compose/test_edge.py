@@ -4,7 +4,9 @@ import gzip
 import http.client
 import json
 import os
+import re
 import socket
+import ssl
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -12,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.compose.images import image
 
-NGINX, PYTHON = "nginx:1.29", "python:3.13-slim"
+NGINX, PYTHON = image("nginx"), image("python")
 #: status, headers by their small names, body
 Answer = tuple[int, dict[str, str], bytes]
 HARDENED = ("--read-only", "--tmpfs", "/tmp:mode=1777", "--cap-drop", "ALL")
@@ -84,14 +87,24 @@ class Edge:
         return echoed
 
     def raw(self, request: bytes) -> bytes:
+        """Return the answer to some bytes, read to the end of its body or of the connection."""
         with socket.create_connection(("127.0.0.1", self.port), 20) as connection:
             connection.sendall(request)
-            return connection.recv(65536)
+            received = b""
+            while not _is_whole(received) and (more := connection.recv(65536)):
+                received += more
+            return received
 
     def close(self) -> None:
         for name in (self.name, f"{self.name}-echo"):
             subprocess.run(["docker", "rm", "-f", name], capture_output=True, check=False)
         subprocess.run(["docker", "network", "rm", self.name], capture_output=True, check=False)
+
+
+def _is_whole(answer: bytes) -> bool:
+    head, end, body = answer.partition(b"\r\n\r\n")
+    length = re.search(rb"\r\nContent-Length: (\d+)", head)
+    return bool(end) and length is not None and len(body) >= int(length[1])
 
 
 @pytest.fixture(scope="module")
@@ -172,25 +185,77 @@ def test_the_path_arrives_as_it_was_sent(edge: Edge) -> None:
     assert edge.echo("/a//b/%2e%2e/c?next=/d")["path"] == "/a//b/%2e%2e/c?next=/d"
 
 
+HOST = b" HTTP/1.1\r\nHost: a\r\n"
+LINES_OF_7000 = b"X: " + b"x" * 6_995 + b"\r\n"
+
+
 @pytest.mark.parametrize(
     ("request_bytes", "status"),
     [
-        (b"GET /customer/api/x HTTP/1.1\r\nHost: a\r\n" + b"X: 1\r\n" * 150 + b"\r\n", 431),
-        (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 9000 + b"\r\n\r\n", 431),
-        (b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", 414),
-        (b"POST /customer/api/repairs/ HTTP/1.1\r\nHost: a\r\nContent-Length: 300000\r\n\r\n", 413),
-        (b"POST /accounts/login/ HTTP/1.1\r\nHost: a\r\nContent-Length: 20000\r\n\r\n", 413),
-        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
-        (b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
-        (b"GET / HTTP/1.1\r\n\r\n", 400),
-        (b"GET /%00 HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+        (b"GET %s" + HOST + b"X: 1\r\n" * 150 + b"\r\n", 431),
+        (b"GET %s" + HOST + b"X: " + b"x" * 9000 + b"\r\n\r\n", 431),
+        (b"GET %s" + HOST + LINES_OF_7000 * 3 + b"\r\n", 431),
+        (b"GET %s" + b"x" * 9000 + HOST + b"\r\n", 414),
+        (b"POST %s" + HOST + b"Content-Length: 300000\r\n\r\n", 413),
+        (b"POST %s" + HOST + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
+        (b"GET %s" + HOST + b"Host: b\r\n\r\n", 400),
+        (b"GET %s HTTP/1.1\r\n\r\n", 400),
     ],
-    ids=["many headers", "long header", "long path", "large body", "large login", "two lengths", "two hosts", "no host", "zero byte"],
+    ids=["many headers", "long header", "large head", "long path", "large body", "two lengths", "two hosts", "no host"],
 )  # fmt: skip
+@pytest.mark.parametrize("path", [b"/customer/dashboard/", b"/customer/api/repairs/"])
 def test_what_is_too_much_or_malformed_is_refused_at_the_edge(
-    edge: Edge, request_bytes: bytes, status: int
+    edge: Edge, request_bytes: bytes, status: int, path: bytes
 ) -> None:
-    assert edge.raw(request_bytes).startswith(b"HTTP/1.1 %d" % status)
+    head, _, body = edge.raw(request_bytes.replace(b"%s", path, 1)).partition(b"\r\n\r\n")
+
+    assert head.startswith(b"HTTP/1.1 %d " % status)
+    assert b"\r\nConnection: close" in head or status == 413
+    if b"/api/" in path:
+        assert b"Content-Type: application/problem+json" in head
+        assert json.loads(body)["status"] == status
+    else:
+        assert b"Content-Type: text/html" in head
+        assert b"</html>" in body
+
+
+def test_a_zero_byte_in_a_path_is_refused(edge: Edge) -> None:
+    assert edge.raw(b"GET /%00" + HOST + b"\r\n").startswith(b"HTTP/1.1 400 ")
+
+
+def test_a_head_below_the_limit_passes(edge: Edge) -> None:
+    request = b"GET /customer/dashboard/" + HOST + LINES_OF_7000 * 2 + b"Connection: close\r\n\r\n"
+
+    assert edge.raw(request).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize(("size", "status"), [(90_000, 200), (100_000, 413)])
+def test_a_sign_in_takes_the_form_that_was_interrupted_and_no_more(
+    edge: Edge, size: int, status: int
+) -> None:
+    """A length alone would do for a refusal; what is allowed has to be sent, or the edge waits for it."""
+    body = b"x" * size if status == 200 else b""
+    request = b"POST /accounts/login/" + HOST + b"Content-Length: %d\r\n\r\n" % size + body
+
+    assert edge.raw(request).startswith(b"HTTP/1.1 %d " % status)
+
+
+def test_who_is_one_of_too_many_of_an_address_is_told_so(edge: Edge) -> None:
+    waiting = []
+    try:
+        for _ in range(256):
+            held = socket.create_connection(("127.0.0.1", edge.port), 20)
+            held.sendall(b"POST /v1/repairs/import" + HOST + b"Content-Length: 5\r\n\r\n")
+            waiting.append(held)
+        deadline = time.monotonic() + 10
+        while (answer := edge.get("/customer/api/figures/"))[0] != 429:
+            assert time.monotonic() < deadline
+        _, headers, body = answer
+        assert (headers["retry-after"], json.loads(body)["code"]) == ("5", "too-many")
+    finally:
+        for held in waiting:
+            held.close()
+    edge.eventually_answers(200)
 
 
 def test_who_sends_nothing_more_is_not_waited_for(edge: Edge) -> None:
@@ -214,8 +279,12 @@ def test_data_is_compressed_and_pages_are_not(edge: Edge) -> None:
     assert headers["etag"] == 'W/"42.1.7"'
     assert b"padding" in gzip.decompress(body)
 
-    _, headers, _ = edge.get("/customer/dashboard/", {"Accept-Encoding": "gzip"})
-    assert "content-encoding" not in headers
+    for page in ("/customer/dashboard/", "/accounts/login/", "/customer/api/docs/"):
+        _, headers, _ = edge.get(page, {"Accept-Encoding": "gzip"})
+        assert headers["content-type"] == "text/html"
+        assert "content-encoding" not in headers, page
+    _, headers, _ = edge.get("/static/portal.css", {"Accept-Encoding": "gzip"})
+    assert headers["content-encoding"] == "gzip"
 
 
 def test_an_import_may_be_large(edge: Edge) -> None:
@@ -242,3 +311,62 @@ def test_the_log_holds_no_secret(edge: Edge) -> None:
         line["path"] == "/accounts/login/" and line["request_id"] == "answered-by-echo"
         for line in lines
     )
+
+
+@pytest.fixture
+def tls_edge(root: Path, edge: Edge, tmp_path: Path) -> Iterator[int]:
+    """The edge as deploy/compose/tls.yml starts it, with a certificate of this test; its port."""
+    for name in ("certificate", "key"):
+        (tmp_path / name).touch()
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    command += ["-subj", "/CN=portal.test", "-keyout", tmp_path / "key", "-out", tmp_path / "certificate"]
+    subprocess.run(command, check=True, capture_output=True)
+    for path in (tmp_path, tmp_path / "certificate", tmp_path / "key"):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    name, nginx = f"{edge.name}-tls", root / "deploy/nginx"
+    docker(
+        "run", "--detach", "--name", name, "--network", edge.name, *HARDENED, "--user", "101:101",
+        "--publish", "127.0.0.1::8080", "--volume", f"{nginx}/nginx.conf:/etc/nginx/nginx.conf:ro",
+        "--volume", f"{nginx}:/etc/nginx/rswind:ro",
+        "--volume", f"{nginx}/listen-tls.conf:/etc/nginx/rswind/listen.conf:ro",
+        "--volume", f"{tmp_path}/certificate:/run/secrets/tls_certificate:ro",
+        "--volume", f"{tmp_path}/key:/run/secrets/tls_key:ro", NGINX,
+    )  # fmt: skip
+    try:
+        port = int(docker("port", name, "8080").rpartition(":")[2])
+        deadline = time.monotonic() + 30
+        while over_tls(port, "/")[0] != 200:
+            assert time.monotonic() < deadline, docker("logs", name)
+            time.sleep(0.2)
+        yield port
+    finally:
+        subprocess.run(["docker", "rm", "-f", name], capture_output=True, check=False)
+
+
+def over_tls(port: int, path: str) -> tuple[int, list[tuple[str, str]]]:
+    trusting = ssl.create_default_context()
+    trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+    connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=20, context=trusting)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, [(k.lower(), v) for k, v in answer.getheaders()]
+    except OSError:
+        return 0, []
+    finally:
+        connection.close()
+
+
+def test_tls_is_said_to_last_on_every_answer_and_plain_http_leads_nowhere(tls_edge: int) -> None:
+    for path, status in (("/", 200), ("/customer/api/figures/", 200), ("/%00", 400)):
+        found, headers = over_tls(tls_edge, path)
+        said = [value for name, value in headers if name == "strict-transport-security"]
+        assert (found, said) == (status, ["max-age=31536000"]), path
+
+    plain = http.client.HTTPConnection("127.0.0.1", tls_edge, timeout=20)
+    plain.request("GET", "/customer/dashboard/", headers={"Host": "evil.example"})
+    answer = plain.getresponse()
+    assert answer.status == 400
+    assert answer.getheader("Location") is None
+    assert b"evil.example" not in answer.read()
+    plain.close()

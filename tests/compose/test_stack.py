@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.compose.stack import IMAGES, PASSWORD, Stack
+from tests.compose.images import IMAGES
+from tests.compose.stack import PASSWORD, Stack
 from tests.compose.visitors import MONTHS, STATUSES, UNITS, Browser, InternalSystem
 
 PROCESSES = ("writer", "relay", "projector-1", "projector-2", "query", "gateway")
