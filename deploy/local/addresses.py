@@ -48,8 +48,10 @@ def resolve(
     }
     return Addresses(
         databases=databases,
-        documents=environ.get("REDIS_URL") or valkey.url(ports["documents"]),
-        limits=environ.get("LIMITS_REDIS_URL") or valkey.url(ports["limits"]),
+        documents=environ.get("REDIS_URL")
+        or valkey.url(ports["documents"], secrets["documents_password"]),
+        limits=environ.get("LIMITS_REDIS_URL")
+        or valkey.url(ports["limits"], secrets["limits_password"]),
         kafka=environ.get("KAFKA_BOOTSTRAP_SERVERS") or f"{HOST}:{ports['kafka']}",
         topic=environ.get("KAFKA_TOPIC") or TOPIC,
         time_zone=environ.get("PORTAL_TIME_ZONE") or TIME_ZONE,

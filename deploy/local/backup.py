@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from deploy.local import addresses
-from deploy.local.layout import ROOT, write_private
+from deploy.local.layout import write_private
 from deploy.local.ports import HOST
 from deploy.local.trouble import Trouble
 
@@ -41,10 +41,6 @@ DUMP = "databases.dump"
 MANIFEST = "manifest.json"
 SECRETS = "secrets"
 SCHEMAS = ("writer", "gateway")
-MIGRATIONS = {
-    "writer": ROOT / "services/repair-writer/src/repair_writer/migrations/versions",
-    "gateway": ROOT / "services/gateway/src/gateway/migrations/versions",
-}
 # Secrets that the databases know by their hash. All others are this place's own.
 KEPT_SECRETS = ("writer_history_key", "internal_key", "login_*")
 LOCK_SECONDS = 30

@@ -36,6 +36,7 @@ FOR_TESTS = {
 }
 READY_SECONDS = 60.0
 SUPERUSER_PASSWORD = "postgres"  # noqa: S105 - of a server that lives as long as the tests
+VALKEY_PASSWORD = "valkey"  # noqa: S105 - likewise
 
 
 @cache
@@ -134,14 +135,14 @@ def valkey_url() -> Iterator[str]:
         return
     port = ports.choose({"valkey": 0})["valkey"]
     if containers_answer(IMAGES["valkey"]):
-        with container(IMAGES["valkey"], {6379: port}, {}, "", lambda: probe.valkey(port)):
-            yield valkey.url(port)
+        command = f"valkey-server --requirepass {VALKEY_PASSWORD}"
+        with container(IMAGES["valkey"], {6379: port}, {}, command, lambda: probe.valkey(port)):
+            yield valkey.url(port, VALKEY_PASSWORD)
         return
-    with (
-        temporary_place() as place,
-        foreground(valkey.spec(place, "documents", port), place, lambda: probe.valkey(port)),
-    ):
-        yield valkey.url(port)
+    with temporary_place() as place:
+        spec = valkey.spec(place, "documents", port, VALKEY_PASSWORD)
+        with foreground(spec, place, lambda: probe.valkey(port)):
+            yield valkey.url(port, VALKEY_PASSWORD)
 
 
 @contextmanager

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import fcntl
+import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from deploy.local.layout import PRIVATE_UMASK
 from deploy.local.trouble import Trouble
 
 if TYPE_CHECKING:
@@ -16,7 +18,18 @@ if TYPE_CHECKING:
 
 @contextmanager
 def claim(place: Place) -> Iterator[None]:
-    """Hold the place while it is being started. Raises Trouble when somebody else does."""
+    """Hold the place while it is being started; what is written meanwhile is its owner's alone.
+
+    Raises Trouble when another command holds it.
+    """
+    usual = os.umask(PRIVATE_UMASK)
+    try:
+        yield from _held(place)
+    finally:
+        os.umask(usual)
+
+
+def _held(place: Place) -> Iterator[None]:
     with (place.state / "up.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

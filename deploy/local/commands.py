@@ -28,6 +28,7 @@ from deploy.local import (
     rings,
     say,
     start,
+    stores,
     test_tools,
     unprivileged,
 )
@@ -71,7 +72,8 @@ def _if_up() -> System | None:
     if control.supervisor(PLACE) is None or not PLACE.ports.exists():
         return None
     system = System.found(PLACE)
-    return system if system.is_ready(control.processes(PLACE)) else None
+    ready = not stores.lost(system) and system.is_ready(control.processes(PLACE))
+    return system if ready else None
 
 
 def _moved_ports(system: System) -> str:

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from deploy.local import process_id
 from deploy.local.layout import ROOT, Place, read_json, write_json
-from deploy.local.probe import eventually
+from deploy.local.probe import PAUSE_SECONDS, eventually
 from deploy.local.trouble import Trouble
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from deploy.local.spec import Spec
 
@@ -94,6 +94,24 @@ def stop(place: Place, show: Callable[[str], None]) -> bool:
             )
         time.sleep(0.1)
     return True
+
+
+def running(place: Place, others: Collection[str] = ()) -> list[str]:
+    """Return which processes of a place live, without the others named."""
+    return [
+        found["name"] for found in processes(place) if found["pid"] and found["name"] not in others
+    ]
+
+
+def wait_for_silence(place: Place, others: Collection[str], show: Callable[[str], None]) -> None:
+    """Wait until nothing runs but these. Raises Trouble when something does not stop."""
+    deadline = time.monotonic() + STOP_SECONDS
+    while left := running(place, others):
+        show(", ".join(left))
+        if time.monotonic() > deadline:
+            raise Trouble(f"these do not stop: {', '.join(left)}", "Nothing was changed.")
+        time.sleep(PAUSE_SECONDS)
+    show("all stopped")
 
 
 def _stop_orphans(place: Place) -> int:

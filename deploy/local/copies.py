@@ -6,11 +6,10 @@ none of them is needed.
 
 from __future__ import annotations
 
-import shutil
 from functools import partial
 from typing import TYPE_CHECKING
 
-from deploy.local import addresses, control, kafka, once, probe, restore, start
+from deploy.local import addresses, control, probe, restore, start
 from deploy.local.trouble import Trouble
 
 if TYPE_CHECKING:
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
 
 # Three of its own, and the seven of a start without demo.
 STEPS = 10
-# What a start does once, and has to do again for what was thrown away.
-UNDONE = ("roles", "migrations", "topic and keys")
 
 
 def check_local(system: System) -> None:
@@ -38,18 +35,14 @@ def make_again(system: System, steps: Steps) -> None:
     postgres = [spec for spec in system.backends() if spec.name == "postgres"]
     with steps.step("stopping all but PostgreSQL") as step:
         control.want(system.place, postgres)
-        restore.wait_for_silence(system, {"postgres"}, step.note)
+        control.wait_for_silence(system.place, {"postgres"}, step.note)
     with steps.step("throwing the copies away") as step:
         ready = partial(probe.postgres, system.ports["postgres"])
         if not probe.eventually(ready, start.BACKEND_SECONDS):
             raise Trouble("PostgreSQL does not answer", "./dev logs postgres says why.")
-        done = once.Once(system.place)
-        for name in UNDONE:
-            done.mark(name, "to be done again, because the copies were thrown away")
         drop = "DROP SCHEMA IF EXISTS portal CASCADE"
         system.cluster.run_sql(system.ports["postgres"], addresses.DATABASE, sql=drop)
-        kafka.remove_container_data(system.place)
-        shutil.rmtree(system.broker.data, ignore_errors=True)
+        system.broker.forget()
         step.note("read model, Kafka's data; Valkey keeps none")
     start.start(system, steps, demo=False)
     with steps.step("folding all lists") as step:

@@ -46,6 +46,8 @@ def cluster_id() -> str:
 MAKERS = {
     "postgres_password": password,
     **{f"{role}_password": password for role in ROLES},
+    "documents_password": password,
+    "limits_password": password,
     "identity_keys_query": identity_keys,
     "identity_keys_writer": identity_keys,
     "writer_history_key": api_key,

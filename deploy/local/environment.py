@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from deploy.local import machine
-from deploy.local.layout import ROOT, VENV, read_json, venv_python, write_json
+from deploy.local.layout import ROOT, SHARED_UMASK, VENV, read_json, venv_python, write_json
 from deploy.local.trouble import Trouble
 
 if TYPE_CHECKING:
@@ -112,5 +112,6 @@ def _run(command: list[str], log: Path) -> int:
             stderr=output,
             stdin=subprocess.DEVNULL,
             env=settings,
+            umask=SHARED_UMASK,
             check=False,
         ).returncode

@@ -10,7 +10,14 @@ import subprocess
 from typing import TYPE_CHECKING
 
 from deploy.local import machine
-from deploy.local.layout import ROOT, Place, read_json
+from deploy.local.layout import (
+    PRIVATE_FOLDER,
+    PRIVATE_UMASK,
+    ROOT,
+    Place,
+    read_json,
+    write_private,
+)
 from deploy.local.ports import HOST
 from deploy.local.spec import Spec
 from deploy.local.trouble import Trouble
@@ -36,7 +43,7 @@ class Broker:
 
     def __init__(self, place: Place) -> None:
         self.place = place
-        self.folder = place.state / "kafka"
+        self.folder = place.kafka
         self.data = self.folder / "data"
         self.settings = self.folder / "server.properties"
 
@@ -99,11 +106,23 @@ class Broker:
         else:
             fresh.rename(self.libs)
 
+    def is_formatted(self) -> bool:
+        """Return whether its storage is there; that of a container is a volume, which is made with it."""
+        return (self.data / "meta.properties").exists() or not self.libs.exists()
+
+    def forget(self) -> None:
+        """Remove its data, and nothing else."""
+        remove_container_data(self.place)
+        shutil.rmtree(self.data, ignore_errors=True)
+
     def create(self, ports: Mapping[str, int], cluster: str) -> None:
         """Write the broker's settings and format its storage if that has not been done. Raises Trouble."""
-        self.data.mkdir(parents=True, exist_ok=True)
-        self.settings.write_text(properties(ports, self.data))
-        if (self.data / "meta.properties").exists() or not self.libs.exists():
+        if not self.is_formatted():
+            shutil.rmtree(self.data, ignore_errors=True)  # remains, of no use without their index
+        self.data.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+        self.data.chmod(PRIVATE_FOLDER)
+        write_private(self.settings, properties(ports, self.data))
+        if self.is_formatted():
             return
         log = self.place.logs / "kafka-format.log"
         command = [*self._java(("-Xmx128m", *QUICK)), "kafka.tools.StorageTool", "format"]
@@ -114,6 +133,7 @@ class Broker:
                 stdout=output,
                 stderr=output,
                 stdin=subprocess.DEVNULL,
+                umask=PRIVATE_UMASK,
                 check=False,
             )
         if done.returncode != 0:

@@ -9,8 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from deploy.local import unprivileged
+
 ROOT = Path(__file__).resolve().parents[2]
 VENV = ROOT / ".venv"
+PRIVATE_FOLDER = 0o700
+#: What is made under it is readable by its owner alone.
+PRIVATE_UMASK = 0o077
+#: Programs and packages: everybody may run them, PostgreSQL's user too.
+SHARED_UMASK = 0o022
 
 
 def venv_python() -> str:
@@ -46,6 +53,11 @@ class Place:
         return self.state / "secrets"
 
     @property
+    def kafka(self) -> Path:
+        """Kafka's data, settings and jars."""
+        return self.state / "kafka"
+
+    @property
     def ports(self) -> Path:
         """The ports that were free at the first start."""
         return self.state / "ports.json"
@@ -70,18 +82,16 @@ class Place:
         """The process that the system ends with; there is none for a developer's."""
         return self.state / "owner.json"
 
-    @property
-    def done(self) -> Path:
-        """Steps that need no second time, each with what it was done for."""
-        return self.state / "done.json"
-
     def create(self) -> None:
-        """Make the folders. Others may pass through (PostgreSQL runs as another user), not look."""
+        """Make the folders, for their owner alone; what older versions made for others too is closed.
+
+        Where PostgreSQL and Valkey run as another user, that one may pass through the state folder, and not look.
+        """
         self.state.mkdir(parents=True, exist_ok=True)
-        self.state.chmod(0o711)
-        self.logs.mkdir(exist_ok=True)
-        self.secrets.mkdir(exist_ok=True)
-        self.secrets.chmod(0o700)
+        self.state.chmod(0o711 if unprivileged.is_root() else PRIVATE_FOLDER)
+        for folder in (self.logs, self.secrets, self.kafka):
+            folder.mkdir(exist_ok=True)
+            folder.chmod(PRIVATE_FOLDER)
 
 
 def read_json(path: Path) -> dict[str, Any]:

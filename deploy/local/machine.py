@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from deploy.local.layout import site_packages
+from deploy.local.layout import SHARED_UMASK, site_packages
 from deploy.local.trouble import Trouble
 
 OLDEST_PYTHON = (3, 11)
@@ -127,6 +127,7 @@ def apt_install(package: str, log: Path) -> None:
                 stderr=output,
                 stdin=subprocess.DEVNULL,
                 env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
+                umask=SHARED_UMASK,
                 check=False,
             )
             return done.returncode == 0

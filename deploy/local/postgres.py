@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,6 +44,7 @@ class Cluster:
         self.password = password
         self.folder = unprivileged.folder_for(place.state, "postgres")
         self.data = self.folder / "data"
+        self._unfinished = self.folder / "data.unfinished"
 
     def program(self, name: str) -> str:
         """Return the path of one of PostgreSQL's programs."""
@@ -49,10 +52,16 @@ class Cluster:
         return str(package / "pginstall" / "bin" / name)
 
     def create(self) -> None:
-        """Make the cluster if there is none. Raises Trouble with the log of initdb."""
-        if (self.data / "PG_VERSION").exists() and (self.data / "global" / "pg_control").exists():
+        """Make the cluster if there is none. Raises Trouble with the log of initdb.
+
+        What remains of one that was removed in part is moved aside, never deleted.
+        """
+        if self.exists():
             return
         unprivileged.give(self.folder)
+        if self.data.exists() and any(self.data.iterdir()):
+            self.data.rename(self.folder / f"data.incomplete-{time.time_ns()}")
+        shutil.rmtree(self._unfinished, ignore_errors=True)
         log = self.place.logs / "initdb.log"
         # initdb reads the password from a file: as another user it cannot read our standard input.
         secret = self.folder / "password"
@@ -67,11 +76,17 @@ class Cluster:
                 "See the log. Nothing is lost by ./dev reset before the next try.",
                 str(log),
             )
+        # A cluster has its name when it is whole: a start that was broken off makes it again.
+        self._unfinished.replace(self.data)
+
+    def exists(self) -> bool:
+        """Return whether the data folder holds a cluster."""
+        return (self.data / "PG_VERSION").exists() and (self.data / "global/pg_control").exists()
 
     def _initdb(self, secret: Path, log: Path) -> int:
         command = [
             self.program("initdb"),
-            f"--pgdata={self.data}",
+            f"--pgdata={self._unfinished}",
             f"--username={SUPERUSER}",
             f"--pwfile={secret}",
             "--auth=scram-sha-256",

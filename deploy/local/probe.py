@@ -50,8 +50,8 @@ def postgres(port: int) -> bool:
 
 
 def valkey(port: int) -> bool:
-    """Tell whether Valkey answers a PING."""
-    return _exchange(port, b"PING\r\n").startswith(b"+PONG")
+    """Tell whether Valkey answers a PING, if only by asking for the password."""
+    return _exchange(port, b"PING\r\n").startswith((b"+PONG", b"-NOAUTH"))
 
 
 def kafka(port: int) -> bool:

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 
     from deploy.local.addresses import Addresses
 
+#: Which command hands which key to the writer.
+KEY_COMMANDS = {
+    "writer_history_key": "key of the projector",
+    "internal_key": "key of internal systems",
+}
 ALL_SCOPES = "repairs:write,repairs:read,customers:write,history:read"
 
 

@@ -12,8 +12,8 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
-from deploy.local import addresses, backup, control, once, postgres, probe, start
-from deploy.local.backup import DUMP, MANIFEST, MIGRATIONS, SCHEMAS, SECRETS, Manifest
+from deploy.local import addresses, backup, control, postgres, probe, start, stores
+from deploy.local.backup import DUMP, MANIFEST, SCHEMAS, SECRETS, Manifest
 from deploy.local.layout import write_private
 from deploy.local.system import System
 from deploy.local.trouble import Trouble
@@ -27,13 +27,9 @@ if TYPE_CHECKING:
 
 # Four of its own, and the seven of a start without demo.
 STEPS = 11
-STOP_SECONDS = 150.0
 AGREE_SECONDS = 900.0
 LOOK_SECONDS = 0.5
 CHUNK_BYTES = 2**16
-
-# What a start does once and a restore undoes: done again by the start that follows.
-UNDONE = ("migrations", "topic and keys")
 
 _DROP = "; ".join(f"DROP SCHEMA IF EXISTS {schema} CASCADE" for schema in SCHEMAS)
 # Said after the last byte of the dump. Without it the transaction is not for keeping: whoever fed it is gone.
@@ -75,7 +71,7 @@ def checked(system: System, folder: Path) -> Manifest:
             "Restore it with the version of this project that made it, or a newer one.",
         )
     for schema, version in manifest.schemas.items():
-        if not list(MIGRATIONS[schema].glob(f"{version}_*.py")):
+        if not list(stores.MIGRATIONS[schema].glob(f"{version}_*.py")):
             raise Trouble(
                 f"the backup's {schema} schema is of migration {version}, which is not known here",
                 "Restore it with the version of this project that made it, or a newer one.",
@@ -121,8 +117,6 @@ def restore(system: System, folder: Path, manifest: Manifest, steps: Steps) -> N
             control.want(system.place, [*system.backends(), *system.services()])
         raise
     renewed = System.found(system.place)
-    # What was restored is all there is: the next start adds no demo to it.
-    once.Once(system.place).mark("demo", start.demo_mark(renewed))
     start.start(renewed, steps, demo=False)
     with steps.step("heads compared") as step:
         wait_for_agreement(renewed, step.note)
@@ -134,15 +128,14 @@ def replace(system: System, folder: Path, manifest: Manifest, steps: Steps) -> N
     with steps.step("stopping our processes") as step:
         control.want(system.place, system.backends())
         others = {spec.name for spec in system.backends()}
-        wait_for_silence(system, others, step.note)
+        control.wait_for_silence(system.place, others, step.note)
     with steps.step("writer and gateway") as step:
         ready = partial(probe.postgres, system.ports["postgres"])
         if not probe.eventually(ready, start.BACKEND_SECONDS):
             raise Trouble("PostgreSQL does not answer", "./dev logs postgres says why.")
-        done = once.Once(system.place)
-        for name in UNDONE:
-            done.mark(name, "to be done again after a restore")
         _load(system, folder / DUMP, manifest, step.note)
+        # What was restored is all there is: no start adds the demo to it.
+        stores.mark_restored(system)
         step.note(manifest.summary())
     with steps.step("keys and passwords") as step:
         _put_secrets(system.place, folder / SECRETS)
@@ -151,23 +144,7 @@ def replace(system: System, folder: Path, manifest: Manifest, steps: Steps) -> N
 
 def _ours(system: System) -> list[str]:
     """Return which of our own processes run."""
-    return _running(system, {spec.name for spec in system.backends()})
-
-
-def _running(system: System, others: set[str]) -> list[str]:
-    running = control.processes(system.place)
-    return [found["name"] for found in running if found["pid"] and found["name"] not in others]
-
-
-def wait_for_silence(system: System, others: set[str], show: Callable[[str], None]) -> None:
-    """Wait until nothing runs but these. Raises Trouble when something does not stop."""
-    deadline = time.monotonic() + STOP_SECONDS
-    while running := _running(system, others):
-        show(", ".join(running))
-        if time.monotonic() > deadline:
-            raise Trouble(f"these do not stop: {', '.join(running)}", "Nothing was changed.")
-        time.sleep(probe.PAUSE_SECONDS)
-    show("all stopped")
+    return control.running(system.place, {spec.name for spec in system.backends()})
 
 
 def _load(system: System, dump: Path, manifest: Manifest, show: Callable[[str], None]) -> None:

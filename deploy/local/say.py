@@ -70,6 +70,7 @@ class Steps:
         self.total = total
         self.number = 0
         self.quiet = quiet
+        self.said: list[str] = []
 
     @contextmanager
     def step(self, title: str) -> Iterator[Step]:
@@ -85,6 +86,7 @@ class Steps:
             mark = paint("ok", GREEN)
         finally:
             over.set()
+            self.said.append(f"{title}: {step.detail}")
             if not self.quiet:
                 watcher.join()
                 self._print(step, mark, end="\n")

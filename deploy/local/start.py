@@ -9,32 +9,28 @@ from typing import TYPE_CHECKING
 from deploy.local import (
     addresses,
     control,
+    credentials,
     environment,
     logins,
     machine,
     once,
-    postgres,
     probe,
     processes,
+    stores,
 )
 from deploy.local.layout import Place, venv_python
 from deploy.local.trouble import Trouble
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-    from deploy.local.say import Steps
+    from deploy.local.say import Step, Steps
     from deploy.local.system import System
 
 BACKEND_SECONDS = 120.0
 SERVICE_SECONDS = 120.0
 COUNT_SECONDS = 60.0
 STEPS = 11
-MIGRATIONS = (
-    "services/repair-writer/src/repair_writer/migrations",
-    "services/portal-query/src/portal_query/migrations",
-    "services/gateway/src/gateway/migrations",
-)
 
 
 def packages(place: Place, steps: Steps) -> None:
@@ -64,6 +60,8 @@ def _backends(system: System, steps: Steps) -> None:
         if system.at.local_kafka:
             step.note("getting Kafka")
             step.note(system.broker.fetch())
+        lost = stores.lost(system)
+        _stop_without_data(system, lost, step.note)
         with ThreadPoolExecutor(2) as pool:
             making = []
             if system.at.local_postgres:
@@ -73,41 +71,51 @@ def _backends(system: System, steps: Steps) -> None:
                 making.append(pool.submit(system.broker.create, system.ports, cluster))
         for one in making:
             one.result()
-        running = {found["name"] for found in control.processes(system.place)}
+        running = set(control.running(system.place))
         ours = [spec for spec in system.services() if spec.name in running]
         control.want(system.place, [*system.backends(), *ours])
+        step.note(f"had no data, made: {', '.join(lost)}" if lost else "data is there")
+
+
+def _stop_without_data(system: System, lost: list[str], show: Callable[[str], None]) -> None:
+    """Stop servers whose data folder was removed under them, and with PostgreSQL all that knows its rows."""
+    running = set(control.running(system.place))
+    stopped = running if "postgres" in lost else running.intersection(lost)
+    if not stopped:
+        return
+    kept = [
+        spec
+        for spec in [*system.backends(), *system.services()]
+        if spec.name in running and spec.name not in stopped
+    ]
+    control.want(system.place, kept)
+    control.wait_for_silence(system.place, {spec.name for spec in kept}, show)
 
 
 def _databases(system: System, steps: Steps) -> None:
+    """Make the database, roles and schemas, and bring tables to the newest migration; both may be run again."""
     with steps.step("databases") as step:
+        newest = stores.newest_migrations()
+        before: dict[str, str] = {}
         if system.at.local_postgres:
-            _wait(
-                system,
-                "postgres",
-                partial(probe.postgres, system.ports["postgres"]),
-                BACKEND_SECONDS,
-            )
-            _roles(system)
-        done = once.Once(system.place)
-        mark = once.fingerprint(system.at.databases, folders=MIGRATIONS)
-        if system.at.local_postgres and done.is_done("migrations", mark):
-            step.note("as they should be")
-            return
+            postgres = partial(probe.postgres, system.ports["postgres"])
+            _wait(system, "postgres", postgres, BACKEND_SECONDS)
+            passwords = {role: system.secrets[f"{role}_password"] for role in credentials.ROLES}
+            port = system.ports["postgres"]
+            system.cluster.create_database(port, addresses.DATABASE, passwords)
+            before = stores.migrations(system)
+        behind = [schema for schema in newest if before.get(schema) != newest[schema]]
         every = processes.commands(system.at, system.key_files())
-        once.run_all(
-            {name: run for name, run in every.items() if name.startswith("migrate")}, system.place
-        )
-        done.mark("migrations", mark)
-        step.note("migrated")
+        names = [f"migrate {schema}" for schema in behind]
+        once.run_all({name: every[name] for name in names}, system.place)
+        step.note(_made_or_moved(behind, before) or "as they should be")
 
 
-def _roles(system: System) -> None:
-    done, sql = once.Once(system.place), postgres.ROLES_SQL.read_text()
-    passwords = {name: system.secrets[f"{name}_password"] for name in addresses.DATABASE_VARIABLES}
-    mark = once.fingerprint(sql, passwords)
-    if not done.is_done("roles", mark):
-        system.cluster.create_database(system.ports["postgres"], addresses.DATABASE, passwords)
-        done.mark("roles", mark)
+def _made_or_moved(behind: list[str], before: Mapping[str, str]) -> str:
+    made = [schema for schema in behind if schema not in before]
+    moved = [schema for schema in behind if schema in before]
+    parts = {"had no tables, made: ": made, "migrated: ": moved}
+    return "; ".join(word + ", ".join(schemas) for word, schemas in parts.items() if schemas)
 
 
 def _topic_and_keys(system: System, steps: Steps) -> None:
@@ -115,25 +123,16 @@ def _topic_and_keys(system: System, steps: Steps) -> None:
         if system.at.local_kafka:
             step.note("waiting for Kafka")
             _wait(system, "kafka", partial(probe.kafka, system.ports["kafka"]), BACKEND_SECONDS)
-        for name in ("documents", "limits"):
-            if getattr(system.at, f"local_{name}"):
-                _wait(
-                    system,
-                    f"valkey-{name}",
-                    partial(probe.valkey, system.ports[name]),
-                    BACKEND_SECONDS,
-                )
-        done = once.Once(system.place)
-        mark = once.fingerprint(system.at, system.secrets)
-        local = system.at.local_postgres and system.at.local_kafka
-        if local and done.is_done("topic and keys", mark):
-            step.note(system.at.topic)
-            return
+        for use in ("documents", "limits"):
+            if getattr(system.at, f"local_{use}"):
+                valkey = partial(probe.valkey, system.ports[use])
+                _wait(system, f"valkey-{use}", valkey, BACKEND_SECONDS)
+        keys = stores.missing_keys(system)
+        names = [] if stores.has_topic(system) else ["topic"]
+        names += [processes.KEY_COMMANDS[key] for key in sorted(keys)]
         every = processes.commands(system.at, system.key_files())
-        commands = {name: run for name, run in every.items() if not name.startswith("migrate")}
-        once.run_all(commands, system.place)
-        done.mark("topic and keys", mark)
-        step.note(f"{system.at.topic}, 2 API keys")
+        said = once.run_all({name: every[name] for name in names}, system.place)
+        step.note("; ".join(said.values()) or f"{system.at.topic} and both keys are there")
 
 
 def _services(system: System, steps: Steps) -> None:
@@ -173,27 +172,33 @@ def _last_words(system: System, name: str) -> str:
 
 def _demo(system: System, steps: Steps) -> None:
     with steps.step("demo customers") as step:
-        done = once.Once(system.place)
-        mark = demo_mark(system)
-        if done.is_done("demo", mark):
+        if stores.is_restored(system):
+            step.note("none: these data were restored from a backup")
+            return
+        missing = stores.missing_demo(system)
+        if not missing:
             step.note("there already")
+            _wait_until_counted(system, step)
             return
         step.note("logins, and three years of repairs through the public API")
         zone = ["--time-zone", system.at.time_zone]
         on_gateway = {"GATEWAY_DATABASE_URL": system.at.databases["gateway"]}
-        commands = logins.commands(system.place, on_gateway)
-        commands["demo"] = ([*demo_command(system, "deploy.demo.load"), *zone], {})
+        commands = logins.commands(system.place, on_gateway) if "logins" in missing else {}
+        if "fleets" in missing:
+            commands["demo"] = ([*demo_command(system, "deploy.demo.load"), *zone], {})
         once.run_all(commands, system.place)
-        done.mark("demo", mark)
-        if system.at.local_postgres:
-            step.note("waiting until all is counted")
-            counted = probe.eventually(lambda: uncounted(system) == 0, COUNT_SECONDS)
-            step.note("counted" if counted else "still being counted")
+        step.note(f"made: {', '.join(missing)}")
+        _wait_until_counted(system, step)
 
 
-def demo_mark(system: System) -> str:
-    """Return what the demo's step is remembered by."""
-    return once.fingerprint(system.at.writer, system.at.databases["writer"])
+def _wait_until_counted(system: System, step: Step) -> None:
+    """Wait, not for ever, until no customer's figures are behind its list: a lost read model fills again."""
+    if not stores.holds(system, "writer", "portal") or uncounted(system) == 0:
+        return
+    said = step.detail
+    step.note("waiting until all is counted")
+    counted = probe.eventually(lambda: uncounted(system) == 0, COUNT_SECONDS)
+    step.note(f"{said}; {'counted' if counted else 'still being counted'}")
 
 
 def demo_command(system: System, module: str) -> list[str]:

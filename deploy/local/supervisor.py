@@ -16,7 +16,7 @@ from pathlib import Path
 
 from deploy.local import process_id
 from deploy.local.child import Child
-from deploy.local.layout import Place, read_json, write_json
+from deploy.local.layout import PRIVATE_UMASK, Place, read_json, write_json
 from deploy.local.spec import Spec
 
 LOG_BYTES = 16 * 2**20
@@ -115,6 +115,8 @@ def bound(log: Path) -> None:
 
 def main(folder: str) -> int:
     """Run the supervisor of a folder; a second one ends at once with 3."""
+    # Data, logs and whatever else the servers write are their owner's alone.
+    os.umask(PRIVATE_UMASK)
     place = Place(Path(folder))
     lock = os.open(place.lock, os.O_RDWR | os.O_CREAT, 0o600)
     try:

@@ -64,10 +64,10 @@ class System:
         specs = []
         if self.at.local_postgres:
             specs.append(self.cluster.spec(self.ports["postgres"]))
-        if self.at.local_documents:
-            specs.append(valkey.spec(self.place, "documents", self.ports["documents"]))
-        if self.at.local_limits:
-            specs.append(valkey.spec(self.place, "limits", self.ports["limits"]))
+        for use in ("documents", "limits"):
+            if getattr(self.at, f"local_{use}"):
+                password = self.secrets[f"{use}_password"]
+                specs.append(valkey.spec(self.place, use, self.ports[use], password))
         if self.at.local_kafka:
             specs.append(self.broker.spec(self.ports, self.secrets["kafka_cluster_id"]))
         return specs

@@ -59,9 +59,17 @@ def elsewhere(state: Path) -> Path:
 
 def give(folder: Path) -> None:
     """Make a folder that belongs to the user the servers run as, closed to everybody else."""
-    folder.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
+    _passable(folder.parent)
     folder.mkdir(mode=0o700, exist_ok=True)
+    folder.chmod(0o700)
     own(folder)
+
+
+def _passable(folder: Path) -> None:
+    """Make a folder, whatever the umask, through which others may pass without looking."""
+    if not folder.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o711)
 
 
 def programs(package: Path, state: Path) -> Path:
@@ -71,7 +79,7 @@ def programs(package: Path, state: Path) -> Path:
     # A new version of the package is another copy.
     copies = elsewhere(state) / f"programs-{package.stat().st_mtime_ns}"
     if not copies.exists():
-        elsewhere(state).mkdir(mode=0o711, exist_ok=True)
+        _passable(elsewhere(state))
         fresh = copies.with_name(f"{copies.name}.{os.getpid()}")
         # Its libraries stand beside it, where its programs look for them.
         for part in (package, package.with_name(f"{package.name}.libs")):

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import shutil
+from typing import TYPE_CHECKING
 
 from deploy.local import unprivileged
-from deploy.local.layout import Place, site_packages
+from deploy.local.layout import Place, site_packages, write_private
 from deploy.local.ports import HOST
 from deploy.local.spec import Spec
 from deploy.local.trouble import Trouble
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # Nothing is written to the disk by either. A full cache drops what was used least; full counters refuse.
 OPTIONS = {
@@ -33,25 +37,34 @@ def program(place: Place) -> str:
     return on_path
 
 
-def spec(place: Place, use: str, port: int) -> Spec:
-    """Return how the server for one use (documents or limits) is run on a port."""
-    folder = unprivileged.folder_for(place.state, f"valkey-{use}")
+def settings_file(place: Place, use: str) -> Path:
+    """Return the file that a server reads its settings from."""
+    return unprivileged.folder_for(place.state, f"valkey-{use}") / "valkey.conf"
+
+
+def spec(place: Place, use: str, port: int, password: str) -> Spec:
+    """Return how the server for one use (documents or limits) is run on a port, with its settings written.
+
+    From a file, because everybody on the machine can read a command line.
+    """
+    file = settings_file(place, use)
+    folder = file.parent
     unprivileged.give(folder)
     options = {
+        "requirepass": password,
         "bind": HOST,
         "port": str(port),
-        "save": "",
+        "save": '""',
         "appendonly": "no",
         "dir": str(folder),
         **OPTIONS[use],
     }
-    argv = [
-        program(place),
-        *(part for name, value in options.items() for part in (f"--{name}", value)),
-    ]
+    write_private(file, "".join(f"{name} {value}\n" for name, value in options.items()))
+    unprivileged.own(file)
+    argv = [program(place), str(file)]
     return Spec(name=f"valkey-{use}", argv=argv, folder=str(folder), user=unprivileged.user())
 
 
-def url(port: int) -> str:
-    """Return the address of a server's first database."""
-    return f"redis://{HOST}:{port}/0"
+def url(port: int, password: str) -> str:
+    """Return the address of a server's first database, with the password."""
+    return f"redis://:{password}@{HOST}:{port}/0"

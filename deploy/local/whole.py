@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from deploy.local import borrowed, control, ports, probe, restart, say, start
+from deploy.local import addresses, borrowed, control, ports, probe, restart, say, start, valkey
 from deploy.local.system import System
 from deploy.local.trouble import Trouble
 
@@ -55,6 +56,36 @@ class Stack:
         control.want(self.system.place, [*self.system.backends(), *self.system.services()])
         if not probe.eventually(lambda: bool(self.status()["ready"]), BACK_SECONDS):
             raise Trouble("the system is not ready again")
+
+    def lose(self, *stores: str) -> None:
+        """Remove what these hold, as it is, running or not: `portal` (the schema), `kafka`, `valkey`, `postgres`.
+
+        Nothing is told to anybody; `start_again` has to find out, as `./dev up` does.
+        """
+        system = self.system
+        if "portal" in stores:
+            drop = "DROP SCHEMA IF EXISTS portal CASCADE"
+            system.cluster.run_sql(system.ports["postgres"], addresses.DATABASE, sql=drop)
+        folders = {
+            "kafka": [system.broker.data],
+            "valkey": [
+                valkey.settings_file(system.place, use).parent for use in ("documents", "limits")
+            ],
+            "postgres": [system.cluster.folder],
+        }
+        for store in stores:
+            for folder in folders.get(store, ()):
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def stop(self) -> None:
+        """Stop everything, as `./dev down` does."""
+        control.stop(self.system.place, lambda _: None)
+
+    def start_again(self, *, demo: bool = False) -> list[str]:
+        """Start what does not run and make what is missing, as `./dev up` does; return what each step said."""
+        said = say.Steps(start.STEPS, quiet=True)
+        start.start(self.system, said, demo=demo)
+        return said.said
 
     def _running(self) -> set[str]:
         return {found["name"] for found in self.status()["processes"] if found["pid"]}

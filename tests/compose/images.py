@@ -5,7 +5,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 _NAMED = re.compile(r"^\s*(?:image:|FROM) (?!rswind/)(\S+)", re.MULTILINE)
-FILES = (ROOT / "docker-compose.yml", ROOT / "deploy/Dockerfile", *ROOT.glob("deploy/compose/*.yml"))
+FILES = (
+    ROOT / "docker-compose.yml",
+    ROOT / "deploy/Dockerfile",
+    *ROOT.glob("deploy/compose/*.yml"),
+)
 IMAGES = tuple(sorted({found for file in FILES for found in _NAMED.findall(file.read_text())}))
 
 

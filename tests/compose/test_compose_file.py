@@ -156,6 +156,24 @@ def test_no_container_gets_the_url_of_a_role_it_does_not_own(services: dict[str,
     }
 
 
+def test_a_valkey_wants_a_password_which_no_command_line_shows(
+    services: dict[str, Service],
+) -> None:
+    for name in ("documents", "limits"):
+        service = services[name]
+        assert "requirepass %s" in service["command"][-1]
+        assert "PASSWORD" not in str(service["command"])
+        assert f"{name.upper()}_PASSWORD" in service["environment"]["REDISCLI_AUTH"]
+    users = {
+        name: url
+        for name, service in services.items()
+        for variable, url in (service.get("environment") or {}).items()
+        if variable in {"REDIS_URL", "LIMITS_REDIS_URL"}
+    }
+    assert users.keys() == {"projector-1", "projector-2", "query", "gateway"}
+    assert all(re.match(r"redis://:\$\{\w+_PASSWORD:", url) for url in users.values())
+
+
 def test_every_variable_of_the_compose_files_is_explained(root: Path, explained: set[str]) -> None:
     files = [root / "docker-compose.yml", *(root / "deploy/compose").glob("*.yml")]
     text = "\n".join(path.read_text() for path in files)

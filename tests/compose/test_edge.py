@@ -319,7 +319,14 @@ def tls_edge(root: Path, edge: Edge, tmp_path: Path) -> Iterator[int]:
     for name in ("certificate", "key"):
         (tmp_path / name).touch()
     command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
-    command += ["-subj", "/CN=portal.test", "-keyout", tmp_path / "key", "-out", tmp_path / "certificate"]
+    command += [
+        "-subj",
+        "/CN=portal.test",
+        "-keyout",
+        tmp_path / "key",
+        "-out",
+        tmp_path / "certificate",
+    ]
     subprocess.run(command, check=True, capture_output=True)
     for path in (tmp_path, tmp_path / "certificate", tmp_path / "key"):
         path.chmod(0o755 if path.is_dir() else 0o644)

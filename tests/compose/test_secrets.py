@@ -32,7 +32,7 @@ def test_only_the_owner_can_read_them(secrets: Path) -> None:
 def test_they_have_the_forms_that_the_processes_take(secrets: Path) -> None:
     made = values(secrets)
 
-    for role in ("POSTGRES", "WRITER", "PORTAL", "QUERY", "GATEWAY"):
+    for role in ("POSTGRES", "WRITER", "PORTAL", "QUERY", "GATEWAY", "DOCUMENTS", "LIMITS"):
         assert re.fullmatch(r"[A-Za-z0-9_-]{32}", made[f"{role}_PASSWORD"])
     assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{21}", made["KAFKA_CLUSTER_ID"])
     assert re.fullmatch(r"[a-z0-9]{8}:[A-Za-z0-9_-]{43}", made["IDENTITY_KEYS_QUERY"])

@@ -174,9 +174,7 @@ def generation(session: "Session") -> int:
     return 1  # nobody drops the tables of the simulation
 
 
-def put_as_of(
-    session: "Session", topic: str, times: Mapping[int, datetime], tables: int
-) -> None:
+def put_as_of(session: "Session", topic: str, times: Mapping[int, datetime], tables: int) -> None:
     session.progress |= times
 
 

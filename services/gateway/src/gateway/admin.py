@@ -5,6 +5,7 @@ by everybody on the machine.
 """
 
 import asyncio
+import json
 import sys
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime
@@ -14,6 +15,7 @@ from typing import Annotated, Any, NoReturn, TypeVar
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from gateway import admin_store, passwords
 from gateway.settings import CommandSettings
@@ -21,6 +23,7 @@ from gateway.store import Connection
 from gateway.usernames import MAX_USERNAME, clean_username
 from service_runtime.postgres import connect, is_infrastructure, is_not_migrated
 from service_runtime.settings import load
+from service_runtime.terminal import printable
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 users = typer.Typer(no_args_is_help=True, help="Who may sign in, and for which customer.")
@@ -84,9 +87,9 @@ def add(
     except admin_store.NameTakenError:
         if not if_missing:
             _fail(f"There is a user {name!r} already (or one that differs only in case).")
-        typer.echo(f"User {name} exists.")
+        _echo(f"User {name} exists.")
         return
-    typer.echo(f"User {name} added" + (f" for customer {customer}." if customer else "."))
+    _echo(f"User {name} added" + (f" for customer {customer}." if customer else "."))
 
 
 @users.command("passwd")
@@ -94,7 +97,7 @@ def passwd(username: Username, password_file: PasswordFile = None) -> None:
     """Give a user another password; every session ends, and every device is unknown again."""
     stored = passwords.hash_password(_password(password_file))
     _run(lambda database: admin_store.set_password(database, username, stored))
-    typer.echo(f"The password of {username} is changed; all sessions have ended.")
+    _echo(f"The password of {username} is changed; all sessions have ended.")
 
 
 @users.command("link")
@@ -107,21 +110,21 @@ def link(
     if (customer is None) != none:
         _fail("Say either --customer N or --none.")
     _run(lambda database: admin_store.link(database, username, customer))
-    typer.echo(f"{username} acts for " + (f"customer {customer}." if customer else "no customer."))
+    _echo(f"{username} acts for " + (f"customer {customer}." if customer else "no customer."))
 
 
 @users.command("disable")
 def disable(username: Username) -> None:
     """Keep a user out, from this moment."""
     _run(lambda database: admin_store.set_active(database, username, active=False))
-    typer.echo(f"{username} is disabled; all sessions have ended.")
+    _echo(f"{username} is disabled; all sessions have ended.")
 
 
 @users.command("enable")
 def enable(username: Username) -> None:
     """Let a disabled user sign in again."""
     _run(lambda database: admin_store.set_active(database, username, active=True))
-    typer.echo(f"{username} may sign in.")
+    _echo(f"{username} may sign in.")
 
 
 @users.command("list")
@@ -167,7 +170,7 @@ def end(
         ended = _run(lambda database: admin_store.end_session(database, session))
     else:
         ended = _run(lambda database: admin_store.end_sessions_of(database, user))
-    typer.echo(f"{ended} sessions ended.")
+    _echo(f"{ended} sessions ended.")
 
 
 @devices.command("list")
@@ -243,9 +246,8 @@ def _show(columns: Sequence[str], rows: list[dict[str, Any]], *, as_json: bool) 
     # Into a pipe there is room for whole words.
     console = Console() if sys.stdout.isatty() else Console(width=_PIPE_WIDTH)
     if as_json:
-        console.print_json(
-            data=[{name: row[name] for name in columns} for row in rows], default=str
-        )
+        shown = [{name: row[name] for name in columns} for row in rows]
+        _echo(json.dumps(shown, default=str))
         return
     table = Table()
     for name in columns:
@@ -257,12 +259,16 @@ def _show(columns: Sequence[str], rows: list[dict[str, Any]], *, as_json: bool) 
     console.print(table)
 
 
-def _cell(value: object) -> str:
+def _cell(value: object) -> Text:
     if isinstance(value, datetime):
-        return f"{value:%Y-%m-%d %H:%M}"
-    return "" if value is None else str(value)
+        return Text(f"{value:%Y-%m-%d %H:%M}")
+    return Text("" if value is None else printable(str(value)))
+
+
+def _echo(text: str) -> None:
+    typer.echo(printable(text))
 
 
 def _fail(sentence: str) -> NoReturn:
-    typer.secho(sentence, err=True, fg=typer.colors.RED)
+    typer.secho(printable(sentence), err=True, fg=typer.colors.RED)
     raise typer.Exit(1)

@@ -200,3 +200,23 @@ async def test_what_an_operator_does_is_written_down(
     assert {row[1] for row in rows} == {"command line"}
     assert "horse" not in str(rows)
     assert "argon2" not in str(rows)
+
+
+HOSTILE = "\x1b[2J\u202ea [/x] b [bold]c"
+
+
+async def test_stored_text_is_shown_as_it_is_and_steers_no_terminal(
+    database: Any, operator: Operator
+) -> None:
+    async with portal(build, database.gateway_url) as gate:
+        await gate.signed_in("anna")
+        await gate.execute("UPDATE gateway.session SET user_agent = $1", HOSTILE)
+        await gate.execute("""UPDATE gateway."user" SET email = $1""", HOSTILE)
+
+        for command in (("sessions", "list"), ("users", "list")):
+            table = await operator.do(*command)
+            assert "\\x1b[2J\\u202ea [/x] b [bold]c" in table
+            said = table + await operator.do(*command, "--json")
+            assert not {"\x1b", "\u202e"} & set(said)
+        (row,) = await asyncio.to_thread(operator.listed, "sessions", "list")
+        assert row["user_agent"] == HOSTILE

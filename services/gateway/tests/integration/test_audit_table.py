@@ -10,7 +10,9 @@ INSERT = (
     "INSERT INTO gateway.audit_event (at, kind, outcome, request_id, peer)"
     " VALUES (now() - make_interval(days => $1), 'login', 'ok', 'r', '203.0.113.9')"
 )
-LEFT = "SELECT round(extract(epoch FROM now() - at) / 86400)::int FROM gateway.audit_event ORDER BY 1"
+LEFT = (
+    "SELECT round(extract(epoch FROM now() - at) / 86400)::int FROM gateway.audit_event ORDER BY 1"
+)
 
 
 @pytest.mark.parametrize(
@@ -25,8 +27,7 @@ LEFT = "SELECT round(extract(epoch FROM now() - at) / 86400)::int FROM gateway.a
         "ALTER TABLE gateway.audit_event SET SCHEMA public",
         "ALTER TABLE gateway.audit_event OWNER TO gateway",
         "CREATE RULE quiet AS ON INSERT TO gateway.audit_event DO INSTEAD NOTHING",
-        "CREATE OR REPLACE FUNCTION gateway.forget_audit(keep_days integer) RETURNS bigint"
-        " LANGUAGE sql AS 'SELECT 1::bigint'",
+        "DROP FUNCTION gateway.forget_audit(integer)",
         "DROP SCHEMA gateway CASCADE",
         "SET ROLE gateway_owner",
     ],

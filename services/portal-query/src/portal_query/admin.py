@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, TypeVar
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from portal_query.migrations import migrate as migrate_tables
 from portal_query.projector.admin import or_give_up, register
@@ -16,6 +17,7 @@ from portal_query.read_model import letters, standing
 from portal_query.read_model.postgres import Connection, Line
 from service_runtime.clock import rfc3339
 from service_runtime.settings import load
+from service_runtime.terminal import printable
 
 _SHOWN_BYTES: Final = 2_000
 
@@ -54,7 +56,7 @@ def list_parked(as_json: AsJson = False) -> None:
         return
     table = Table("customer", "revision", "since", "why")
     for row in rows:
-        table.add_row(str(row.customer_id), str(row.revision), rfc3339(row.parked_at), row.reason)
+        table.add_row(*_cells(row.customer_id, row.revision, rfc3339(row.parked_at), row.reason))
     Console().print(table if rows else "Nobody is parked.")
 
 
@@ -70,15 +72,9 @@ def list_letters(
     table = Table("id", "seen", "partition", "offset", "customer", "why")
     for one in kept:
         at = one.letter
-        customer = "" if at.customer_id is None else str(at.customer_id)
-        table.add_row(
-            str(one.id),
-            rfc3339(one.seen_at),
-            str(at.partition),
-            str(at.offset),
-            customer,
-            at.reason,
-        )
+        customer = "" if at.customer_id is None else at.customer_id
+        seen = rfc3339(one.seen_at)
+        table.add_row(*_cells(one.id, seen, at.partition, at.offset, customer, at.reason))
     Console().print(table if kept else "There are no dead letters.")
 
 
@@ -95,6 +91,11 @@ def show_letter(letter_id: Annotated[int, typer.Argument(min=1)]) -> None:
 def main() -> None:
     """Run the command line."""
     app()
+
+
+def _cells(*values: object) -> list[Text]:
+    """Return a row of a table in which no stored text is markup or steers the terminal."""
+    return [Text(printable(str(value))) for value in values]
 
 
 def _letter(kept: letters.KeptLetter, *, whole: bool = False) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, TypeVar
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from portal_access.scopes import parse_scopes
 from repair_writer.api.app import openapi_document
@@ -29,6 +30,7 @@ from repair_writer.store.keys import KeyRow, list_keys, revoke_key
 from repair_writer.store.transaction import Pool, transaction
 from service_runtime.postgres import create_pool, is_infrastructure
 from service_runtime.settings import load
+from service_runtime.terminal import printable
 
 _DEFAULT_DAYS: Final = 180
 _MAX_DAYS: Final = 366
@@ -114,7 +116,10 @@ def show(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = 
     table = Table(*(rows[0] if rows else ("id", "client")))
     for row in rows:
         table.add_row(
-            *(", ".join(v) if isinstance(v, list) else str(v or "") for v in row.values())
+            *(
+                Text(printable(", ".join(v) if isinstance(v, list) else str(v or "")))
+                for v in row.values()
+            )
         )
     Console().print(table)
 
@@ -143,7 +148,7 @@ def verify() -> None:
             for one in page:
                 if one.trouble is not None:
                     broken += 1
-                    typer.echo(f"customer {one.customer_id}: {one.trouble}")
+                    typer.echo(printable(f"customer {one.customer_id}: {one.trouble}"))
         return lists, broken
 
     lists, broken = _on_database(measure)
@@ -228,10 +233,10 @@ def _or_give_up(work: Callable[[], ResultT]) -> ResultT:
         if not is_infrastructure(error):
             raise
         reason = f"Postgres did not do it: {error!r}"
-    typer.echo(reason, err=True)
+    typer.echo(printable(reason), err=True)
     raise typer.Exit(1)
 
 
 def _give_up(reason: str) -> None:
-    typer.echo(reason, err=True)
+    typer.echo(printable(reason), err=True)
     raise typer.Exit(1)

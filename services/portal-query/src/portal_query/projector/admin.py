@@ -23,6 +23,7 @@ from service_runtime import logs
 from service_runtime.clock import SystemClock, rfc3339
 from service_runtime.redis import create_redis
 from service_runtime.settings import load
+from service_runtime.terminal import printable
 
 _STATEMENT_SECONDS: Final = 300.0
 _LOCK_SECONDS: Final = 60.0
@@ -147,7 +148,7 @@ async def _verify(tools: _Tools, chosen: Chosen, jobs: int) -> int:
             found = await verifier.differences(one.customer_id)
         if found:
             different += 1
-            typer.echo(f"customer {one.customer_id}: {'; '.join(found)}")
+            typer.echo(printable(f"customer {one.customer_id}: {'; '.join(found)}"))
 
     workers = [Verifier(tools.new_line(), tools.lists, tools.time_zone) for _ in range(jobs)]
     try:
@@ -168,7 +169,7 @@ async def _report(chosen: Chosen) -> Report:
 
 
 def _say(text: str) -> None:
-    typer.echo(text, err=True)
+    typer.echo(printable(text), err=True)
 
 
 @asynccontextmanager

@@ -3,8 +3,6 @@
 import asyncio
 from typing import Any
 
-import pytest
-
 from portal_query.migrations import migrate
 from repair_events import topic
 from service_runtime.testing import eventually

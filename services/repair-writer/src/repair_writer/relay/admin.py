@@ -23,6 +23,7 @@ from service_runtime.kafka import (
 )
 from service_runtime.postgres import create_pool
 from service_runtime.settings import load
+from service_runtime.terminal import printable
 
 _ASK_AGAIN_SECONDS: Final = 1.0
 _STATEMENT_SECONDS: Final = 120.0
@@ -150,5 +151,5 @@ def _moment(text: str | None) -> datetime | None:
 
 
 def _give_up(reason: str) -> None:
-    typer.echo(reason, err=True)
+    typer.echo(printable(reason), err=True)
     raise typer.Exit(1)

@@ -1,0 +1,112 @@
+"""What the stores of a local system hold, asked of the stores themselves: what a start has to make or to make again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from deploy.demo.fleets import FLEETS
+from deploy.demo.lives import SOURCE, ref_of
+from deploy.local import addresses, logins, valkey
+from deploy.local.layout import ROOT
+from deploy.local.ports import HOST
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from deploy.local.system import System
+
+MIGRATIONS = {
+    "writer": ROOT / "services/repair-writer/src/repair_writer/migrations/versions",
+    "portal": ROOT / "services/portal-query/src/portal_query/migrations/versions",
+    "gateway": ROOT / "services/gateway/src/gateway/migrations/versions",
+}
+#: The comment of the writer's schema in a database that was restored: no demo is added to it.
+RESTORED = "restored"
+
+_VERSIONED = "SELECT schemaname FROM pg_tables WHERE tablename = 'alembic_version'"
+_IS_RESTORED = "SELECT obj_description('writer'::regnamespace, 'pg_namespace')"
+
+
+def lost(system: System) -> list[str]:
+    """Return the servers of this place whose data folder is missing, by the name of their process."""
+    missing = {
+        "postgres": system.at.local_postgres and not system.cluster.exists(),
+        "kafka": system.at.local_kafka and not system.broker.is_formatted(),
+    }
+    for use in ("documents", "limits"):
+        here = getattr(system.at, f"local_{use}")
+        file = valkey.settings_file(system.place, use)
+        missing[f"valkey-{use}"] = here and not file.exists()
+    return [name for name, is_missing in missing.items() if is_missing]
+
+
+def holds(system: System, *roles: str) -> bool:
+    """Return whether the databases of these roles are on the server of this place, where they can be asked."""
+    here = (HOST, system.ports["postgres"])
+    urls = [urlsplit(system.at.databases[role]) for role in roles]
+    return all((url.hostname, url.port) == here for url in urls)
+
+
+def newest_migrations() -> dict[str, str]:
+    """Return the number of the last migration of each schema, by its file name."""
+    return {
+        schema: max(path.name.partition("_")[0] for path in folder.glob("[0-9]*_*.py"))
+        for schema, folder in MIGRATIONS.items()
+    }
+
+
+def migrations(system: System) -> dict[str, str]:
+    """Return the migration that each schema of the database is at; a schema without tables is missing."""
+    there = [schema for schema in _rows(system, _VERSIONED) if schema in MIGRATIONS]
+    asked = [f"SELECT '{schema} ' || version_num FROM {schema}.alembic_version" for schema in there]  # noqa: S608 - our own names
+    found = _rows(system, " UNION ALL ".join(asked)) if asked else []
+    return dict(line.split() for line in found)
+
+
+def missing_keys(system: System) -> set[str]:
+    """Return which of the two API keys the writer does not list; both where it cannot be asked."""
+    if not holds(system, "writer"):
+        return set(system.key_files())
+    known = set(_rows(system, "SELECT key_id FROM writer.api_key"))
+    # A key is rsw_live_ID_SECRET.
+    return {name for name in system.key_files() if system.secrets[name].split("_")[2] not in known}
+
+
+def has_topic(system: System) -> bool:
+    """Return whether the topic is known to be in Kafka's data; one elsewhere has to be asked."""
+    return system.at.local_kafka and (system.broker.data / f"{system.at.topic}-0").is_dir()
+
+
+def is_restored(system: System) -> bool:
+    """Return whether the writer's data here come from a backup."""
+    return holds(system, "writer") and _rows(system, _IS_RESTORED) == [RESTORED]
+
+
+def mark_restored(system: System) -> None:
+    """Note in the writer's schema that its data come from a backup."""
+    _rows(system, f"COMMENT ON SCHEMA writer IS '{RESTORED}'")
+
+
+def missing_demo(system: System) -> list[str]:
+    """Return what of the demo is not in the databases here: `fleets`, `logins`, both or nothing."""
+    # The last repair of a fleet is recorded last, so a fleet that has it is complete.
+    closing = _listed(ref_of(fleet, fleet.repairs) for fleet in FLEETS)
+    fleets = f"SELECT count(*) FROM writer.repair WHERE source = '{SOURCE}' AND source_ref IN ({closing})"  # noqa: S608
+    names = f'SELECT count(*) FROM gateway."user" WHERE username IN ({_listed(logins.DEMO)})'  # noqa: S608
+    missing = []
+    if not holds(system, "writer") or _rows(system, fleets) != [str(len(FLEETS))]:
+        missing.append("fleets")
+    if not holds(system, "gateway") or _rows(system, names) != [str(len(logins.DEMO))]:
+        missing.append("logins")
+    return missing
+
+
+def _listed(texts: Iterable[str]) -> str:
+    return ", ".join(f"'{text}'" for text in texts)
+
+
+def _rows(system: System, sql: str) -> list[str]:
+    return system.cluster.run_sql(
+        system.ports["postgres"], addresses.DATABASE, sql=sql
+    ).splitlines()

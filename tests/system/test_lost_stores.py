@@ -1,0 +1,113 @@
+"""What the stores hold is removed, in any combination, with the system up or down: one more start, and all is right."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from typing import TYPE_CHECKING
+
+import aiohttp
+import pytest
+from deploy.demo.writer import Writer
+from deploy.local import probe, start, stores, whole
+from tests.system.conftest import Portal
+from tests.system.test_backup import lived
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+STORES = ("portal", "kafka", "valkey", "postgres")
+COMBINATIONS = [
+    chosen for n in range(1, len(STORES) + 1) for chosen in itertools.combinations(STORES, n)
+]
+#: What a step has to say of a store that it has made again, by the store.
+WORDS = {
+    "portal": "had no tables, made: portal",
+    "kafka": "made: kafka",
+    "valkey": "made: valkey-documents, valkey-limits",
+    "postgres": "made: postgres",
+}
+
+
+@pytest.fixture(scope="module")
+def own_stack() -> Iterator[whole.Stack]:
+    """A system of these tests' own: whoever shares it would lose what is removed here."""
+    with whole.started() as running:
+        yield running
+
+
+@pytest.fixture
+async def own_portal(own_stack: whole.Stack) -> AsyncIterator[Portal]:
+    found = own_stack.description
+    async with (
+        Writer(found["urls"]["writer"], found["internal_key"], connections=32) as writer,
+        aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http,
+    ):
+        yield Portal(own_stack, writer, http)
+
+
+def _expected(lost: tuple[str, ...]) -> set[str]:
+    words = {WORDS[store].removeprefix("made: ") for store in lost}
+    if "postgres" in lost:
+        words.discard(WORDS["portal"])
+        words.add("had no tables, made: writer, portal, gateway")
+    return words
+
+
+# Each starts the system once more: minutes where others keep the machine busy.
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("running", [True, False], ids=["up", "down"])
+@pytest.mark.parametrize("lost", COMBINATIONS, ids="+".join)
+async def test_one_more_start_makes_it_right(
+    own_portal: Portal, lost: tuple[str, ...], running: bool
+) -> None:
+    stack, customers = own_portal.stack, await own_portal.customers(3)
+    await lived(own_portal, customers, 30)
+    before = await own_portal.agreed(customers)
+
+    if running:
+        stack.lose(*lost)
+    else:
+        stack.lose(*(store for store in lost if store == "portal"))
+        await asyncio.to_thread(stack.stop)
+        stack.lose(*(store for store in lost if store != "portal"))
+    said = await asyncio.to_thread(stack.start_again)
+
+    for words in _expected(lost):
+        assert any(words in line for line in said), (words, said)
+    assert stack.status()["ready"]
+    if "postgres" in lost:  # the lists themselves are gone: it has to be as good as new
+        customers = await own_portal.customers(3)
+        await lived(own_portal, customers, 30)
+        before = await own_portal.agreed(customers)
+    assert await own_portal.agreed(customers) == before
+    await lived(own_portal, customers, 20)
+    await own_portal.agreed(customers)
+
+
+@pytest.mark.timeout(900)
+async def test_a_start_where_nothing_is_missing_runs_no_command(own_portal: Portal) -> None:
+    stack = own_portal.stack
+    setup = stack.system.place.logs / "setup.log"
+    before = setup.read_bytes()
+
+    said = await asyncio.to_thread(stack.start_again)
+
+    assert setup.read_bytes() == before
+    assert not any("made" in line for line in said), said
+
+
+@pytest.mark.timeout(900)
+async def test_a_part_of_the_demo_that_is_lost_is_made_again_and_a_backup_gets_none(
+    own_portal: Portal,
+) -> None:
+    stack = own_portal.stack
+    system = stack.system
+    assert stores.missing_demo(system) == ["fleets", "logins"]
+    stores.mark_restored(system)
+
+    said = await asyncio.to_thread(stack.start_again, demo=True)
+
+    assert "restored from a backup" in said[-1]
+    assert stores.missing_demo(system) == ["fleets", "logins"]
+    assert probe.eventually(lambda: start.uncounted(system) == 0, 30)
