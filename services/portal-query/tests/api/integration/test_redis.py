@@ -302,7 +302,8 @@ async def _gate(redis_url: str) -> Any:
 
     server = await asyncio.start_server(connect, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    yield f"redis://127.0.0.1:{port}{at.path or '/0'}", gate
+    user, _, _ = at.netloc.rpartition("@")
+    yield f"redis://{user}@127.0.0.1:{port}{at.path or '/0'}", gate
     for task in tasks:
         task.cancel()
     server.close()
