@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import aiohttp
 import pytest
 from deploy.demo.writer import Writer
-from deploy.local import probe, start, stores, whole
+from deploy.local import once, probe, processes, start, stores, whole
+from deploy.local.layout import venv_command
 from tests.system.conftest import Portal
 from tests.system.test_backup import lived
 
@@ -46,6 +47,11 @@ async def own_portal(own_stack: whole.Stack) -> AsyncIterator[Portal]:
         yield Portal(own_stack, writer, http)
 
 
+def _republish(stack: whole.Stack) -> None:
+    argv = [venv_command("repair-writer"), "republish", "--all"]
+    once.run("republish", argv, processes.relay(stack.system.at), stack.system.place)
+
+
 def _expected(lost: tuple[str, ...]) -> set[str]:
     words = {WORDS[store].removeprefix("made: ") for store in lost}
     if "postgres" in lost:
@@ -80,6 +86,8 @@ async def test_one_more_start_makes_it_right(
         customers = await own_portal.customers(3)
         await lived(own_portal, customers, 30)
         before = await own_portal.agreed(customers)
+    elif "kafka" in lost:  # the comparison reads the topic too, as third parties do
+        await asyncio.to_thread(_republish, stack)
     assert await own_portal.agreed(customers) == before
     await lived(own_portal, customers, 20)
     await own_portal.agreed(customers)
