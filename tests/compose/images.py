@@ -15,5 +15,4 @@ IMAGES = tuple(sorted({found for file in FILES for found in _NAMED.findall(file.
 
 def image(name: str) -> str:
     """Return the image of a name, with its version."""
-    (found,) = (one for one in IMAGES if one.startswith(f"{name}:"))
-    return found
+    return str(next(one for one in IMAGES if one.startswith(f"{name}:")))

@@ -318,7 +318,16 @@ def tls_edge(root: Path, edge: Edge, tmp_path: Path) -> Iterator[int]:
     """The edge as deploy/compose/tls.yml starts it, with a certificate of this test; its port."""
     for name in ("certificate", "key"):
         (tmp_path / name).touch()
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    command: list[str | Path] = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "2",
+    ]
     command += [
         "-subj",
         "/CN=portal.test",
