@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from deploy.local import addresses, borrowed, control, ports, probe, restart, say, start, valkey
+from deploy.local.claim import claim
 from deploy.local.system import System
 from deploy.local.trouble import Trouble
 
@@ -98,7 +99,8 @@ def started(environ: Mapping[str, str] | None = None, *, demo: bool = False) -> 
         control.belong_to_this_process(place)
         system = System.prepare(place, environ or {}, dict.fromkeys(ports.USUAL, 0))
         try:
-            start.start(system, say.Steps(start.STEPS, quiet=True), demo=demo)
+            with claim(place):
+                start.start(system, say.Steps(start.STEPS, quiet=True), demo=demo)
             yield Stack(system)
         finally:
             control.stop(place, lambda _: None)
