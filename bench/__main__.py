@@ -16,6 +16,7 @@ from bench import (
     catchup,
     commands,
     endpoints,
+    event_loop,
     growth,
     imports,
     latency,
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 LONG_HISTORY = 1_000_000
 USUAL_HISTORY = 100_000
 LISTED = 100_000
+#: What starts its own servers.
+WITHOUT_SYSTEM = {"event-loop"}
+NO_SYSTEM = System("", "", "", "", "", "", {}, "", "")
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,7 @@ def scenarios(system: System, sizes: Sizes) -> dict[str, Callable[[], Awaitable[
     """Return every scenario by its name, in the order in which they disturb each other least."""
     return {
         "memory": _memory,
+        "event-loop": event_loop.run,
         "endpoints": lambda: endpoints.run(
             system, seconds=sizes.seconds, customer_id=MIDLAND.customer_id
         ),
@@ -71,7 +76,8 @@ def scenarios(system: System, sizes: Sizes) -> dict[str, Callable[[], Awaitable[
 
 async def measure(names: list[str], sizes: Sizes) -> list[Figure]:
     """Run the scenarios one after another and print each figure as it is known."""
-    every = scenarios(System.found(), sizes)
+    needs_system = not names or set(names) - WITHOUT_SYSTEM
+    every = scenarios(System.found() if needs_system else NO_SYSTEM, sizes)
     figures: list[Figure] = []
     for name in names or list(every):
         begun = time.monotonic()
@@ -85,7 +91,7 @@ async def measure(names: list[str], sizes: Sizes) -> list[Figure]:
 
 def main() -> None:
     """Read the arguments, measure, print, and keep the report as JSON."""
-    names = list(scenarios(System("", "", "", "", "", "", {}, "", ""), Sizes(0, 0, 0, 0)))
+    names = list(scenarios(NO_SYSTEM, Sizes(0, 0, 0, 0)))
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="name", help=", ".join(names))
     parser.add_argument("--long", action="store_true", help="the design's sizes: a million repairs")

@@ -4,6 +4,8 @@ from datetime import UTC, datetime
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from repair_events.moment import moment_of
+
 #: Rises when the rule below changes, so that every customer is counted again.
 RULE_VERSION: Final = 1
 
@@ -52,7 +54,7 @@ class Months:
             return self._month(moment)
         month = self._seen.get(moment)
         if month is None:
-            month = self._month(datetime.fromisoformat(moment))
+            month = self._month(moment_of(moment))
             if len(self._seen) >= _CACHE_SIZE:
                 self._seen.clear()
             self._seen[moment] = month

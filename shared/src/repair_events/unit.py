@@ -1,24 +1,34 @@
-"""What a unit number is: one text, whichever way a person typed it."""
+"""Unit numbers: one text for each unit, whichever way a person typed it."""
 
 import unicodedata
 from typing import Final
 
+from repair_events.text import clean_text, find_bidi_control
+
 MAX_UNIT_LENGTH: Final = 50
+#: Characters as typed: white space, decomposed letters and invisible characters included.
+MAX_TYPED_LENGTH: Final = 4 * MAX_UNIT_LENGTH
 
 
 def normalise_unit(text: str) -> str:
     """Return the unit as it is counted: NFC, trimmed, inner white space folded, case kept.
 
-    Raises ValueError with a sentence for a person when nothing is left, when it is longer than
-    50 characters, or when it holds a control character (design, section 4).
+    Characters that show nothing are removed. Raises ValueError with a sentence for a person for
+    a unit of which nothing is left, for more than 200 characters typed or 50 left, for a control
+    character, and for a character that changes the direction of text.
     """
-    unit = " ".join(unicodedata.normalize("NFC", text).split())
-    if not unit:
-        raise ValueError("A unit number must have at least one character that is not a space.")
-    if len(unit) > MAX_UNIT_LENGTH:
+    if len(text) > MAX_TYPED_LENGTH:
+        raise _too_long(len(text))
+    bidi_control = find_bidi_control(text)
+    if bidi_control is not None:
         raise ValueError(
-            f"A unit number has at most {MAX_UNIT_LENGTH} characters; this has {len(unit)}."
+            f"A unit number must not hold {bidi_control}, which changes the direction of text."
         )
+    unit = clean_text(text)
+    if not unit:
+        raise ValueError("A unit number must have at least one character that can be seen.")
+    if len(unit) > MAX_UNIT_LENGTH:
+        raise _too_long(len(unit))
     # Cc: control, Cs: half of a surrogate pair (no UTF-8), Zl and Zp are folded by split().
     # No printable character is one of these: nearly every unit is done with the first question.
     if not unit.isprintable() and any(
@@ -26,3 +36,7 @@ def normalise_unit(text: str) -> str:
     ):
         raise ValueError("A unit number must not hold control characters.")
     return unit
+
+
+def _too_long(length: int) -> ValueError:
+    return ValueError(f"A unit number has at most {MAX_UNIT_LENGTH} characters; this has {length}.")

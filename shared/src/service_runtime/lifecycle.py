@@ -12,6 +12,7 @@ import uvicorn
 import uvloop
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service_runtime.headers import TrimmedHeaders
 from service_runtime.logs import get
 from service_runtime.ops import Health
 
@@ -133,7 +134,7 @@ async def serve_http(
     """
     server = _Server(
         uvicorn.Config(
-            _closing_at_the_end(app, health),
+            TrimmedHeaders(_closing_at_the_end(app, health)),
             http="httptools",
             ws="none",
             lifespan="on",

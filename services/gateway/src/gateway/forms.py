@@ -34,10 +34,11 @@ class Fields:
 
     def __init__(self, pairs: Iterable[tuple[str, str]]) -> None:
         self.pairs: Pairs = tuple((name, text.replace("\r\n", "\n")) for name, text in pairs)
+        self._last = dict(self.pairs)
 
     def one(self, name: str) -> str:
         """Return the last value of a field, an empty text when there is none."""
-        return next((text for key, text in reversed(self.pairs) if key == name), "")
+        return self._last.get(name, "")
 
     def many(self, name: str) -> list[str]:
         """Return all values of a field."""
@@ -199,14 +200,10 @@ def _field_of(change: Change, pointer: str) -> str:
 
 def values_of(pairs: Pairs) -> dict[str, str | list[str]]:
     """Return what was typed by field; a field that came several times has a list."""
-    values: dict[str, str | list[str]] = {}
+    values: dict[str, list[str]] = {}
     for name, text in pairs:
-        before = values.get(name)
-        if before is None:
-            values[name] = text
-        else:
-            values[name] = [*([before] if isinstance(before, str) else before), text]
-    return values
+        values.setdefault(name, []).append(text)
+    return {name: texts if len(texts) > 1 else texts[0] for name, texts in values.items()}
 
 
 def shown_results(answer: Mapping[str, Any]) -> list[dict[str, Any]]:

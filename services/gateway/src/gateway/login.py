@@ -31,6 +31,7 @@ from gateway.routes import HOME_PATH, LOGIN_PATH, LOGOUT_PATH
 from gateway.store import DEVICE_SECONDS
 from gateway.usernames import MAX_USERNAME, clean_username
 from service_runtime.clock import Clock
+from service_runtime.headers import tags_of
 
 _BODY_BYTES = 16 * 1024
 #: Where signing out leads, so that the page can say so.
@@ -159,8 +160,8 @@ class LoginPages:
         file = self._pages.files.get(request.raw_path.decode().removeprefix(STATIC_PATH))
         if file is None:
             return self._pages.message(pages.NOT_FOUND, request.id)
-        etag = dict(file.headers)[b"etag"]
-        if request.fields.get(b"if-none-match") == etag:
+        tag = dict(file.headers)[b"etag"].strip(b'"')
+        if tag in (tags_of(request.fields.get(b"if-none-match", b"")) or ()):
             return Answer(304, file.headers)
         return Answer(200, file.headers, file.body)
 

@@ -31,11 +31,15 @@ _MAX_HEADER_BYTES: Final = 32_768
 _MAX_FIELDS: Final = 512
 BODY_SECONDS: Final = 10.0
 
-_SESSION: Final = re.compile(rb"(?:^|; ?)((?:__Host-)?sessionid)=([^;]*)")
+_SESSION: Final = re.compile(rb"(?:^|;)[ \t]*((?:__Host-)?sessionid)=([^;]*)")
 _SESSION_ID: Final = re.compile(rb"[a-z0-9]{32}")
-_CSRF: Final = re.compile(rb"(?:^|; ?)" + CSRF_COOKIE.encode() + rb"=([A-Za-z0-9]{32,64})(?=;|$)")
+_CSRF: Final = re.compile(
+    rb"(?:^|;)[ \t]*" + CSRF_COOKIE.encode() + rb"=[ \t]*([A-Za-z0-9]{32,64})[ \t]*(?=;|$)"
+)
 _DEVICE: Final = re.compile(
-    rb"(?:^|; ?)(?:__Host-)?" + DEVICE_COOKIE.encode() + rb"=([A-Za-z0-9_.:-]*)(?=;|$)"
+    rb"(?:^|;)[ \t]*(?:__Host-)?"
+    + DEVICE_COOKIE.encode()
+    + rb"=[ \t]*([A-Za-z0-9_.:-]*)[ \t]*(?=;|$)"
 )
 _HOST: Final = re.compile(r"([a-z0-9](?:[a-z0-9.-]{0,252})|\[[0-9a-f:.]{2,45}\])(?::[0-9]{1,5})?")
 _FORM: Final = b"application/x-www-form-urlencoded"
@@ -74,7 +78,9 @@ class SessionCookies:
 class Request:
     """A request with its headers folded into one dictionary; names are lower case."""
 
-    __slots__ = ("_body", "_receive", "fields", "id", "method", "peer", "query", "raw_path")
+    __slots__ = (
+        "_body", "_pairs", "_receive", "fields", "id", "method", "peer", "query", "raw_path",
+    )  # fmt: skip
 
     def __init__(self, scope: Scope, receive: Receive, request_id: str) -> None:
         self.method: str = scope["method"]
@@ -85,6 +91,7 @@ class Request:
         self.id = request_id
         self._receive = receive
         self._body: bytes | None = None
+        self._pairs: list[tuple[str, str]] | None = None
 
     def text(self, name: bytes) -> str | None:
         """Return a header as text, or None."""
@@ -97,7 +104,8 @@ class Request:
         `__Host-sessionid` comes first; of one name the last, as Django reads them.
         """
         cookies = self.fields.get(b"cookie")
-        found = () if cookies is None else _SESSION.findall(cookies)
+        pairs = [] if cookies is None else _SESSION.findall(cookies)
+        found = [(name, value.strip(b" \t")) for name, value in pairs]
         if not found:
             return _NO_COOKIES
         ordered = list(reversed(found))
@@ -157,10 +165,14 @@ class Request:
         if not self.is_form:
             return []
         body = await self.body(limit)
-        try:
-            return parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_MAX_FIELDS)
-        except ValueError:
-            return []
+        if self._pairs is None:
+            try:
+                self._pairs = parse_qsl(
+                    body.decode(), keep_blank_values=True, max_num_fields=_MAX_FIELDS
+                )
+            except ValueError:
+                self._pairs = []
+        return self._pairs
 
     async def form(self, limit: int) -> dict[str, str]:
         """Return the fields of a form, the last of each name."""
@@ -186,6 +198,7 @@ def _fold(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
     for name, value in headers:
         count += 1
         size += len(name) + len(value)
+        value = value.strip(b" \t")  # noqa: PLW2901 - optional white space is no part of it
         if name in fields:
             fields[name] += (b"; " if name == b"cookie" else b", ") + value
         else:

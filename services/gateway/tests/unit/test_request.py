@@ -51,6 +51,9 @@ OTHER, THIRD = SESSION[::-1], "0" * 32
         ([f"a=b; sessionid={SESSION}; c=d"], True, [SESSION]),
         ([f"a=b;sessionid={SESSION}"], True, [SESSION]),
         (["a=b", f"sessionid={SESSION}"], True, [SESSION]),
+        ([f"sessionid={SESSION} "], True, [SESSION]),
+        ([f" a=b;\t sessionid= {SESSION} ;c=d\t"], True, [SESSION]),
+        ([f"sessionid={SESSION} ; sessionid={SESSION}"], True, [SESSION]),
         ([f"sessionid={SESSION}; sessionid={SESSION}"], True, [SESSION]),
         ([f"sessionid={SESSION}; sessionid={OTHER}"], True, [OTHER, SESSION]),
         ([f"sessionid={SESSION}", f"sessionid={OTHER}"], True, [OTHER, SESSION]),
@@ -100,11 +103,21 @@ def test_the_csrf_cookie_is_letters_and_digits() -> None:
     secret = "aB3" * 10 + "xy"
 
     assert request(("Cookie", f"csrftoken={secret}")).csrf_cookies() == [secret]
+    assert request(("Cookie", f"a=b;  csrftoken={secret} \t")).csrf_cookies() == [secret]
+    assert request(("Cookie", f"csrftoken= {secret} ; a=b")).csrf_cookies() == [secret]
     assert request(("Cookie", "csrftoken=short")).csrf_cookies() == []
     assert request(("Cookie", f"csrftoken={secret[:-1]}!")).csrf_cookies() == []
     several = "; ".join(f"csrftoken={secret[:-1]}{digit}" for digit in range(9))
     assert len(request(("Cookie", several)).csrf_cookies()) == 4
     assert request().csrf_cookies() == []
+
+
+def test_white_space_around_a_value_is_no_part_of_it() -> None:
+    asked = request(("Host", " portal.test\t"), ("X-CSRFToken", "t "), ("If-Match", '"a" '))
+
+    assert asked.text(b"host") == "portal.test"
+    assert asked.text(b"x-csrftoken") == "t"
+    assert request(("If-Match", ' "a"'), ("If-Match", '"b" ')).text(b"if-match") == '"a", "b"'
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,10 @@
 Unknown fields are refused, types are not guessed.
 """
 
+from collections.abc import Iterator
 from typing import Any, Final, TypeVar
 
+import jiter
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -200,6 +202,8 @@ class BadBodyError(Exception):
 
 #: So that a body made of nothing but unknown fields gets no answer larger than itself.
 _MAX_ERRORS: Final = 100
+#: Twice the members of the largest body, a hundred decisions: each could become an error.
+_MAX_MEMBERS: Final = 500
 
 #: Of a list, `named` is what it is a list of; none of ours asks for more than one.
 _SAY: Final = {
@@ -216,6 +220,7 @@ _SAY: Final = {
 
 def parse(model: type[BodyT], data: bytes, bounds: Bounds) -> BodyT:
     """Return the body that these bytes are; raises BadBodyError."""
+    _check_members(data)
     try:
         return model.model_validate_json(data, context=bounds)
     except ValidationError as error:
@@ -233,6 +238,32 @@ def parse(model: type[BodyT], data: bytes, bounds: Bounds) -> BodyT:
             for fault in faults[:_MAX_ERRORS]
         ],
     )
+
+
+def _check_members(data: bytes) -> None:
+    """Raise BadBodyError for a key given twice, and for more members than any body has.
+
+    Pydantic takes the last of two values, and makes an error of every unknown member.
+    """
+    try:
+        value = jiter.from_json(data, catch_duplicate_keys=True)
+    except ValueError as error:
+        if not str(error).startswith("Detected duplicate key"):
+            return  # no JSON: pydantic says where
+        where = str(error).removeprefix("Detected duplicate key ")[:200]
+        raise BadBodyError(f"This JSON gives the key {where} twice; give it once.", []) from None
+    for number, _ in enumerate(_members(value)):
+        if number >= _MAX_MEMBERS:
+            detail = f"This JSON has more than {_MAX_MEMBERS} members; no body here has as many."
+            raise BadBodyError(detail, [])
+
+
+def _members(value: object) -> Iterator[object]:
+    """Yield the members of objects and lists, whatever their depth."""
+    if isinstance(value, dict | list):
+        for member in value.values() if isinstance(value, dict) else value:
+            yield member
+            yield from _members(member)
 
 
 def _said(fault: ErrorDetails) -> str:

@@ -12,7 +12,8 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, WithJsonSchema
 
-from repair_events.unit import MAX_UNIT_LENGTH, normalise_unit
+from repair_events.moment import moment_of
+from repair_events.unit import MAX_TYPED_LENGTH, normalise_unit
 
 MAX_BIGINT: Final = 2**63 - 1
 EARLIEST: Final = datetime(1990, 1, 1, tzinfo=UTC)
@@ -23,10 +24,6 @@ _LINES: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]"
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _TAG: Final = re.compile(rf'(?:W/)?"?({_UUID.pattern})"?')
 _COST: Final = re.compile(r"[0-9]{1,10}(?:\.[0-9]{1,2})?")
-_MOMENT: Final = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?"
-    r"(?:Z|[+-][0-9]{2}:[0-9]{2})"
-)
 _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _EMAIL: Final = re.compile(r"[^@\s]+@[^@\s]+")
 
@@ -73,16 +70,6 @@ def cost_text(value: object) -> str:
         raise ValueError(f"must lie between 0 and {MAX_COST} and have at most two decimal places")
     whole, _, part = text.partition(".")
     return f"{whole.lstrip('0') or '0'}.{part:0<2}"
-
-
-def moment_of(text: str) -> datetime:
-    """Return the moment of RFC 3339 text, in UTC; raises ValueError with what is wrong."""
-    if not _MOMENT.fullmatch(text):
-        raise ValueError("must be an RFC 3339 date and time with an offset: 2026-03-01T14:30:00Z")
-    try:
-        return datetime.fromisoformat(text).astimezone(UTC)
-    except (ValueError, OverflowError) as error:
-        raise ValueError("must be a date and time that exists") from error
 
 
 def _text_between(moment: datetime, latest: datetime) -> str:
@@ -139,7 +126,7 @@ def _email(text: str) -> str:
 CustomerId = Annotated[int, Field(ge=1, le=MAX_BIGINT, examples=[1042])]
 UnitNumber = Annotated[
     str,
-    Field(min_length=1, max_length=4 * MAX_UNIT_LENGTH, examples=["A123"]),
+    Field(min_length=1, max_length=MAX_TYPED_LENGTH, examples=["A123"]),
     AfterValidator(normalise_unit),
 ]
 Status = Literal["REQUESTED", "PENDING", "APPROVED", "IN_PROGRESS", "COMPLETED", "DENIED"]

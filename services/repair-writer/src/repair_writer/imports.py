@@ -32,6 +32,11 @@ CHUNK_BYTES: Final = 4 * 1024 * 1024
 #: Room for the longest texts, each character escaped.
 MAX_LINE_BYTES: Final = 262_144
 _ATTEMPTS: Final = 6
+#: How much of a chunk is read at once, in bytes; a line costs as much as so many bytes by itself.
+_READ_AT_ONCE: Final = 65_536
+_LINE_COST: Final = 1_000
+#: Blank lines cost little, and a piece of a body may hold a hundred thousand.
+_BLANK_AT_ONCE: Final = 2_000
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,7 +84,7 @@ async def import_repairs(
     saving: asyncio.Task[list[Result]] | None = None
     try:
         async for chunk in _chunks(pieces):
-            lines, refused = _read(ask, chunk)
+            lines, refused = await _read(ask, chunk)
             if saving is not None:
                 yield await saving
             saving = asyncio.create_task(_save_chunk(pool, ask, lines, refused))
@@ -114,6 +119,8 @@ async def _lines(pieces: AsyncIterator[bytes]) -> AsyncIterator[tuple[int, bytes
         *whole, rest = (rest + piece).split(b"\n")
         for line in whole:
             number += 1
+            if number % _BLANK_AT_ONCE == 0:
+                await asyncio.sleep(0)
             if too_long or len(line) > MAX_LINE_BYTES:
                 too_long = False
                 yield number, None
@@ -127,12 +134,21 @@ async def _lines(pieces: AsyncIterator[bytes]) -> AsyncIterator[tuple[int, bytes
         yield number + 1, rest
 
 
-def _read(
+async def _read(
     ask: ImportAsk, chunk: Sequence[tuple[int, bytes | None]]
 ) -> tuple[list[Line], list[Result]]:
+    """Return the lines that can be read and the refusals of the others.
+
+    Other requests are served between the lines: a chunk takes up to a second.
+    """
     lines: list[Line] = []
     refused: list[Result] = []
+    at_once = 0
     for number, text in chunk:
+        at_once += _LINE_COST + len(text or b"")
+        if at_once > _READ_AT_ONCE:
+            await asyncio.sleep(0)
+            at_once = 0
         if text is None:
             detail = f"A line has at most {MAX_LINE_BYTES} bytes."
             refused.append(_refused(number, "line-too-long", detail))

@@ -126,7 +126,57 @@ def test_all_bad_fields_are_named_at_once() -> None:
 
 
 def test_many_bad_fields_make_no_endless_answer() -> None:
-    assert len(faults(NewRepair, {f"x{number}": 1 for number in range(5_000)})) == 100
+    assert len(faults(NewRepair, {f"x{number}": 1 for number in range(400)})) == 100
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {f"x{number}": 1 for number in range(5_000)},
+        {"repairs": [{"x": 1}] * 25_000},
+        {"unit_number": [1] * 100_000},
+        {"unit_number": [[]] * 80_000},
+    ],
+)
+def test_more_members_than_any_body_has_are_refused_before_they_are_looked_at(
+    body: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("validated")
+
+    monkeypatch.setattr(NewRepair, "model_validate_json", refuse)
+    with pytest.raises(BadBodyError, match="more than 500 members"):
+        read(NewRepair, body)
+
+
+@pytest.mark.parametrize(
+    ("model", "data"),
+    [
+        (NewRepair, b'{"customer_id": 7, "customer_id": 8}'),
+        (NewStatus, b'{"status": "APPROVED", "status": "DENIED"}'),
+        (NewStatus, b'{"status": "no", "stat\\u0075s": "DENIED"}'),
+        (Visit, b'{"unit_number": "A1", "breaks": [{"description": "a", "description": "b"}]}'),
+        (ManyDecisions, b'{"status": "APPROVED", "repairs": [{"etag": "a", "etag": "a"}]}'),
+        (ProfilePatch, b'{"city": "Joliet", "city": "Joliet"}'),
+    ],
+)
+def test_a_key_that_is_given_twice_is_no_json_of_ours(model: type[Body], data: bytes) -> None:
+    with pytest.raises(BadBodyError, match=r"gives the key .+ twice") as caught:
+        read(model, data)
+    assert caught.value.errors == []
+
+
+@pytest.mark.parametrize("offset", ["+14:60", "+24:00", "-00:99", "+99:99"])
+@pytest.mark.parametrize("name", ["repair_date", "occurred_at"])
+def test_an_offset_that_does_not_exist_is_named(name: str, offset: str) -> None:
+    body = REPAIR | {name: f"2026-02-01T14:30:00{offset}"}
+    assert "between -23:59 and +23:59" in faults(NewRepair, body)[f"/{name}"]
+
+
+def test_a_unit_that_shows_nothing_or_reverses_text_is_named() -> None:
+    assert "can be seen" in faults(NewRepair, REPAIR | {"unit_number": "\u200b"})["/unit_number"]
+    assert "U+202E" in faults(NewRepair, REPAIR | {"unit_number": "A\u202e1"})["/unit_number"]
+    assert read(NewRepair, REPAIR | {"unit_number": "\ufeffA\u200b1"}).unit_number == "A1"
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from typing import Final
 from portal_query.document import State, Version, version_of
 from service_runtime.clock import rfc3339
 from service_runtime.errors import Problem
+from service_runtime.headers import tags_of
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -70,13 +71,14 @@ def lag_seconds(as_of: datetime, now: datetime) -> int:
     return max(0, math.ceil((now - as_of).total_seconds()))
 
 
-def is_known(if_none_match: bytes, tag: str) -> bool:
+def is_known(if_none_match: bytes | None, tag: str) -> bool:
     """Say whether the caller holds the answer with this tag already (compared weakly)."""
-    mine = b'"%b"' % tag.encode()
-    if if_none_match == mine:
+    if if_none_match is None:
+        return False
+    mine = tag.encode()
+    if if_none_match == b'"%b"' % mine or if_none_match == b"*":
         return True
-    known = (one.strip().removeprefix(b"W/") for one in if_none_match.split(b","))
-    return any(one in {mine, b"*"} for one in known)
+    return mine in (tags_of(if_none_match) or ())
 
 
 def header(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes | None:

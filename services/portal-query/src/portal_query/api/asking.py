@@ -17,6 +17,7 @@ from portal_query.api.parameters import (
     Reading,
     limit_of,
     pack_cursor,
+    stored_unit,
     unpack_cursor,
 )
 from portal_query.document import State, Version
@@ -29,11 +30,15 @@ from portal_query.read_model.repairs import (
     Sort,
     SortKey,
 )
+from repair_events.moment import moment_of
 from repair_events.status import STATUSES, is_status
+from repair_events.text import clean_text
 from repair_events.unit import normalise_unit
 from service_runtime.clock import rfc3339
 
 _MAX_TEXT: Final = 100
+#: Characters as typed, before what shows nothing is removed.
+_MAX_TYPED: Final = 4 * _MAX_TEXT
 _MONTH: Final = re.compile(r"(19|20|21)\d\d-(0[1-9]|1[0-2])", re.ASCII)
 _DATE: Final = re.compile(r"(19|20|21)\d\d-\d\d-\d\d", re.ASCII)
 _COST: Final = re.compile(r"\d{1,10}\.\d{2}", re.ASCII)
@@ -126,8 +131,6 @@ def _status(text: str) -> str:
 
 
 def _unit(text: str) -> str:
-    if len(text) > _MAX_TEXT:
-        raise ValueError("must be the number of a unit, at most 50 characters")
     return normalise_unit(text)
 
 
@@ -151,10 +154,11 @@ def _midnight(day: date, zone: ZoneInfo) -> datetime:
 
 
 def _text(text: str) -> str:
-    text = text.strip()
-    if not 1 <= len(text) <= _MAX_TEXT or _CONTROL.search(text):
+    # The length first: what cleans a text may take the square of it.
+    cleaned = "" if len(text) > _MAX_TYPED else clean_text(text)
+    if not 1 <= len(cleaned) <= _MAX_TEXT or _CONTROL.search(cleaned):
         raise ValueError(f"must be 1 to {_MAX_TEXT} characters, none of them a control character")
-    return text
+    return cleaned
 
 
 def _sort(text: str) -> Sort:
@@ -170,8 +174,8 @@ def _key(sort: Sort, text: str) -> SortKey:
             raise ValueError(text[:10])
         return Decimal(text)
     if sort.by == "unit_number":
-        return normalise_unit(text)
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None or not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
+        return stored_unit(text)
+    moment = moment_of(text)
+    if not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
         raise ValueError(text[:10])
     return moment

@@ -72,8 +72,8 @@ class Dashboard:
         try:
             found = await self._find(customer_of(request))
         except ReadModelAwayError:
-            return self._templates.away(request)
-        return self._templates.page(request, "dashboard.html", self._values(found))
+            return await self._templates.away(request)
+        return await self._templates.page(request, "dashboard.html", self._values(found))
 
     async def _find(self, customer_id: int) -> _Found:
         """Return the counts as they are served, and beside them what only the tables have."""

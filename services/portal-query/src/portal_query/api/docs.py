@@ -15,6 +15,7 @@ from fastapi.responses import HTMLResponse, Response
 from portal_query.api.answers import is_known
 from portal_query.api.openapi import FILE
 from portal_query.api.templates import Templates
+from service_runtime.headers import joined
 
 _KEPT: Final = {"Cache-Control": "private, no-cache", "Vary": "Cookie"}
 
@@ -99,13 +100,13 @@ class Documentation:
             for tag in self._document["tags"]
         ]
         values = {"about": self._document["info"]["description"], "parts": parts}
-        return self._templates.page(request, "docs.html", values)
+        return await self._templates.page(request, "docs.html", values)
 
     async def document(self, request: Request) -> Response:
         """Answer the document."""
-        known = request.headers.get("If-None-Match", "").encode("latin-1")
+        known = joined(request.scope["headers"], b"if-none-match")
         headers = {**_KEPT, "ETag": f'"{self._tag}"'}
-        if known and is_known(known, self._tag):
+        if is_known(known, self._tag):
             return Response(status_code=304, headers=headers)
         return Response(self._body, headers=headers, media_type="application/json")
 

@@ -118,7 +118,7 @@ class CountLists:
             if name == TOKEN_HEADER:
                 token = value
             elif name == b"if-none-match":
-                known = value
+                known = value if known is None else b"%b, %b" % (known, value)
             elif name == MIN_REVISION_HEADER:
                 revision = value
             elif name == REFOLD_HEADER:
@@ -128,7 +128,7 @@ class CountLists:
             return 405, [(b"allow", b"GET, HEAD"), (b"content-length", b"0")], b""
         answer = await self._answer(identity.customer_id, asked.view, wanted_of(revision, refold))
         out = state_headers(answer.state, self._clock.now())
-        if known is not None and is_known(known, answer.state.tag):
+        if is_known(known, answer.state.tag):
             return 304, out, b""
         out.append((b"content-type", b"application/json"))
         out.append((b"content-length", b"%d" % len(answer.body)))

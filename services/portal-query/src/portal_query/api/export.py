@@ -9,6 +9,7 @@ import asyncio
 import csv
 import gzip
 import io
+import re
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import IO, Final
@@ -26,6 +27,7 @@ from portal_query.read_model import repairs as store
 from portal_query.read_model.counts import Pool
 from portal_query.read_model.lists import every_row
 from portal_query.read_model.repairs import PageWanted, Row
+from repair_events.text import INVISIBLE
 from service_runtime.clock import Clock
 from service_runtime.errors import unavailable
 from service_runtime.postgres import is_infrastructure
@@ -38,6 +40,7 @@ _SECONDS: Final = 60.0
 _IN_MEMORY: Final = 1024 * 1024
 _CHUNK: Final = 64 * 1024
 _QUICKLY: Final = 1
+_PACKED_AT_ONCE: Final = 65_536
 _WHAT: Final = "The export"
 
 COLUMNS: Final = (
@@ -55,7 +58,12 @@ COLUMNS: Final = (
 #: What tells a spreadsheet that the text is UTF-8.
 _MARK: Final = "\ufeff"
 #: With one of these in front, a spreadsheet takes a text for a formula (OWASP, CSV injection).
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+_SIGNS: Final = "=+\\-@\uff1d\uff0b\uff0d\uff20"
+# Where a cell can begin: at the start, and, where a semicolon or a tab parts cells, behind one or
+# in a new line. A run of what is skipped is looked at once: what begins a cell is not part of it.
+_FORMULA: Final = re.compile(
+    rf"\A(?=[\t\r\n])|(?:\A|(?<=[;\t\r\n]))(?=(?:[^\S\t\r\n]|[\x00-\x08\x0e-\x1f\x7f\"{INVISIBLE}])*+[{_SIGNS}])"
+)
 
 
 class Export:
@@ -107,11 +115,13 @@ class Export:
             async with store.snapshot(self._pool) as connection:
                 state = await store.load_state(connection, customer_id)
                 async for rows in every_row(connection, customer_id, wanted):
-                    lines.writerows(_line(row, self._zone) for row in rows)
-                    packed.write(text.getvalue().encode())
-                    text.seek(0)
-                    text.truncate()
-            packed.write(text.getvalue().encode())
+                    for row in rows:
+                        lines.writerow(_line(row, self._zone))
+                        # Little is packed at once, and other requests go between.
+                        if text.tell() >= _PACKED_AT_ONCE:
+                            _pack(text, packed)
+                            await asyncio.sleep(0)
+            _pack(text, packed)
             return state, packed.tell()
 
     def _headers(self, state: State, size: int) -> dict[str, str]:
@@ -137,9 +147,19 @@ def export_routes(export: Export) -> APIRouter:
     return routes
 
 
+def _pack(text: io.StringIO, packed: gzip.GzipFile) -> None:
+    packed.write(text.getvalue().encode())
+    text.seek(0)
+    text.truncate()
+
+
 def harmless(text: str) -> str:
-    """Return a text that no spreadsheet takes for a formula: an apostrophe goes in front."""
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    """Return a text that no spreadsheet takes for a formula: an apostrophe goes in front.
+
+    In front of each cell that it could become: a spreadsheet whose lists are parted by semicolons
+    parts a text at its semicolons, tabs and line breaks as well.
+    """
+    return _FORMULA.sub("'", text)
 
 
 def _line(row: Row, zone: ZoneInfo) -> Iterator[str]:

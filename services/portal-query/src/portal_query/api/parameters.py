@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar
 import orjson
 
 from portal_query.document import Version
+from repair_events.unit import MAX_TYPED_LENGTH
 from service_runtime.errors import Problem
 
 DEFAULT_LIMIT: Final = 50
@@ -82,6 +83,17 @@ def limit_of(text: str) -> int:
     if not _LIMIT.fullmatch(text) or int(text) > MAX_LIMIT:
         raise ValueError(f"must be a number from 1 to {MAX_LIMIT}")
     return int(text)
+
+
+def stored_unit(text: str) -> str:
+    """Return the unit of a cursor as it is stored: cleaned anew, it could lie elsewhere in the list.
+
+    Raises ValueError for what no stored text is.
+    """
+    if not 1 <= len(text) <= MAX_TYPED_LENGTH or "\0" in text:
+        raise ValueError("no stored unit")
+    text.encode()  # half of a surrogate pair is no text: UnicodeEncodeError is a ValueError
+    return text
 
 
 def pack_cursor(customer_id: int, named: object, place: list[str], version: Version) -> str:

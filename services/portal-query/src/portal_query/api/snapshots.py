@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Final
 
+import orjson
 from fastapi import Request
 from fastapi.responses import Response
 
@@ -19,12 +20,13 @@ from portal_query.api.answers import (
     wanted_of,
 )
 from portal_query.api.live import Revisions
-from portal_query.document import State, dumps
+from portal_query.document import State
 from portal_query.read_model import repairs as store
 from portal_query.read_model.counts import Connection, Pool
 from portal_query.read_model.documents import ReadModelAwayError, in_time
 from service_runtime.clock import Clock
 from service_runtime.errors import unavailable
+from service_runtime.headers import joined
 
 #: Answers from the tables may not take all connections from the counts.
 _AT_ONCE: Final = 4
@@ -49,7 +51,7 @@ class Snapshots:
         far as `Portal-Min-Revision`.
         """
         customer_id = customer_of(request)
-        known = request.headers.get("If-None-Match", "").encode("latin-1")
+        known = joined(request.scope["headers"], b"if-none-match")
         await self.await_revision(request, what)
         try:
             state, value = await in_time(self._load(customer_id, known, show, also))
@@ -58,7 +60,7 @@ class Snapshots:
         headers = self.headers(state)
         if value is None:
             return Response(status_code=304, headers=headers)
-        return Response(dumps(value), headers=headers, media_type="application/json")
+        return Response(orjson.dumps(value), headers=headers, media_type="application/json")
 
     async def await_revision(self, request: Request, what: str) -> None:
         """Wait for what the request says that it has seen. Raises Problem (400, 503)."""
@@ -84,13 +86,13 @@ class Snapshots:
             yield connection
 
     async def _load(
-        self, customer_id: int, known: bytes, show: Show, also: str
+        self, customer_id: int, known: bytes | None, show: Show, also: str
     ) -> tuple[State, object]:
         async with self.connection() as connection:
             state = await store.load_state(connection, customer_id)
             if also:
                 state = replace(state, tag=f"{state.tag}.{also}")
-            if known and is_known(known, state.tag):
+            if is_known(known, state.tag):
                 return state, None
             return state, await show(connection, state)
 

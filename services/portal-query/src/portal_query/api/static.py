@@ -15,7 +15,8 @@ from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from portal_query.api.answers import Headers, header
+from portal_query.api.answers import Headers, header, is_known
+from service_runtime.headers import joined
 
 PREFIX: Final = "/static/portal/"
 FOLDER: Final = Path(__file__).parent.parent / "web" / "static"
@@ -32,7 +33,7 @@ _NAMED: Final = re.compile(rf"{PREFIX}([\w-]+)\.[0-9a-f]{{16}}(\.\w+)", re.ASCII
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    etag: bytes
+    tag: str
     media_type: bytes
     body: bytes
     compressed: bytes
@@ -53,7 +54,7 @@ class StaticFiles:
             address = f"{PREFIX}{path.stem}.{digest}{path.suffix}"
             self._addresses[path.name] = address
             self._files[address] = _File(
-                b'"%b"' % digest.encode(), _TYPES[path.suffix], body, gzip.compress(body, mtime=0)
+                digest, _TYPES[path.suffix], body, gzip.compress(body, mtime=0)
             )
 
     def address(self, name: str) -> str:
@@ -91,11 +92,11 @@ class StaticFiles:
             )
         keep = _FOR_EVER if address == scope["path"] else _ONCE
         headers = [
-            (b"etag", file.etag),
+            (b"etag", b'"%b"' % file.tag.encode()),
             (b"cache-control", keep),
             (b"vary", b"Accept-Encoding"),
         ]
-        if (b"if-none-match", file.etag) in scope["headers"]:
+        if is_known(joined(scope["headers"], b"if-none-match"), file.tag):
             return 304, headers, b""
         headers += [(b"content-type", file.media_type), (b"x-content-type-options", b"nosniff")]
         if _takes_gzip(scope["headers"]):

@@ -13,13 +13,13 @@ from portal_query.api.parameters import (
     Reading,
     limit_of,
     pack_cursor,
+    stored_unit,
     unpack_cursor,
 )
 from portal_query.api.snapshots import Snapshots, customer_of
 from portal_query.document import State, Version
 from portal_query.read_model.counts import Connection
 from portal_query.read_model.figures import UnitPlace, UnitsListed, UnitsWanted, load_units
-from repair_events.unit import normalise_unit
 
 _YEAR: Final = re.compile(r"(19|20|21)\d\d", re.ASCII)
 _COUNT: Final = re.compile(r"[1-9]\d{0,8}", re.ASCII)
@@ -106,7 +106,7 @@ def _name(page: UnitsWanted) -> tuple[str, int | None, int]:
 def _place(count: str, unit: str) -> UnitPlace:
     if not _COUNT.fullmatch(count):
         raise ValueError(count[:10])
-    return UnitPlace(int(count), normalise_unit(unit))
+    return UnitPlace(int(count), stored_unit(unit))
 
 
 def _year(text: str) -> int:

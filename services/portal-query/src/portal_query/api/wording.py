@@ -3,11 +3,12 @@
 `web/scripts/words.ts` is the other half; a test in a browser holds the two together.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Self
+
+import orjson
 
 from repair_events import status
 
@@ -28,7 +29,7 @@ class Counts:
     @classmethod
     def of(cls, units: bytes, months: bytes, statuses: bytes, current_month: str) -> Self:
         """Return the counts of three bodies."""
-        return cls(json.loads(units), json.loads(months), json.loads(statuses), current_month)
+        return cls(orjson.loads(units), orjson.loads(months), orjson.loads(statuses), current_month)
 
     @property
     def total(self) -> int:

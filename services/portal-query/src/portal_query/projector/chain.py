@@ -6,12 +6,12 @@ that a list itself tells, which never run backwards in it; no offset, no clock.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
 
 from portal_query.projector.arrived import Arrived
 from portal_query.read_model.folding import Held
 from repair_events.event import MAJOR
+from repair_events.moment import moment_of
 
 
 class Trouble(StrEnum):
@@ -78,6 +78,6 @@ def _is_later(one: Arrived, held: Held) -> bool:
     if held.accepted_at is None:
         return False
     try:
-        return datetime.fromisoformat(one.time) > held.accepted_at
-    except (ValueError, TypeError):  # no time, or one without an offset: only the list can tell
+        return moment_of(one.time) > held.accepted_at
+    except ValueError:  # no time, or one without an offset: only the list can tell
         return True

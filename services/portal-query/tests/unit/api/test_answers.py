@@ -16,6 +16,25 @@ def test_a_lag_is_never_smaller_than_the_truth(behind: timedelta) -> None:
     assert timedelta(0) <= timedelta(seconds=lag) - behind < timedelta(seconds=1)
 
 
+@pytest.mark.parametrize(
+    ("header", "known"),
+    [
+        (b'"1.1.2.e"', True),
+        (b'W/"1.1.2.e"', True),
+        (b'"x", , "1.1.2.e",', True),
+        (b' "1.1.2.e"\t', True),
+        (b"*", True),
+        (b'"a, "1.1.2.e"', False),
+        (b'"1.1.2"', False),
+        (b"1.1.2.e", False),
+        (b"", False),
+        (None, False),
+    ],
+)
+def test_an_answer_is_known_by_any_tag_of_the_list(header: bytes | None, known: bool) -> None:
+    assert is_known(header, "1.1.2.e") is known
+
+
 def test_a_clock_that_runs_ahead_makes_no_negative_lag() -> None:
     assert lag_seconds(NOW + timedelta(seconds=3), NOW) == 0
 

@@ -152,4 +152,4 @@ def test_nothing_of_the_caller_is_in_a_statement(text: str, by: str) -> None:
 def test_signs_of_a_pattern_are_only_signs() -> None:
     for statement in (collecting, walking, exporting):
         _, arguments = statement(1, PageWanted(RepairFilter(text=r"50%_\x")))
-        assert r"%50\%\_\\x%" in arguments
+        assert r"50%_\x" in arguments

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response, StreamingResponse
 
 from portal_access.scopes import HISTORY_READ
+from repair_events.moment import moment_of
 from repair_writer.api.answers import REVISION_HEADER
 from repair_writer.api.documentation import CUSTOMER_ID, operation, query
 from repair_writer.api.problems import bad_query, problem_of
@@ -19,7 +20,7 @@ from repair_writer.api.reading import (
     internal_caller,
     query_number,
 )
-from repair_writer.fields import MAX_BIGINT, moment_of
+from repair_writer.fields import MAX_BIGINT
 from repair_writer.store.customers import read_customer, read_heads
 from repair_writer.store.events import (
     count_refused,

@@ -19,6 +19,7 @@ from repair_writer.idempotency import IdempotencyKey, scoped_key
 from repair_writer.store.transaction import Pool
 from service_runtime.clock import Clock
 from service_runtime.errors import Problem
+from service_runtime.headers import joined, tags_of
 from service_runtime.logs import get
 
 #: Room for the longest texts of every field, each character escaped.
@@ -28,7 +29,6 @@ MAX_BODY_BYTES: Final = 262_144
 SILENCE_SECONDS: Final = 30
 
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-_TAG: Final = re.compile(r'\s*(?:W/)?"([\x21\x23-\x7e]*)"\s*')
 _KEY: Final = re.compile(r'"?([\x21\x23-\x7e]{1,255})"?')
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _MAX_TAGS: Final = 20
@@ -150,22 +150,25 @@ def _if_match(request: Request) -> tuple[str, ...] | None:
 
     A weak tag counts as well: proxies that compress weaken ours, and an event id names one state.
     """
-    header = request.headers.get("if-match")
+    header = joined(request.scope["headers"], b"if-match")
     if header is None:
         return None
-    if header.strip() == "*":
+    if header == b"*":
         return ("*",)
-    tags = [_TAG.fullmatch(part) for part in header.split(",", _MAX_TAGS)]
-    if not all(tags):
-        raise problem_of("malformed", 'If-Match must hold tags in quotes, such as "0197...".')
-    return tuple(tag[1] for tag in tags if tag)
+    tags = tags_of(header)
+    if not tags or len(tags) > _MAX_TAGS:
+        raise problem_of(
+            "malformed",
+            f'If-Match must hold 1 to {_MAX_TAGS} tags in quotes, such as "0197...", or * alone.',
+        )
+    return tuple(tag.decode("latin-1") for tag in tags)
 
 
 def _idempotency_key(request: Request, caller: Caller, body: bytes) -> IdempotencyKey | None:
-    header = request.headers.get("idempotency-key")
+    header = joined(request.scope["headers"], b"idempotency-key")
     if header is None:
         return None
-    match = _KEY.fullmatch(header)
+    match = _KEY.fullmatch(header.decode("latin-1"))
     if match is None:
         raise problem_of(
             "malformed", "An Idempotency-Key has 1 to 255 visible ASCII characters, no quotes."

@@ -76,6 +76,17 @@ async def test_a_bad_line_harms_no_other(writer: Any, check_lists: Any) -> None:
     await check_lists(writer.pool)
 
 
+NEW = {"customer_id": 7, "unit_number": "A1", "repair_date": "2026-02-01T00:00:00Z"}
+
+
+async def test_a_line_with_a_key_twice_is_malformed(writer: Any) -> None:
+    twice = json.dumps(NEW).replace('"unit_number"', '"unit_number": "A2", "unit_number"').encode()
+    answer = await writer.send_lines([twice])
+    (result,) = answer.lines
+    assert (result["outcome"], result["code"]) == ("refused", "malformed")
+    assert "unit_number" in result["detail"]
+
+
 async def test_a_line_corrects_any_status_and_keeps_what_it_does_not_name(writer: Any) -> None:
     repair = await writer.recorded(source_ref="1", status="COMPLETED", technician_notes="ours")
     result = (await writer.send_lines([line(1, status="REQUESTED", unit_number="B2")])).lines[0]

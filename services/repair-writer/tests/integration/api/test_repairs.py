@@ -1,6 +1,9 @@
 from itertools import product
 from typing import Any
 
+from multidict import CIMultiDict
+
+NEW = {"customer_id": 7, "unit_number": "A123", "repair_date": "2026-03-01T14:30:00Z"}
 NOBODY = "01970f4e-7a3c-7cc0-8000-2f4d7a6c1b9e"
 
 
@@ -180,6 +183,29 @@ async def test_a_change_of_what_was_seen_goes_through_and_of_an_older_state_does
         answer = await writer.call("PATCH", path, body, headers={"If-Match": tags})
         assert answer.status == (412 if tags[0] == '"' else 200)
         first = answer if answer.status == 200 else first
+
+
+async def test_if_match_may_hold_empty_elements_and_stand_on_several_lines(writer: Any) -> None:
+    repair = await writer.recorded()
+    path = f"/v1/repairs/{repair['repair_id']}"
+    tag = f'"{repair["event_id"]}"'
+    for number, lines in enumerate(
+        ([f"{tag},"], [f' , "x" ,, {tag} \t'], ['"x"', tag], [tag, "", '"y",'])
+    ):
+        headers = CIMultiDict(("If-Match", line) for line in lines)
+        headers["Authorization"] = f"Bearer {writer.key}"
+        body = {"description": f"{number}"}
+        async with writer.http.patch(writer.url + path, json=body, headers=headers) as answer:
+            assert answer.status == 200, (lines, await answer.text())
+            tag = answer.headers["ETag"]
+
+
+async def test_white_space_around_header_values_is_no_part_of_them(writer: Any) -> None:
+    first = await writer.call("POST", "/v1/repairs", NEW, idempotency_key="k-1")
+    spaced = {"Idempotency-Key": " k-1 \t", "Content-Type": "application/json ; charset=utf-8 "}
+    again = await writer.call("POST", "/v1/repairs", NEW, headers=spaced)
+    assert (first.status, again.status) == (201, 201)
+    assert again.headers["Idempotent-Replayed"] == "true"
 
 
 async def test_an_if_match_that_is_none_is_refused(writer: Any) -> None:

@@ -55,7 +55,7 @@ class RequestForm:
             "max_breaks": MAX_BREAKS,
             "today": f"{self._clock.now().astimezone(self._zone):%Y-%m-%d}",
         }
-        return self._templates.page(request, "request.html", values)
+        return await self._templates.page(request, "request.html", values)
 
     async def _units(self, customer_id: int) -> list[str]:
         """Return the units to suggest, in their order; none when they cannot be read now."""

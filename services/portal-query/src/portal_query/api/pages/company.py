@@ -44,4 +44,4 @@ class Company:
             "arrived": read.arrived,
         }
         status = 200 if read.value is not None else 404
-        return self._templates.page(request, "company.html", values, status=status)
+        return await self._templates.page(request, "company.html", values, status=status)

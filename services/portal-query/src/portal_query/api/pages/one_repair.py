@@ -37,7 +37,7 @@ class OneRepair:
         try:
             repair_id = UUID(request.path_params["repair_id"])
         except ValueError:
-            return self._missing(request, arrived=True)
+            return await self._missing(request, arrived=True)
         seen = revision_of(request.query_params.get("seen"))
 
         async def load(connection: Connection) -> _Found | None:
@@ -51,7 +51,7 @@ class OneRepair:
 
         read = await self._reader.read(identity.customer_id, seen, load)
         if read.value is None:
-            return self._missing(request, arrived=read.arrived)
+            return await self._missing(request, arrived=read.arrived)
         found = read.value
         values = {
             "again": again,
@@ -69,14 +69,14 @@ class OneRepair:
             else _own_change(found.history.lines, seen),
             "arrived": read.arrived,
         }
-        return self._templates.page(request, "one_repair.html", values)
+        return await self._templates.page(request, "one_repair.html", values)
 
-    def _missing(self, request: Request, *, arrived: bool) -> HTMLResponse:
+    async def _missing(self, request: Request, *, arrived: bool) -> HTMLResponse:
         # A repair that was asked for a moment ago is there, only not here yet.
         values = {"arrived": arrived, "here_address": f"{request.url.path}?{request.url.query}"}
         status = 404 if arrived else 503
         headers = {} if arrived else {"Retry-After": "2"}
-        return self._templates.page(
+        return await self._templates.page(
             request, "no_such_repair.html", values, status=status, headers=headers
         )
 

@@ -51,7 +51,7 @@ class RepairList:
         except Problem as problem:
             faults = {fault["parameter"]: fault["detail"] for fault in problem.errors}
             values = self._frame(address, again) | {"faults": faults, "asked": None}
-            return self._templates.page(request, "repair_list.html", values, status=400)
+            return await self._templates.page(request, "repair_list.html", values, status=400)
         seen = revision_of(address.seen)
 
         async def load(connection: Connection) -> _Found:
@@ -67,7 +67,7 @@ class RepairList:
         read = await self._reader.read(identity.customer_id, seen, load)
         values = self._frame(address, again) | self._list(address, asked, read, identity)
         values |= {"own_change": seen is not None and request.method != "POST"}
-        return self._templates.page(request, "repair_list.html", values)
+        return await self._templates.page(request, "repair_list.html", values)
 
     def _asked(self, address: ListAddress, customer_id: int) -> Asked:
         asked = asked_of(address.asked, customer_id, self._zone)

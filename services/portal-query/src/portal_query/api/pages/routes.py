@@ -60,6 +60,6 @@ def _add(routes: APIRouter, path: str, show: Show, templates: Templates) -> None
         try:
             return await show(request, again)
         except ReadModelAwayError:
-            return templates.away(request)
+            return await templates.away(request)
 
     routes.add_api_route(path, answer, methods=["GET", "HEAD", "POST"], response_model=None)

@@ -43,7 +43,7 @@ class UnitTable:
         except Problem as problem:
             faults = {fault["parameter"]: fault["detail"] for fault in problem.errors}
             values = self._frame(dict(given)) | {"faults": faults, "asked": None}
-            return self._templates.page(request, "units.html", values, status=400)
+            return await self._templates.page(request, "units.html", values, status=400)
 
         async def load(connection: Connection) -> UnitsListed:
             return await load_units(connection, identity.customer_id, asked.page)
@@ -63,7 +63,7 @@ class UnitTable:
             else f"{UNITS_PATH}?{urlencode([*kept, ('cursor', cursor)])}",
             "changed": asked.seen is not None and asked.seen != read.state.version,
         }
-        return self._templates.page(request, "units.html", values)
+        return await self._templates.page(request, "units.html", values)
 
     def _frame(self, given: dict[str, str]) -> dict[str, object]:
         this_year = self._clock.now().astimezone(self._zone).year

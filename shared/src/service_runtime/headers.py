@@ -1,0 +1,62 @@
+"""Header fields as RFC 9110 has them: white space around values, lists over several lines, tags."""
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+Headers = Iterable[tuple[bytes, bytes]]
+
+#: Optional white space (RFC 9110, 5.6.3).
+_SPACE: Final = b" \t"
+# Elements of a list may be empty (5.6.1); a tag holds no white space, no quotes and no control
+# characters (8.8.3). Each byte is looked at once: white space ends at the tag or at the comma.
+_ELEMENT: Final = re.compile(
+    rb'[ \t]*(?:(?:W/)?"(?P<tag>[\x21\x23-\x7e\x80-\xff]*)"[ \t]*)?(?:,|$)'
+)
+
+
+class TrimmedHeaders:
+    """Removes optional white space around header values, which the HTTP parser leaves in."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] == "http":
+            headers = scope["headers"]
+            if any(value[:1] in _BOTH or value[-1:] in _BOTH for _, value in headers if value):
+                scope["headers"] = [(name, value.strip(_SPACE)) for name, value in headers]
+        await self._app(scope, receive, send)
+
+
+_BOTH: Final = frozenset((b" ", b"\t"))
+
+
+def joined(headers: Headers, name: bytes) -> bytes | None:
+    """Return the value of a (lower case) name, of several lines as one list; None without any."""
+    values = [value for key, value in headers if key == name]
+    if not values:
+        return None
+    return values[0] if len(values) == 1 else b", ".join(values)
+
+
+def tags_of(header: bytes) -> list[bytes] | None:
+    """Return the entity tags of If-Match or If-None-Match; None for what is no list of tags.
+
+    A weak tag counts as the strong one of the same text: proxies that compress weaken ours.
+    `*` is no tag: the caller looks for it first.
+    """
+    tags: list[bytes] = []
+    at = 0
+    while at < len(header):
+        element = _ELEMENT.match(header, at)
+        if element is None:
+            return None
+        tag = element["tag"]
+        if tag is not None:
+            tags.append(tag)
+        at = element.end()
+    return tags
