@@ -126,7 +126,14 @@ def _email(text: str) -> str:
 CustomerId = Annotated[int, Field(ge=1, le=MAX_BIGINT, examples=[1042])]
 UnitNumber = Annotated[
     str,
-    Field(min_length=1, max_length=MAX_TYPED_LENGTH, examples=["A123"]),
+    Field(
+        min_length=1,
+        max_length=MAX_TYPED_LENGTH,
+        examples=["A123"],
+        description="At most 50 characters after cleaning: white space is folded, characters that "
+        "show nothing are removed, accents are composed (NFC). A character that changes the "
+        "direction of text is refused.",
+    ),
     AfterValidator(normalise_unit),
 ]
 Status = Literal["REQUESTED", "PENDING", "APPROVED", "IN_PROGRESS", "COMPLETED", "DENIED"]

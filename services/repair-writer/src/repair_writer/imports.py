@@ -33,8 +33,8 @@ CHUNK_BYTES: Final = 4 * 1024 * 1024
 MAX_LINE_BYTES: Final = 262_144
 _ATTEMPTS: Final = 6
 #: How much of a chunk is read at once, in bytes; a line costs as much as so many bytes by itself.
-_READ_AT_ONCE: Final = 65_536
-_LINE_COST: Final = 1_000
+_READ_AT_ONCE: Final = 16_384
+_LINE_COST: Final = 300
 #: Blank lines cost little, and a piece of a body may hold a hundred thousand.
 _BLANK_AT_ONCE: Final = 2_000
 

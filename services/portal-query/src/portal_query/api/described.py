@@ -67,7 +67,13 @@ _LIST: Final = (
         "PENDING",
         repeated=True,
     ),
-    Parameter("unit", "Only repairs of this unit.", {"type": "string", "maxLength": 50}, "A123"),
+    Parameter(
+        "unit",
+        "Only repairs of this unit, in any spelling that looks the same: white space around it and"
+        " invisible characters do not matter, capitals do.",
+        {"type": "string", "maxLength": 200},
+        "A123",
+    ),
     Parameter(
         "month",
         "Only repairs dated in this month, on the portal's calendar.",
@@ -78,8 +84,10 @@ _LIST: Final = (
     Parameter("to", "Only repairs dated on this day or earlier.", _DAY, "2026-12-31"),
     Parameter(
         "q",
-        "Only repairs with this text in unit, description, damage or notes; capitals do not matter.",
-        {"type": "string", "minLength": 1, "maxLength": 100},
+        "Only repairs with this text in unit, description, damage or notes. Capitals, the amount of"
+        " white space, invisible characters and how an accent is written do not matter. At most"
+        " 100 characters after that.",
+        {"type": "string", "minLength": 1, "maxLength": 400},
         "crack",
     ),
     Parameter(
@@ -164,7 +172,7 @@ ENDPOINTS: Final = (
         REPAIRS,
         "A list of repairs as a file",
         "The whole list, in the same order, as CSV for a spreadsheet: UTF-8 with a byte order"
-        " mark, dates as 2026-03-31, and an apostrophe in front of a text that a spreadsheet"
+        " mark, dates as 2026-03-31, and an apostrophe in front of whatever a spreadsheet"
         " would take for a formula. It is sent whole or not at all.",
         "\ufeffrepair_id,unit_number,repair_date,status,damage_type,description,customer_notes,"
         "cost,requested_by,changed_at\r\n01970f4e-7a3c-7cc0-8000-2f4d7a6c1b9e,A123,2026-03-01,"

@@ -5,6 +5,7 @@ A page is never kept by a browser: it names a person, and it holds the token of 
 
 import asyncio
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -58,13 +59,13 @@ class Templates:
 
         A long page is rendered in parts, with other requests between them.
         """
-        parts: list[str] = []
         rendering = self._environment.get_template(template)
-        for part in rendering.generate({**_visitor(request), **values}):
-            parts.append(part)
-            if len(parts) % _PARTS_AT_ONCE == 0:
-                await asyncio.sleep(0)
-        return HTMLResponse("".join(parts), status, {**_HEADERS, **(headers or {})})
+        parts = rendering.generate({**_visitor(request), **values})
+        body = bytearray()
+        while some := list(islice(parts, _PARTS_AT_ONCE)):
+            body += "".join(some).encode()
+            await asyncio.sleep(0)
+        return HTMLResponse(bytes(body), status, {**_HEADERS, **(headers or {})})
 
     async def away(self, request: Request) -> HTMLResponse:
         """Return the page that says that nothing can be read just now (503)."""

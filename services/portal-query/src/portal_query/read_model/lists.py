@@ -40,11 +40,11 @@ WHERE customer_id = $1 AND n > 0 AND (dimension IN (1, 2) OR dimension = 0 AND b
 #: The texts of a repair as they are searched; step 0003 fills `search_text` where they need more
 #: than lower case.
 _SEARCHED: Final = (
-    "coalesce(search_text, lower(concat_ws(E'\\n', unit_number, description, damage_type,"
+    "coalesce(search_text, lower(concat_ws(E'\\x1f', unit_number, description, damage_type,"
     ' customer_notes) COLLATE "C"))'
 )
 #: What is looked for, folded by the same Unicode tables as `search_text`.
-_FOLDED: Final = "normalize(casefold({} COLLATE pg_unicode_fast), NFC)"
+_FOLDED: Final = "casefold(normalize({}, NFC) COLLATE pg_unicode_fast)"
 
 
 @dataclass(frozen=True, slots=True)

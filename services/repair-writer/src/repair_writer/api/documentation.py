@@ -55,7 +55,8 @@ PROFILE_EXAMPLE: Final = {
 
 IF_MATCH: Final = "If-Match"
 _HEADERS: Final = {
-    IF_MATCH: "Only when the state is still the one with this ETag; else 412.",
+    IF_MATCH: "Only when the state is still the one with this ETag, or one of a list of up to 20; "
+    "else 412.",
     "Idempotency-Key": "1 to 255 visible characters. The same key and body again gets the same "
     "answer, with Idempotent-Replayed: true, for seven days.",
 }

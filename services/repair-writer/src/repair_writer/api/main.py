@@ -46,6 +46,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
                 import_max_bytes=settings.writer_import_max_bytes,
             )
         )
+        app.openapi()  # made before anybody waits for it: it takes a quarter of a second
         listener = listen(settings.writer_host, settings.writer_port or 0, settings.listen_fd)
         await stack.enter_async_context(
             background(keep_house(pool, keys), insist_on_durability(pool))
