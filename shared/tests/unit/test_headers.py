@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -34,9 +36,9 @@ def test_a_list_over_several_lines_is_the_list_on_one(lines: list[bytes]) -> Non
 
 
 async def test_white_space_around_values_is_removed_before_anybody_reads_them() -> None:
-    seen = []
+    seen: list[Any] = []
 
-    async def app(scope: object, _: object, __: object) -> None:
+    async def app(scope: Any, _: Any, __: Any) -> None:
         seen.append(scope)
 
     headers = [(b"host", b" a\t"), (b"cookie", b"a=b; c"), (b"x", b""), (b"y", b" ")]
