@@ -52,6 +52,11 @@ class Served:
 
     url: str
     steps: LoopSteps
+    loop: asyncio.AbstractEventLoop
+
+    async def settle(self) -> None:
+        """Wait until the step that sent the last answer has ended: it is only measured then."""
+        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(asyncio.sleep(0), self.loop))
 
 
 @dataclass
@@ -87,9 +92,11 @@ async def _measure(worst: Worst, served: dict[str, Served], http: aiohttp.Client
     blocked = Blocked()
     for number in range(RUNS):
         for one in served.values():
+            await one.settle()
             one.steps.forget()
         blocked.status = await worst.send(http, number)
         for name, one in served.items():
+            await one.settle()
             blocked.note(name, one.steps)
     return blocked
 
@@ -140,7 +147,7 @@ def _in_a_thread(
     url, loop, stop = told
     with LoopSteps(loop, time.thread_time) as steps:
         try:
-            yield Served(url, steps)
+            yield Served(url, steps, loop)
         finally:
             loop.call_soon_threadsafe(stop.set)
             thread.join(60)
