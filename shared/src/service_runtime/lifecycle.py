@@ -6,6 +6,7 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine
 from contextlib import asynccontextmanager, nullcontext
+from functools import partial
 from typing import Any, Final
 
 import uvicorn
@@ -13,6 +14,7 @@ import uvloop
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service_runtime.headers import TrimmedHeaders
+from service_runtime.http_protocol import MAX_REQUESTS, HttpProtocol, ServerLoad, server_load
 from service_runtime.logs import get
 from service_runtime.ops import Health
 
@@ -103,19 +105,30 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def _closing_at_the_end(app: ASGIApp, health: Health) -> ASGIApp:
-    """Return the app, whose answers say while it stops that their connections are not kept.
+def _observed(app: ASGIApp, health: Health, load: ServerLoad) -> ASGIApp:
+    """Return the app; its answers are counted, and close their connections while it stops.
 
-    Whoever keeps connections would send the next change over one that is about to end.
+    A client that keeps connections would send its next change over one that is about to end.
     """
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-        async def told(message: Message) -> None:
-            if health.stopping and message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], (b"connection", b"close")]
+        begun = False
+
+        async def observe(message: Message) -> None:
+            nonlocal begun
+            if message["type"] == "http.response.start":
+                if not begun:
+                    begun = True
+                    load.answering += 1
+                if health.stopping:
+                    message["headers"] = [*message["headers"], (b"connection", b"close")]
             await send(message)
 
-        await app(scope, receive, told if scope["type"] == "http" else send)
+        try:
+            await app(scope, receive, observe if scope["type"] == "http" else send)
+        finally:
+            if begun:
+                load.answering -= 1
 
     return answer
 
@@ -127,25 +140,31 @@ async def serve_http(
     stop: asyncio.Event,
     health: Health,
     before_stop: Callable[[], Awaitable[None]] | None = None,
+    max_requests: int = MAX_REQUESTS,
+    refusal_headers: Collection[tuple[bytes, bytes]] = (),
 ) -> None:
     """Serve `app` until `stop` is set, then let requests under way finish.
 
-    `before_stop` is where open streams are told to end: they would hold the server otherwise.
+    `before_stop` ends open streams: they would hold the server otherwise. More than `max_requests`
+    whose answer has not begun are answered 503 before the application runs; `refusal_headers` are
+    on such an answer.
     """
-    server = _Server(
-        uvicorn.Config(
-            TrimmedHeaders(_closing_at_the_end(app, health)),
-            http="httptools",
-            ws="none",
-            lifespan="on",
-            log_config=None,
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-            timeout_graceful_shutdown=GRACE_SECONDS - 5,
-        )
+    load = server_load(max_requests, refusal_headers)
+    config = uvicorn.Config(
+        TrimmedHeaders(_observed(app, health, load)),
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=GRACE_SECONDS - 5,
     )
+    config.load()
+    # Uvicorn calls the class with its own arguments; ours are bound here.
+    config.http_protocol_class = partial(HttpProtocol, load)  # type: ignore[assignment]
+    server = _Server(config)
 
     async def watch() -> None:
         await stop.wait()

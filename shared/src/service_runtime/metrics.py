@@ -4,7 +4,7 @@ Names follow OpenTelemetry's semantic conventions in Prometheus's spelling. What
 measures is defined beside the code that measures it, on the same registry.
 """
 
-from prometheus_client import CollectorRegistry, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.process_collector import ProcessCollector
 
 REGISTRY = CollectorRegistry()
@@ -17,6 +17,12 @@ HTTP_DURATION = Histogram(
     "How long a request took, from its first byte to the last of the answer.",
     ["http_request_method", "http_route", "http_response_status_code"],
     buckets=SECONDS,
+    registry=REGISTRY,
+)
+HTTP_REFUSED = Counter(
+    "http_requests_refused",
+    "Requests and connections that the HTTP server refused before the application ran.",
+    ["reason"],
     registry=REGISTRY,
 )
 BUILD_INFO = Gauge(

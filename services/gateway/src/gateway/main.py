@@ -14,6 +14,7 @@ from gateway import store
 from gateway.access_log import AccessLog
 from gateway.accounts import FAILED_SECONDS, Accounts, SessionRules
 from gateway.aiohttp_upstream import AiohttpUpstream
+from gateway.answers import security_headers
 from gateway.audit import Audit
 from gateway.buckets import MemoryBuckets, SharedBuckets
 from gateway.csrf import UserSecrets
@@ -268,6 +269,7 @@ async def serve(stop: asyncio.Event, settings: GatewaySettings) -> None:
                 stop=stop,
                 health=health,
                 before_stop=gateway.streams.close,
+                refusal_headers=security_headers(https=settings.gateway_cookie_secure),
             )
 
 

@@ -1,0 +1,163 @@
+"""Admission control: what is beyond the bound is refused before the application runs."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from service_runtime.lifecycle import listen, serve_http
+from service_runtime.metrics import REGISTRY
+from service_runtime.ops import Health
+from service_runtime.testing import eventually
+
+SECURE = ((b"x-frame-options", b"DENY"),)
+
+
+class Busy:
+    """An application that answers when the test lets it; /stream begins at once and never ends."""
+
+    def __init__(self) -> None:
+        self.released = asyncio.Event()
+        self.running = 0
+        self.peak = 0
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            for event in ("startup", "shutdown"):
+                await receive()
+                await send({"type": f"lifespan.{event}.complete"})
+            return
+        start = {"type": "http.response.start", "status": 200, "headers": [(b"x-app", b"1")]}
+        if scope["path"] == "/stream":
+            await send(start)
+            await send({"type": "http.response.body", "body": b"x", "more_body": True})
+            await self.released.wait()
+        else:
+            self.running += 1
+            self.peak = max(self.peak, self.running)
+            await self.released.wait()
+            self.running -= 1
+            await send(start)
+        await send({"type": "http.response.body", "body": b"done"})
+
+
+class Client:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+
+    def send(self, method: str = "GET", path: str = "/", rest: str = "") -> None:
+        self.writer.write(f"{method} {path} HTTP/1.1\r\nHost: x\r\n{rest}\r\n".encode())
+
+    async def answer(self, *, head_only: bool = False) -> tuple[int, dict[str, str], bytes]:
+        head = (await self.reader.readuntil(b"\r\n\r\n")).decode()
+        first, *lines = head[:-4].split("\r\n")
+        headers = {k.lower(): v.strip() for k, _, v in (line.partition(":") for line in lines)}
+        length = 0 if head_only else int(headers.get("content-length", 0))
+        return int(first.split(" ")[1]), headers, await self.reader.readexactly(length)
+
+
+@asynccontextmanager
+async def serving(app: Any, **options: Any) -> AsyncIterator[Callable[[], Awaitable[Client]]]:
+    listener, stop = listen("127.0.0.1", 0, None), asyncio.Event()
+    server = asyncio.create_task(serve_http(app, listener, stop=stop, health=Health(), **options))
+    address, clients = listener.getsockname(), []
+
+    async def connect() -> Client:
+        clients.append(Client(*await asyncio.open_connection(*address)))
+        return clients[-1]
+
+    try:
+        yield connect
+    finally:
+        for client in clients:
+            client.writer.close()
+        stop.set()
+        await server
+
+
+def refused() -> float:
+    name = "http_requests_refused_total"
+    return REGISTRY.get_sample_value(name, {"reason": "overloaded"}) or 0.0
+
+
+async def test_a_request_beyond_the_bound_is_refused_without_the_application() -> None:
+    app, before = Busy(), refused()
+    async with serving(app, max_requests=2, refusal_headers=SECURE) as connect:
+        first = [await connect() for _ in range(2)]
+        for client in first:
+            client.send()
+
+        async def both_run() -> bool:
+            return app.running == 2
+
+        await eventually(both_run, "two requests run")
+        late = await connect()
+        for _ in range(3):  # over one connection: a refused GET does not end it
+            late.send()
+            status, headers, body = await late.answer()
+            assert (status, headers["retry-after"]) == (503, "1")
+            assert headers["content-type"] == "application/problem+json"
+            assert headers["x-frame-options"] == "DENY"
+            assert "date" in headers
+            assert json.loads(body)["code"] == "overloaded"
+        late.send("HEAD")
+        assert (await late.answer(head_only=True))[0] == 503
+        assert refused() == before + 4
+        assert app.peak == 2
+
+        app.released.set()
+        for client in first:
+            assert (await client.answer())[0] == 200
+
+        async def served_again() -> bool:
+            late.send()
+            return (await late.answer())[0] == 200
+
+        await eventually(served_again, "requests are served again")
+
+
+async def test_a_burst_in_one_turn_of_the_event_loop_is_bounded_as_well() -> None:
+    app = Busy()
+    async with serving(app, max_requests=3) as connect:
+        clients = [await connect() for _ in range(20)]
+        for client in clients:
+            client.send()
+        answers = [asyncio.create_task(client.answer()) for client in clients]
+
+        async def all_others_have_their_answer() -> bool:
+            return sum(answer.done() for answer in answers) == 17
+
+        await eventually(all_others_have_their_answer, "17 answers")
+        assert app.peak == 3
+        app.released.set()
+        statuses = [(await answer)[0] for answer in answers]
+        assert sorted(statuses) == [200] * 3 + [503] * 17
+
+
+async def test_a_refused_request_with_a_body_closes_its_connection() -> None:
+    app = Busy()
+    async with serving(app, max_requests=0) as connect:
+        client = await connect()
+        client.send("POST", "/", "Content-Length: 5\r\n")
+        status, headers, _ = await client.answer()
+        assert (status, headers["connection"]) == (503, "close")
+        assert await client.reader.read() == b""
+
+
+async def test_open_streams_are_not_counted() -> None:
+    app = Busy()
+    async with serving(app, max_requests=1) as connect:
+        streams = [await connect() for _ in range(5)]
+        for stream in streams:
+            stream.send(path="/stream")
+            assert b"200" in await stream.reader.readline()
+        client = await connect()
+        client.send()
+
+        async def it_runs() -> bool:
+            return app.running == 1
+
+        await eventually(it_runs, "the request runs")
+        app.released.set()
+        assert (await client.answer())[0] == 200
