@@ -19,6 +19,7 @@ Check = Callable[[], Awaitable[None]]
 
 _MAX_REQUEST = 8_192
 _TIMEOUT = 5.0
+_MAX_CONNECTIONS = 256
 HEART_STOPPED_AFTER_SECONDS = 30.0
 
 
@@ -63,12 +64,27 @@ class Health:
 
 
 class OpsServer:
-    """Serves one process's health and metrics; use it as an async context manager."""
+    """Serves one process's health and metrics; use it as an async context manager.
 
-    def __init__(self, health: Health, host: str, port: int) -> None:
+    `seconds` bound the head of a request, and taking the answer. Connections beyond
+    `max_connections` are closed without one.
+    """
+
+    def __init__(
+        self,
+        health: Health,
+        host: str,
+        port: int,
+        *,
+        seconds: float = _TIMEOUT,
+        max_connections: int = _MAX_CONNECTIONS,
+    ) -> None:
         self._health = health
         self._host = host
         self._port = port
+        self._seconds = seconds
+        self._max_connections = max_connections
+        self._connections = 0
         self._server: asyncio.Server | None = None
 
     @property
@@ -91,21 +107,34 @@ class OpsServer:
             self._server.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._connections += 1
         try:
-            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), _TIMEOUT)
-            method, target = head.split(b"\r\n", 1)[0].split(b" ")[:2]
-            status, kind, body = await self._answer(method.decode(), target.decode())
-            writer.write(
-                f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: {kind}\r\n"
-                f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode()
-            )
-            if method != b"HEAD":
-                writer.write(body)
-            await asyncio.wait_for(writer.drain(), _TIMEOUT)
+            if self._connections <= self._max_connections:
+                await self._exchange(reader, writer)
         except (OSError, ValueError, TimeoutError, asyncio.LimitOverrunError, EOFError):
             pass  # a probe that went away, or no HTTP: there is nobody to tell
         finally:
-            writer.close()
+            self._connections -= 1
+            # A plain close would wait for a client that never reads.
+            writer.transport.abort()
+
+    async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer one request and close; raises ValueError for anything but HTTP/1."""
+        async with asyncio.timeout(self._seconds):
+            head = await reader.readuntil(b"\r\n\r\n")
+        method, target, version = head.split(b"\r\n", 1)[0].decode().split(" ")
+        if version not in {"HTTP/1.0", "HTTP/1.1"}:
+            raise ValueError(version)
+        status, kind, body = await self._answer(method, target)
+        writer.write(
+            f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: {kind}\r\n"
+            f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode()
+        )
+        if method != "HEAD":
+            writer.write(body)
+        writer.close()
+        async with asyncio.timeout(self._seconds):
+            await writer.wait_closed()
 
     async def _answer(self, method: str, target: str) -> tuple[int, str, bytes]:
         path, _, query = target.partition("?")

@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 
 from service_runtime.ops import HEART_STOPPED_AFTER_SECONDS, Health, OpsServer
-from service_runtime.testing import ManualClock
+from service_runtime.testing import ManualClock, eventually
 
 
 class Port:
     """A started server with the clock and health behind it."""
 
-    def __init__(self) -> None:
+    def __init__(self, **limits: Any) -> None:
         self.clock = ManualClock()
         self.health = Health(self.clock)
-        self.server = OpsServer(self.health, "127.0.0.1", 0)
+        self.server = OpsServer(self.health, "127.0.0.1", 0, **limits)
 
     async def send(self, request: bytes) -> bytes:
         """Return all that comes back for these bytes until the server closes."""
@@ -102,6 +102,9 @@ async def test_nothing_else_is_there(port: Port, method: str, target: str, statu
         b"GET\r\n\r\n",
         b"\r\n\r\n",
         b"\xff\xff \xff\r\n\r\n",
+        b"GET /livez RTSP/1.0\r\n\r\n",
+        b"GET /livez HTTP/2.0\r\n\r\n",
+        b"GET /livez\r\n\r\n",
         b"GET /livez HTTP/1.1\r\n" + b"X: y\r\n" * 5_000 + b"\r\n",
         b"x" * 100_000,
     ],
@@ -111,6 +114,53 @@ async def test_junk_is_dropped_and_the_next_question_is_answered(port: Port, jun
     assert await port.get("/livez") == (200, "ok\n")
     asking.cancel()
     await asyncio.gather(asking, return_exceptions=True)
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /livez HTTP/1.1\r\nX: "])
+async def test_who_sends_no_whole_request_is_closed(sent: bytes) -> None:
+    found = Port(seconds=0.1)
+    async with found.server:
+        assert await found.send(sent) == b""
+
+
+async def test_connections_are_limited_and_the_next_is_answered_when_one_has_left() -> None:
+    found = Port(max_connections=2)
+    async with found.server:
+        held = [await asyncio.open_connection("127.0.0.1", found.server.port) for _ in range(2)]
+
+        async def is_full() -> bool:
+            return found.server._connections == 2
+
+        await eventually(is_full, "two connections are held")
+        with suppress(ConnectionError):
+            assert await found.send(b"GET /livez HTTP/1.1\r\n\r\n") == b""
+        for _, writer in held:
+            writer.close()
+
+        async def is_free() -> bool:
+            return found.server._connections == 0
+
+        await eventually(is_free, "both have left")
+        assert await found.get("/livez") == (200, "ok\n")
+
+
+async def test_who_never_takes_the_answer_is_cut() -> None:
+    found = Port(seconds=0.2)
+
+    async def talks() -> None:
+        raise ConnectionError("x" * 20_000_000)
+
+    found.health.register("kafka", talks)
+    async with found.server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", found.server.port, limit=1_000)
+        writer.write(b"GET /readyz HTTP/1.1\r\n\r\n")
+        assert b"503" in await reader.readline()  # the rest waits in buffers
+
+        async def is_cut() -> bool:
+            return found.server._connections == 0
+
+        await eventually(is_cut, "the connection is cut")
+        writer.close()
 
 
 async def _ignore_reset(sending: Coroutine[Any, Any, bytes]) -> None:
