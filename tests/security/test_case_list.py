@@ -12,7 +12,7 @@ CASES = {int(number) for number in re.findall(r"^\| (\d+) \|", LIST, re.MULTILIN
 
 _GATEWAY = "services/gateway/tests/integration"
 ELSEWHERE = {
-    40: "time limits on idle and dripping clients are nginx's: tests/compose/test_edge.py",
+    40: "limits of time, at exact moments: shared/tests/integration/test_http_protocol.py",
     50: "a password changed by an operator: services/gateway/tests/integration/test_admin.py",
     52: "a hash renewed at login: services/gateway/tests/integration/test_sign_in.py",
     56: "no 200 after a deletion under load: services/gateway/tests/integration/test_visitors.py",
@@ -24,6 +24,10 @@ ELSEWHERE = {
     126: f"rows of strangers in the audit table: {_GATEWAY}/test_known_devices.py",
     127: f"a flood of password checks: {_GATEWAY}/test_known_devices.py",
     90: "API keys belong to the writer, which no customer reaches: services/repair-writer/tests",
+    94: "an API key in a trailer: services/repair-writer/tests/integration/test_framing.py",
+    96: "too many connections: shared/tests/integration/test_http_protocol.py",
+    97: "an answer that nobody reads: shared/tests/integration/test_http_protocol.py",
+    98: "too many requests: shared/tests/integration/test_admission.py",
 }
 
 

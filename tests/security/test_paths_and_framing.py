@@ -4,6 +4,8 @@ import pytest
 
 from gateway.testing.browser import exchange, parse
 from gateway.testing.portal import Portal
+from service_runtime.testing_framing import FRAMING as ALL_FRAMING
+from service_runtime.testing_framing import converse
 
 UNITS = "/customer/api/unit-repair-data/"
 
@@ -213,3 +215,19 @@ async def test_case_42_a_body_over_its_limit_is_refused_before_it_is_read(gate: 
 
     assert answered.status == 413
     assert gate.writer.received == []
+
+
+async def test_case_91_92_93_95_a_message_has_one_beginning_and_one_end(gate: Portal) -> None:
+    for case in ALL_FRAMING:
+        await case.check(gate.url)
+    assert gate.query.received == []
+    assert gate.writer.received == []
+
+
+async def test_case_92_a_body_without_a_length_closes_the_connection(gate: Portal) -> None:
+    head = (
+        b"POST /accounts/login/ HTTP/1.1\r\nHost: portal.test\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
+    for parts in ((head,), (head + b"0\r\n\r\n",), (head, b"0\r\n\r\n")):
+        answered = parse(await converse(gate.url, parts), head_only=True)
+        assert (answered.status, answered.header("connection")) == (411, "close")

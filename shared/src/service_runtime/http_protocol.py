@@ -1,78 +1,56 @@
-"""HTTP/1.1 connections: uvicorn's protocol with admission control before the application.
+"""HTTP/1.1 connections: uvicorn's protocol, one request at a time, each with a certain end.
 
-A request beyond the bound is answered 503 with bytes that were rendered at start, so that refusing
-costs a small part of serving.
+uvicorn feeds its parser with whatever arrives. This protocol splits requests first: a head is
+complete and bounded before it is parsed, and the parser gets exactly the bytes of one message. So
+nothing of one request can be read as another, and the next is read after the answer was sent.
+The rules are those of RFC 9110 and RFC 9112; the sections are named where they are applied.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import math
+from collections.abc import Callable
+from enum import Enum, auto
 from typing import Any, Final
 
-import orjson
+import httptools
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from service_runtime.errors import PROBLEM_MEDIA_TYPE, Problem
-from service_runtime.metrics import HTTP_REFUSED
+from service_runtime.http_limits import Refusal, ServerLoad
 
-Headers = Iterable[tuple[bytes, bytes]]
-
-#: Requests whose answer has not begun, in one process.
-MAX_REQUESTS: Final = 512
-
-_OVERLOADED: Final = Problem(
-    503,
-    "overloaded",
-    "Too many requests at once",
-    "This process works on as many requests as it can. Nothing was changed; please try again.",
-    headers={"Retry-After": "1"},
-)
+_HEAD_END: Final = b"\r\n\r\n"
+_FRAMING_HEADERS: Final = frozenset({b"host", b"content-length", b"transfer-encoding"})
+_VERSIONS: Final = (b" HTTP/1.1", b" HTTP/1.0")
+#: Framing that a chunk may bring along (size, extension) before it counts as overhead.
+_CHUNK_BYTES: Final = 32
+#: Chunk extensions and trailers beyond that, in one body.
+_CHUNK_OVERHEAD_BYTES: Final = 16_384
 
 
-class Refusal:
-    """An answer of the protocol itself, rendered once: a problem (RFC 9457) and its headers."""
-
-    def __init__(self, problem: Problem, phrase: str, headers: Headers) -> None:
-        body = orjson.dumps(problem.to_body())
-        lines = [
-            f"HTTP/1.1 {problem.status} {phrase}",
-            f"Content-Type: {PROBLEM_MEDIA_TYPE}",
-            f"Content-Length: {len(body)}",
-            "Cache-Control: no-store",
-            *(f"{name}: {value}" for name, value in problem.headers.items()),
-            *(f"{name.decode()}: {value.decode()}" for name, value in headers),
-        ]
-        self._head = "\r\n".join(lines).encode() + b"\r\n"
-        self._body = body
-        self._count = HTTP_REFUSED.labels(problem.code)
-
-    def render(self, date: Headers, *, close: bool, head_only: bool = False) -> bytes:
-        """Return the bytes of the answer with the server's `date` header, and count it."""
-        self._count.inc()
-        parts = [self._head]
-        parts += [b"%s: %s\r\n" % header for header in date]
-        parts.append(b"Connection: close\r\n\r\n" if close else b"\r\n")
-        if not head_only:
-            parts.append(self._body)
-        return b"".join(parts)
+class _Phase(Enum):
+    HEAD = auto()
+    BODY = auto()
+    ANSWER = auto()
+    CLOSING = auto()
 
 
-@dataclass(slots=True)
-class ServerLoad:
-    """Load of one server: `answering` requests are past the first byte of their answer.
-
-    These are not counted against `max_requests`: an event stream is open for hours, and streams
-    and downloads have bounds of their own.
-    """
-
-    max_requests: int
-    overloaded: Refusal
-    answering: int = 0
+# A member is looked up slowly through its class, and these are compared at every request.
+_HEAD: Final = _Phase.HEAD
+_BODY: Final = _Phase.BODY
+_ANSWER: Final = _Phase.ANSWER
+_CLOSING: Final = _Phase.CLOSING
 
 
-def server_load(max_requests: int, headers: Headers) -> ServerLoad:
-    """Return the load of a new server; `headers` are on every refusal."""
-    return ServerLoad(max_requests, Refusal(_OVERLOADED, "Service Unavailable", headers))
+class MalformedError(Exception):
+    """The message breaks a rule of framing."""
+
+
+class _AnswerTransport:
+    """Transport as an answer uses it: `close` lets the client read the answer first."""
+
+    def __init__(self, transport: Any, close: Callable[[], None]) -> None:
+        self.write = transport.write
+        self.is_closing = transport.is_closing
+        self.close = close
 
 
 class HttpProtocol(HttpToolsProtocol):
@@ -81,21 +59,317 @@ class HttpProtocol(HttpToolsProtocol):
     def __init__(self, load: ServerLoad, **uvicorn: Any) -> None:
         super().__init__(**uvicorn)
         self._load = load
+        self._limits = load.limits
+        self._phase: _Phase = _HEAD
+        self._buffer = b""
+        self._deadline = math.inf
+        self._address = ""
+        # Of the message that is read.
+        self._begun = self._framed = self._complete = False
+        self._upgrade = self._overloaded = self._keep_alive = False
+        self._body_left: int | None = 0
+        self._body_bytes = self._chunks = self._overhead = 0
+        self._window_began_at = 0
+        # Of an answer that the client does not take.
+        self._unsent = 0
+        self._write_deadline = math.inf
+
+    # ------------------------------------------------------------------ of the event loop
+
+    def connection_made(self, transport: Any) -> None:
+        """Count the connection; refuse it when there are too many."""
+        super().connection_made(transport)
+        self._answer_transport = _AnswerTransport(transport, self._close)
+        self._deadline = self.loop.time() + self._limits.head_seconds
+        host = self.client[0] if self.client else ""
+        self._address, refusal = self._load.enter(host, len(self.connections))
+        if refusal is None:
+            return
+        if self._load.is_flooded(len(self.connections)):
+            transport.abort()
+        else:
+            self._refuse(refusal)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        self._load.leave(self._address)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Read on. While an answer is under way, what comes is kept for after it, up to a bound."""
+        if self._phase is _CLOSING:
+            return
+        begins = not self._buffer
+        self._buffer = data if begins else self._buffer + data
+        if self._phase is _HEAD and begins and self.cycle is not None:
+            self._deadline = self.loop.time() + self._limits.head_seconds
+        self._advance()
+
+    def check(self, now: float) -> None:
+        """Close the connection if a limit of time is reached; part of a sweep."""
+        if now < self._deadline and not self.flow.write_paused:
+            return
+        unsent = self.transport.get_write_buffer_size()
+        if unsent != self._unsent and unsent:
+            self._unsent = unsent
+            self._write_deadline = now + self._limits.write_seconds
+        elif unsent:
+            if now >= self._write_deadline:
+                self.transport.abort()
+        elif now >= self._deadline:
+            self._expire(now)
+
+    def shutdown(self) -> None:
+        """Let the request under way be the last."""
+        self._keep_alive = False
+        super().shutdown()
+
+    # ------------------------------------------------------------------ of the parser
+
+    def on_message_begin(self) -> None:
+        """Begin a message; raises MalformedError for a second one in the same bytes."""
+        if self._begun:
+            raise MalformedError
+        self._begun = True
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """Decide where the message ends, and start the application.
+
+        Raises MalformedError where the end is not certain: chunked beside HTTP/1.0 or beside
+        another coding (RFC 9112 6.1), CONNECT (RFC 9110 9.3.6), chunked beside Upgrade. And for
+        no Host or several (RFC 9112 3.2). The parser refuses a length beside chunked, two
+        lengths, and lengths that are no number (RFC 9112 6.3).
+        """
+        length = hosts = 0
+        chunked = False
+        for name, value in self.headers:
+            if name not in _FRAMING_HEADERS:
+                continue
+            if name == b"host":
+                hosts += 1
+            elif name == b"content-length":
+                length = int(value)
+            else:
+                if chunked or value.strip().lower() != b"chunked":
+                    raise MalformedError
+                chunked = True
+        self._upgrade = self.parser.should_upgrade()
+        if hosts != 1 or chunked or self._upgrade:
+            old = self.parser.get_http_version() == "1.0"
+            if hosts != 1 and not (old and hosts == 0):
+                raise MalformedError
+            if chunked and (old or self._upgrade):
+                raise MalformedError
+            if self.parser.get_method() == b"CONNECT":
+                raise MalformedError
+        self._body_left = None if chunked else length
+        super().on_headers_complete()
+        # Trailers are parsed as headers and end here (RFC 9110 6.5.1): the scope has its own list.
+        self.headers = []
+        # Until the message is complete an answer closes the connection (RFC 9112 9.3).
+        self._keep_alive = self.cycle.keep_alive and not self._upgrade
+        self.cycle.keep_alive = False
+        self.cycle.transport = self._answer_transport  # type: ignore[assignment]
+        self._framed = True
+
+    def on_chunk_header(self) -> None:
+        """Count the chunks."""
+        self._chunks += 1
+
+    def on_body(self, body: bytes) -> None:
+        """Pass on a part of the body; raises MalformedError for one inside the head."""
+        if self._phase is _HEAD:
+            raise MalformedError
+        self._body_bytes += len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """End the message: its connection can be used again."""
+        if self._upgrade and self._body_left:
+            return  # the parser believes that another protocol follows; `_read_body` counts
+        self._complete = True
+        if not self.cycle.response_started:
+            self.cycle.keep_alive = self._keep_alive
+        super().on_message_complete()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        load = self._load
-        if len(self.tasks) - load.answering < load.max_requests:
+        if len(self.tasks) - self._load.answering < self._load.max_requests:
             super()._start_asgi_task(cycle, app)
+        else:
+            cycle.response_started = cycle.response_complete = self._overloaded = True
+
+    # ------------------------------------------------------------------ one request after another
+
+    def _advance(self) -> None:
+        """Parse what has come of the request that is read."""
+        try:
+            if self._phase is _HEAD:
+                self._read_head()
+            if self._phase is _BODY and self._buffer:
+                self._read_body()
+        except (httptools.HttpParserError, MalformedError):
+            self._refuse(self._load.refusals["malformed"])
+        if self._phase is _ANSWER and len(self._buffer) > self._limits.pipelined_bytes:
+            self.cycle.keep_alive = False
+            self._buffer = self._buffer[:1]  # the connection will not be used again
+
+    def _read_head(self) -> None:
+        """Parse a head once it is complete."""
+        buffer = self._buffer
+        if buffer.startswith(b"\r\n"):  # one empty line is ignored (RFC 9112 2.2)
+            buffer = self._buffer = buffer[2:]
+        if buffer in {b"", b"\r"}:
             return
-        # A body that nobody will read cannot be told from the next request.
-        with_body = any(
-            name in {b"content-length", b"transfer-encoding"} for name, _ in cycle.scope["headers"]
-        )
-        close = with_body or not cycle.keep_alive
-        cycle.response_started = cycle.response_complete = True
-        head_only = cycle.scope["method"] == "HEAD"
+        limit = self._limits.head_bytes
+        end = buffer.find(_HEAD_END, 0, limit) + len(_HEAD_END)
+        if end < len(_HEAD_END):
+            # What cannot become a head is not waited for: another protocol, or bare line feeds.
+            if not buffer[:1].isalpha() or buffer.count(b"\n") != buffer.count(b"\r\n"):
+                raise MalformedError
+            if len(buffer) >= limit:
+                in_line = b"\r\n" not in buffer[:limit]
+                self._refuse(self._load.refusals["long-line" if in_line else "large-head"])
+            return
+        head, self._buffer = buffer[:end], buffer[end:]
+        # The parser takes RTSP/1.0, HTTP/0.9 and HTTP/2.0 as well.
+        if not head.startswith(_VERSIONS, head.index(b"\r\n") - len(_VERSIONS[0])):
+            raise MalformedError
+        self._begun = self._framed = self._complete = self._overloaded = False
+        self._body_bytes = self._overhead = 0
+        self._feed_head(head)
+
+    def _feed_head(self, head: bytes) -> None:
+        try:  # noqa: SIM105 - at every request: `suppress` costs ten times as much
+            self.parser.feed_data(head)
+        except httptools.HttpParserUpgrade:
+            pass  # Upgrade is ignored (RFC 9110 7.8); the connection closes after the answer
+        if not self._framed:
+            raise MalformedError  # the parser awaits more of a head that is complete
+        if self._overloaded:
+            self._refuse_request()
+        elif self._complete:
+            self._await_answer()
+        else:
+            self._phase = _BODY
+            self._begin_window(self.loop.time())
+
+    def _read_body(self) -> None:
+        """Parse a part of the body, and no byte behind its end."""
+        left = self._body_left
+        if left is None:
+            data, self._buffer = self._buffer, b""
+            self._feed_chunks(data)
+        else:
+            data, self._buffer = self._buffer[:left], self._buffer[left:]
+            self._body_left = left - len(data)
+            if not self._upgrade:
+                self.parser.feed_data(data)
+            else:
+                self.on_body(data)
+                self.on_message_complete()
+            if not self._body_left and not self._complete:
+                raise MalformedError
+        if self._complete and self._phase is _BODY:
+            self._await_answer()
+
+    def _feed_chunks(self, data: bytes) -> None:
+        """Parse a part of a chunked body; extensions and trailers are bounded as a head is.
+
+        A request right behind the last chunk is not answered: where the chunks ended is not known
+        from outside of the parser. Its client sees the connection close (RFC 9112 9.3.2).
+        """
+        before = self._body_bytes
+        self._chunks = 0
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserError:
+            if not self._complete:
+                raise
+            self.cycle.keep_alive = False
+            self._buffer = data[-1:]  # the connection will not be used again
+        framing = len(data) - (self._body_bytes - before) - _CHUNK_BYTES * self._chunks
+        self._overhead = max(0, self._overhead + framing)
+        if self._overhead > _CHUNK_OVERHEAD_BYTES:
+            raise MalformedError
+
+    def _await_answer(self) -> None:
+        self._phase = _ANSWER
+        self._deadline = math.inf  # the application has its own
+
+    def on_response_complete(self) -> None:
+        """Read the next request."""
+        self.server_state.total_requests += 1
+        if self._phase is _ANSWER and not self.transport.is_closing():
+            self._await_request()
+            if self._buffer:
+                self._advance()
+
+    def _await_request(self) -> None:
+        self._phase = _HEAD
+        self.flow.resume_reading()
+        limits = self._limits
+        seconds = limits.head_seconds if self._buffer else limits.idle_seconds
+        self._deadline = self.loop.time() + seconds
+
+    # ------------------------------------------------------------------ ends
+
+    def _begin_window(self, now: float) -> None:
+        self._window_began_at = self._body_bytes
+        self._deadline = now + self._limits.body_seconds
+
+    def _expire(self, now: float) -> None:
+        if self._phase is _BODY:
+            came = self._body_bytes - self._window_began_at
+            ours = self.flow.read_paused or self.cycle.waiting_for_100_continue
+            if ours or came >= self._limits.body_rate * self._limits.body_seconds:
+                self._begin_window(now)
+            else:
+                self._refuse(self._load.refusals["late"])
+        elif self._phase is _HEAD and self._buffer and not self.transport.is_closing():
+            self._refuse(self._load.refusals["late"])
+        else:
+            self.transport.abort()
+
+    def _refuse_request(self) -> None:
+        """Answer a request that the application does not get."""
+        close = not (self._complete and self._keep_alive) or bool(self._buffer)
+        head_only = self.scope["method"] == "HEAD"
         date = self.server_state.default_headers
-        self.transport.write(load.overloaded.render(date, close=close, head_only=head_only))
+        refusal = self._load.refusals["overloaded"]
+        self.transport.write(refusal.render(date, close=close, head_only=head_only))
         if close:
+            self._close()
+        else:
+            self._await_request()
+
+    def _refuse(self, refusal: Refusal) -> None:
+        """Answer what cannot become a request, and close. The application sees a client that left."""
+        cycle: RequestResponseCycle | None = self.cycle  # none before the first request
+        begun = False
+        if cycle is not None and not cycle.response_complete:
+            begun = cycle.response_started
+            cycle.disconnected = True
+            cycle.message_event.set()
+        if not begun:
+            self.transport.write(refusal.render(self.server_state.default_headers, close=True))
+        self._complete = False
+        self._close()
+
+    def _close(self) -> None:
+        """Close after the client has read the answer.
+
+        A plain close resets the connection while something is unread, which takes the answer from
+        the client: so writing ends first, and what still comes is discarded (RFC 9112 9.6).
+        """
+        if self._phase is _CLOSING or self.transport.is_closing():
+            return
+        unread = bool(self._buffer) or not self._complete
+        self._phase = _CLOSING
+        self._buffer = b""
+        self._deadline = self.loop.time() + self._limits.linger_seconds
+        if unread:
+            self.flow.resume_reading()
+            self.transport.write_eof()
+        else:
             self.transport.close()
-        self.on_response_complete()

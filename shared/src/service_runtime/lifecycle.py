@@ -2,27 +2,32 @@
 
 import asyncio
 import gc
+import resource
 import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine
 from contextlib import asynccontextmanager, nullcontext
+from dataclasses import replace
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import uvicorn
 import uvloop
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service_runtime.headers import TrimmedHeaders
-from service_runtime.http_protocol import MAX_REQUESTS, HttpProtocol, ServerLoad, server_load
+from service_runtime.http_limits import MAX_REQUESTS, HttpLimits, ServerLoad
+from service_runtime.http_protocol import HttpProtocol
 from service_runtime.logs import get
 from service_runtime.ops import Health
 
 GRACE_SECONDS: Final = 30
 _CANCEL_AGAIN_SECONDS: Final = 0.5
-#: Longer than any client of ours keeps an idle connection, so that the client closes first.
-_KEEP_ALIVE_SECONDS: Final = 75
 _BACKLOG: Final = 2_048
+_LIMITS: Final = HttpLimits()
+#: The gateway holds one connection to a service for each stream of a client.
+_FILES_A_CONNECTION: Final = 2
+_FILES_OF_THE_PROCESS: Final = 256
 #: From being connected to the first bytes of a request, on a busy machine.
 _HEARD_OUT_SECONDS: Final = 0.25
 _LOOK_SECONDS: Final = 0.01
@@ -133,6 +138,23 @@ def _observed(app: ASGIApp, health: Health, load: ServerLoad) -> ASGIApp:
     return answer
 
 
+def _fit(limits: HttpLimits) -> HttpLimits:
+    """Return limits that the process's open files allow; the limit of files is raised if it may be.
+
+    Without a free descriptor the server cannot accept, and the application cannot reach its stores.
+    """
+    wanted = _FILES_A_CONNECTION * limits.max_connections + _FILES_OF_THE_PROCESS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    most = max(1, (soft - _FILES_OF_THE_PROCESS) // _FILES_A_CONNECTION)
+    if most >= limits.max_connections:
+        return limits
+    get().warning("connections_limited_by_open_files", open_files=soft, connections=most)
+    return replace(limits, max_connections=most)
+
+
 async def serve_http(
     app: ASGIApp,
     listener: socket.socket,
@@ -141,15 +163,16 @@ async def serve_http(
     health: Health,
     before_stop: Callable[[], Awaitable[None]] | None = None,
     max_requests: int = MAX_REQUESTS,
+    limits: HttpLimits = _LIMITS,
     refusal_headers: Collection[tuple[bytes, bytes]] = (),
 ) -> None:
     """Serve `app` until `stop` is set, then let requests under way finish.
 
     `before_stop` ends open streams: they would hold the server otherwise. More than `max_requests`
-    whose answer has not begun are answered 503 before the application runs; `refusal_headers` are
-    on such an answer.
+    whose answer has not begun are answered 503 before the application runs; `limits` bound each
+    connection and their number; `refusal_headers` are on the answers of the server itself.
     """
-    load = server_load(max_requests, refusal_headers)
+    load = ServerLoad(_fit(limits), max_requests, refusal_headers)
     config = uvicorn.Config(
         TrimmedHeaders(_observed(app, health, load)),
         ws="none",
@@ -158,7 +181,6 @@ async def serve_http(
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS - 5,
     )
     config.load()
@@ -180,7 +202,8 @@ async def serve_http(
     gc.collect()
     gc.freeze()
     try:
-        await server.serve(sockets=[listener])
+        async with background(load.sweep(cast("Any", server.server_state.connections))):
+            await server.serve(sockets=[listener])
         if not server.started:
             raise RuntimeError("the HTTP server did not start")
     finally:

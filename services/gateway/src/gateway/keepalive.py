@@ -18,7 +18,7 @@ from gateway.upstream import (
     UpstreamAwayError,
 )
 
-#: Shorter than a service keeps an idle connection (75 s), so that it is we who close.
+#: Shorter than a service keeps an idle connection (65 s), so that it is we who close.
 _IDLE_SECONDS: Final = 15.0
 #: A change is never sent twice, so it is not sent over a connection that may just have died.
 _IDLE_SECONDS_FOR_CHANGES: Final = 1.0
