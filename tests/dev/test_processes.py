@@ -30,7 +30,7 @@ def settings_of(spec: Spec) -> type[ServiceSettings]:
     classes = [
         kind
         for _, kind in inspect.getmembers(module, inspect.isclass)
-        if issubclass(kind, ServiceSettings) and kind is not ServiceSettings
+        if issubclass(kind, ServiceSettings) and kind.__module__ == module.__name__
     ]
     (found,) = classes
     return found

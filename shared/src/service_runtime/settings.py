@@ -4,8 +4,10 @@ Every variable may also be given as NAME_FILE, the path of a file that holds the
 stay out of the environment that way. Only `main.py` and `admin.py` modules call `load`.
 """
 
+import ipaddress
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -17,6 +19,8 @@ from pydantic_settings import (
     SettingsConfigDict,
     SettingsError,
 )
+
+from service_runtime.http_limits import HttpLimits
 
 #: sysexits.h EX_CONFIG: a supervisor sees that restarting will not help.
 EXIT_CONFIG = 78
@@ -98,6 +102,22 @@ class ServiceSettings(AdminSettings):
 
     ops_host: str = "127.0.0.1"
     ops_port: int = Field(ge=0, le=65_535)
+
+
+class HttpSettings(ServiceSettings):
+    """Settings of a process with an HTTP server: how many connections it takes."""
+
+    http_max_connections: int = Field(default=4_096, ge=1, le=1_000_000)
+    #: Of one IPv4 address or one IPv6 network of 64 bits.
+    http_max_connections_per_address: int = Field(default=512, ge=1, le=1_000_000)
+
+    def http_limits(self, trusted: Iterable[str] = ()) -> HttpLimits:
+        """Return the limits of the server; `trusted` addresses or networks have none of their own."""
+        return HttpLimits(
+            max_connections=self.http_max_connections,
+            max_connections_per_address=self.http_max_connections_per_address,
+            trusted=tuple(ipaddress.ip_network(text, strict=False) for text in trusted),
+        )
 
 
 SettingsT = TypeVar("SettingsT", bound=AdminSettings)

@@ -90,7 +90,9 @@ class Front:
             await self._answer(asked, out)
         except MalformedError as error:
             REFUSED.labels("malformed").inc()
-            await out.whole(self._refusals.bad_request(request_id, error.status))
+            # Whoever breaks a rule of framing does not get to say where the next request begins.
+            close = [(b"connection", b"close")]
+            await out.whole(self._refusals.bad_request(request_id, error.status), close)
         except ClientGoneError:
             out.status = _GONE
         except Exception as error:  # noqa: BLE001 - the last resort: no traceback leaves

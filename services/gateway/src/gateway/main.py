@@ -269,6 +269,7 @@ async def serve(stop: asyncio.Event, settings: GatewaySettings) -> None:
                 stop=stop,
                 health=health,
                 before_stop=gateway.streams.close,
+                limits=settings.http_limits(settings.trusted_proxies),
                 refusal_headers=security_headers(https=settings.gateway_cookie_secure),
             )
 

@@ -26,7 +26,6 @@ _MAX_COOKIES: Final = 4
 
 MAX_QUERY: Final = 8_000
 _MAX_HEADERS: Final = 100
-_MAX_HEADER_BYTES: Final = 32_768
 #: The longest page of a list: two hundred repairs with their states, and what is said of them all.
 _MAX_FIELDS: Final = 512
 BODY_SECONDS: Final = 10.0
@@ -190,20 +189,19 @@ _NO_COOKIES: Final = SessionCookies()
 def _fold(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
     """Return the headers as a dictionary, repeated ones joined as RFC 9110 says.
 
-    Raises MalformedError for more than a browser would ever send, and for a body whose length
-    is not said beforehand: its trailers would arrive among the headers.
+    Raises MalformedError for more than a browser would ever send (their bytes are bounded by the
+    server), and for a body whose length is not said beforehand: no browser sends one.
     """
     fields: dict[bytes, bytes] = {}
-    count = size = 0
+    count = 0
     for name, value in headers:
         count += 1
-        size += len(name) + len(value)
         value = value.strip(b" \t")  # noqa: PLW2901 - optional white space is no part of it
         if name in fields:
             fields[name] += (b"; " if name == b"cookie" else b", ") + value
         else:
             fields[name] = value
-    if count > _MAX_HEADERS or size > _MAX_HEADER_BYTES:
+    if count > _MAX_HEADERS:
         raise MalformedError(431, "more headers than any browser sends")
     if b"transfer-encoding" in fields:
         raise MalformedError(411, "a body without a length")

@@ -6,7 +6,7 @@ from typing import Self
 from pydantic import Field, field_validator, model_validator
 
 from portal_access.token import QUERY, WRITER, TokenSigner
-from service_runtime.settings import AdminSettings, ServiceSettings
+from service_runtime.settings import AdminSettings, HttpSettings
 
 
 class CommandSettings(AdminSettings):
@@ -15,7 +15,7 @@ class CommandSettings(AdminSettings):
     gateway_database_url: str = Field(pattern=r"^postgres(ql)?://")
 
 
-class GatewaySettings(ServiceSettings):
+class GatewaySettings(HttpSettings):
     """What the process needs. Lists are written with commas."""
 
     gateway_database_url: str = Field(pattern=r"^postgres(ql)?://")

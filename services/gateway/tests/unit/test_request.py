@@ -184,10 +184,8 @@ def test_without_proxies_of_ours_nothing_is_believed() -> None:
 def test_more_headers_than_a_browser_sends_are_refused() -> None:
     with pytest.raises(MalformedError) as many:
         request(*((f"x-{n}", "y") for n in range(2_000)))
-    with pytest.raises(MalformedError) as long:
-        request(("x", "y" * 60_000))
 
-    assert (many.value.status, long.value.status) == (431, 431)
+    assert many.value.status == 431
 
 
 def test_a_body_without_a_length_is_refused() -> None:

@@ -78,6 +78,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
                 stop=stop,
                 health=health,
                 before_stop=parts.revisions.close,
+                limits=settings.http_limits(),
             )
 
 

@@ -3,10 +3,10 @@
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from repair_events.month import time_zone
-from service_runtime.settings import ServiceSettings
+from service_runtime.settings import HttpSettings
 
 
-class Settings(ServiceSettings):
+class Settings(HttpSettings):
     """`query_port` or an inherited `listen_fd` says where it listens."""
 
     query_database_url: SecretStr
@@ -17,6 +17,8 @@ class Settings(ServiceSettings):
     listen_fd: int | None = Field(default=None, ge=0)
     query_port: int | None = Field(default=None, ge=0, le=65_535, validate_default=True)
     query_pool_size: int = Field(default=8, ge=4, le=100)
+    #: The gateways alone connect: each with one connection a stream.
+    http_max_connections_per_address: int = Field(default=2_048, ge=1, le=1_000_000)
     query_max_streams: int = Field(default=1_000, ge=1, le=100_000)
 
     @field_validator("portal_time_zone")

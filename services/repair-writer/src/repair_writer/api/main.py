@@ -51,7 +51,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         await stack.enter_async_context(
             background(keep_house(pool, keys), insist_on_durability(pool))
         )
-        await serve_http(app, listener, stop=stop, health=health)
+        await serve_http(app, listener, stop=stop, health=health, limits=settings.http_limits())
 
 
 def main() -> None:

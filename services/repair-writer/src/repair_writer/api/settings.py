@@ -5,10 +5,10 @@ from typing import Self
 from pydantic import Field, field_validator, model_validator
 
 from portal_access.token import WRITER, TokenVerifier
-from service_runtime.settings import AdminSettings, ServiceSettings
+from service_runtime.settings import AdminSettings, HttpSettings
 
 
-class Settings(ServiceSettings):
+class Settings(HttpSettings):
     """`writer_port` or an inherited `listen_fd` says where it listens."""
 
     writer_database_url: str = Field(min_length=1)
