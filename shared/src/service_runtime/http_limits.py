@@ -32,15 +32,16 @@ class HttpLimits:
     max_connections_per_address: int = 512
     #: Proxies and services of ours: many clients share their address.
     trusted: tuple[Network, ...] = ()
-    #: Request line and headers, from the first byte; the first ones from the connection on.
-    head_seconds: float = 10.0
+    #: Request line and headers, from the first byte; the first ones from the connection on. With it
+    #: a client sees the end within 10 s, and that of a body within 30 s.
+    head_seconds: float = 9.0
     head_bytes: int = 16_384
     #: Between two requests. Longer than any client of ours keeps an idle connection, so that the
     #: client closes first.
     idle_seconds: float = 65.0
     #: A body brings `body_rate` bytes a second, measured over so many seconds (the rate is the
     #: default of Apache's mod_reqtimeout).
-    body_seconds: float = 28.0
+    body_seconds: float = 27.0
     body_rate: int = 500
     #: Without one byte taken by a client whose answer waits.
     write_seconds: float = 30.0
