@@ -52,6 +52,26 @@ class Problem(Exception):  # noqa: N818 - RFC 9457's word
         return body
 
 
+#: Why a service answered 503, for the gateway, which replaces the body of a page.
+REASON_HEADER: Final = "Portal-Reason"
+OVERLOADED: Final = "overloaded"
+
+
+class OverloadedError(Exception):
+    """A part is there and busy: its connections are all in use, or too many calls wait for it."""
+
+
+def overloaded(what: str, retry_after_seconds: int = 2) -> Problem:
+    """Return the 503 for a part that is there and has too much to do: nothing was done."""
+    return Problem(
+        503,
+        OVERLOADED,
+        "Too much to do",
+        f"{what} has more to do than it can at once. Nothing was changed; please try again.",
+        headers={"Retry-After": str(retry_after_seconds), REASON_HEADER: OVERLOADED},
+    )
+
+
 def unavailable(what: str, retry_after_seconds: int = 1) -> Problem:
     """Return the 503 for a dependency that is away: try again, nothing was done."""
     return Problem(

@@ -20,6 +20,7 @@ from service_runtime.http_limits import MAX_REQUESTS, HttpLimits, ServerLoad
 from service_runtime.http_protocol import HttpProtocol
 from service_runtime.logs import get
 from service_runtime.ops import Health
+from service_runtime.watchdog import STUCK_STATUS, StuckError
 
 GRACE_SECONDS: Final = 30
 _CANCEL_AGAIN_SECONDS: Final = 0.5
@@ -34,7 +35,10 @@ _LOOK_SECONDS: Final = 0.01
 
 
 def run(main: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
-    """Run `main(stop)` on uvloop until it returns; SIGTERM and SIGINT set `stop`."""
+    """Run `main(stop)` on uvloop until it returns; SIGTERM and SIGINT set `stop`.
+
+    A process that is stuck (StuckError) ends with status 75 and one line of log.
+    """
 
     async def supervised() -> None:
         stop = asyncio.Event()
@@ -43,7 +47,20 @@ def run(main: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
             loop.add_signal_handler(number, stop.set)
         await main(stop)
 
-    uvloop.run(supervised())
+    try:
+        uvloop.run(supervised())
+    except Exception as error:
+        stuck = _stuck_in(error)
+        if stuck is None:
+            raise
+        get().error("process_stuck", reason=str(stuck), exit_status=STUCK_STATUS)
+        raise SystemExit(STUCK_STATUS) from None
+
+
+def _stuck_in(error: BaseException) -> StuckError | None:
+    if isinstance(error, BaseExceptionGroup):
+        return next(filter(None, map(_stuck_in, error.exceptions)), None)
+    return error if isinstance(error, StuckError) else None
 
 
 @asynccontextmanager
@@ -51,13 +68,31 @@ async def background(*jobs: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     """Run jobs beside the block; they are cancelled at its end.
 
     A job that fails ends the block with its exception: a process with a dead part must not go on.
+    So does one that something else has cancelled, which a task group would not notice.
     """
+    ending = False
     async with asyncio.TaskGroup() as group:
+
+        def ended(task: asyncio.Task[None]) -> None:
+            if task.cancelled() and not (ending or any(map(_has_failed, tasks))):
+                group.create_task(_fail(f"a background job was cancelled: {task.get_coro()}"))
+
         tasks = [group.create_task(job) for job in jobs]
+        for task in tasks:
+            task.add_done_callback(ended)
         try:
             yield
         finally:
+            ending = True
             await _end(tasks)
+
+
+def _has_failed(task: asyncio.Task[None]) -> bool:
+    return task.done() and not task.cancelled() and task.exception() is not None
+
+
+async def _fail(reason: str) -> None:
+    raise RuntimeError(reason)
 
 
 async def _end(tasks: Collection[asyncio.Task[None]]) -> None:
@@ -193,9 +228,13 @@ async def serve_http(
         health.stopping = True
         if before_stop is not None:
             await before_stop()
+
+    def leave(_: object) -> None:
+        # However the watcher ended: a process that nobody can stop any more is worse.
         server.should_exit = True
 
     watcher = asyncio.create_task(watch())
+    watcher.add_done_callback(leave)
     address = listener.getsockname()
     get().info("listening", host=address[0], port=address[1])
     # What exists now stays for ever: collecting it again and again only costs latency.

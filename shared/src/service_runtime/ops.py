@@ -50,12 +50,10 @@ class Health:
     async def faults(self) -> dict[str, str]:
         """Return what keeps the process from being ready: part -> reason, empty when ready."""
         faults = {"process": "is stopping"} if self.stopping else {}
-        for name, check in self._checks.items():
-            try:
-                await asyncio.wait_for(check(), _TIMEOUT / 2)
-            except Exception as error:  # noqa: BLE001 - whatever it is, it is the answer
-                faults[name] = str(error) or type(error).__name__
-        return faults
+        found = await asyncio.gather(*map(_fault_of, self._checks.values()))
+        return faults | {
+            name: fault for name, fault in zip(self._checks, found, strict=True) if fault
+        }
 
     @property
     def parts(self) -> list[str]:
@@ -152,6 +150,15 @@ class OpsServer:
                 shown = dict.fromkeys(self._health.parts, "ok") | faults
             return (503 if faults else 200), "text/plain", _lines(shown)
         return 404, "text/plain", b"/livez, /readyz, /readyz?verbose, /metrics\n"
+
+
+async def _fault_of(check: Check) -> str:
+    try:
+        async with asyncio.timeout(_TIMEOUT / 2):
+            await check()
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is the answer
+        return str(error) or type(error).__name__
+    return ""
 
 
 def _lines(parts: dict[str, str]) -> bytes:

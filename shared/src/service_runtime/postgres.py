@@ -1,11 +1,27 @@
-"""The door to Postgres: pools with time limits, and which errors mean 'it is away'."""
+"""The door to Postgres: pools with time limits, and what their errors mean: unavailable or busy."""
 
 import asyncio
-from typing import Any, Final
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import asyncpg
+from asyncpg.pool import PoolConnectionProxy
 from sqlalchemy.engine import make_url
 
+from service_runtime.errors import OverloadedError
+
+if TYPE_CHECKING:
+    Pool: TypeAlias = asyncpg.Pool[asyncpg.Record]
+    PooledConnection: TypeAlias = PoolConnectionProxy[asyncpg.Record]
+else:
+    Pool = asyncpg.Pool
+    PooledConnection = PoolConnectionProxy
+
+#: Less than the second within which an overloaded process refuses what it cannot do.
+ACQUIRE_SECONDS: Final = 0.8
+_RELEASE_SECONDS: Final = 1.0
+_CLOSE_SECONDS: Final = 5.0
 CONNECT_SECONDS: Final = 1.0
 STATEMENT_SECONDS: Final = 2.0
 LOCK_SECONDS: Final = 2.0
@@ -16,6 +32,23 @@ _INFRASTRUCTURE_CLASSES: Final = frozenset({"08", "53", "57", "58", "40", "55", 
 #: undefined_table and invalid_schema_name: the migrator has not run yet, or has to run again.
 _NOT_MIGRATED: Final = frozenset({"42P01", "3F000"})
 
+#: What a busy server answers: too many connections or no memory, a lock that others hold too
+#: long (55P03), a statement that took too long (57014). Disk full (53100) is no matter of load.
+_BUSY_STATES: Final = frozenset({"53000", "53200", "53300", "55P03", "57014"})
+
+
+class PoolExhaustedError(OverloadedError):
+    """All connections of a pool are in use, and none came free in time."""
+
+
+def is_overload(error: BaseException) -> bool:
+    """Return whether Postgres, or a pool in front of it, is there and has too much to do."""
+    cause = error.__cause__ or error
+    if isinstance(error, OverloadedError) or isinstance(cause, OverloadedError):
+        return True
+    state = getattr(error, "sqlstate", None) or getattr(cause, "sqlstate", None)
+    return state in _BUSY_STATES
+
 
 def is_infrastructure(error: BaseException) -> bool:
     """Say whether the error means that Postgres could not do it now, rather than not at all."""
@@ -24,7 +57,12 @@ def is_infrastructure(error: BaseException) -> bool:
         return sqlstate[:2] in _INFRASTRUCTURE_CLASSES or sqlstate in _NOT_MIGRATED
     # A wait that was given up is itself the error; its cause is only the cancellation. The last
     # kind is the driver saying that it has lost its place on a connection, which it then closes.
-    kinds = (OSError, asyncio.TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+    kinds = (
+        OSError,
+        asyncpg.InterfaceError,
+        asyncpg.InternalClientError,
+        OverloadedError,
+    )
     return isinstance(error, kinds) or isinstance(cause, kinds)
 
 
@@ -63,8 +101,13 @@ def server_settings(
 
 
 async def create_pool(
-    url: str, *, name: str, size: int, min_size: int = 0, **limits: float
-) -> "asyncpg.Pool[asyncpg.Record]":
+    url: str,
+    *,
+    name: str,
+    size: int,
+    connect_seconds: float = CONNECT_SECONDS,
+    **limits: float,
+) -> Pool:
     """Return an asyncpg pool for hot paths; it connects when it is first used.
 
     A statement is given up by the client half a second after the server should have done so:
@@ -72,13 +115,54 @@ async def create_pool(
     """
     return await asyncpg.create_pool(
         make_url(url).render_as_string(hide_password=False),
-        min_size=min_size,
+        min_size=0,
         max_size=size,
-        timeout=CONNECT_SECONDS,
+        timeout=connect_seconds,
         command_timeout=limits.get("statement_seconds", STATEMENT_SECONDS) + 0.5,
         server_settings=server_settings(name, **limits),
         reset=_keep_session,
     )
+
+
+async def close_pool(pool: Pool) -> None:
+    """Close a pool, with force when a connection is not given back within five seconds."""
+    try:
+        async with asyncio.timeout(_CLOSE_SECONDS):
+            await pool.close()
+    except TimeoutError:
+        pool.terminate()
+
+
+@asynccontextmanager
+async def lease(pool: Pool, seconds: float = ACQUIRE_SECONDS) -> AsyncIterator[PooledConnection]:
+    """Lend a connection of the pool; wait at most `seconds` for it.
+
+    Raises PoolExhaustedError while others use all connections, TimeoutError and what the driver
+    raises while the server cannot be reached.
+    """
+    try:
+        # Not `acquire(timeout=...)`: the driver would make a task of each wait.
+        async with asyncio.timeout(seconds):
+            connection = await pool.acquire()
+    except TimeoutError as error:
+        if pool.get_size() >= pool.get_max_size() and not pool.get_idle_size():
+            raise PoolExhaustedError(f"all {pool.get_size()} connections are in use") from error
+        raise
+    try:
+        yield connection
+    except BaseException as error:
+        if _is_cut_off(error):
+            # Its statement may still run, and the driver would wait for that to end.
+            connection.terminate()
+        raise
+    finally:
+        await pool.release(connection, timeout=_RELEASE_SECONDS)
+
+
+def _is_cut_off(error: BaseException) -> bool:
+    """Return whether the error may have come in the middle of a statement."""
+    kinds = (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+    return not isinstance(error, Exception) or isinstance(error, kinds)
 
 
 async def _keep_session(_connection: object) -> None:
@@ -98,3 +182,76 @@ async def connect(
         command_timeout=limits.get("statement_seconds", STATEMENT_SECONDS) + 0.5,
         server_settings=server_settings(name, **limits),
     )
+
+
+class ReconnectingConnection:
+    """One connection of its own, opened when it is needed, and anew after it broke.
+
+    For work that never runs twice at a time: a pool costs more CPU than a small statement does.
+    """
+
+    def __init__(self, url: str, *, name: str, **limits: float) -> None:
+        self._url = url
+        self._name = name
+        self._limits = limits
+        self._connection: asyncpg.Connection[Any] | None = None
+
+    @asynccontextmanager
+    async def connection(self) -> "AsyncIterator[asyncpg.Connection[Any]]":
+        """Lend the connection; it is dropped when Postgres goes away under the block."""
+        if self._connection is None or self._connection.is_closed():
+            self._connection = await connect(self._url, name=self._name, **self._limits)
+        held = self._connection
+        try:
+            yield held
+        except BaseException as error:
+            # What was cancelled in the middle of a statement is not to be trusted either.
+            if is_infrastructure(error) or not isinstance(error, Exception):
+                self.drop()
+            raise
+
+    @asynccontextmanager
+    async def transaction(self) -> "AsyncIterator[asyncpg.Connection[Any]]":
+        """Lend the connection within a transaction, which is undone when the block fails."""
+        async with self.connection() as held, held.transaction():
+            yield held
+
+    def drop(self) -> None:
+        """Close the connection now, without a word to the server."""
+        if self._connection is not None:
+            self._connection.terminate()
+            self._connection = None
+
+
+class LookupPool:
+    """A few connections for a `DataLoader`, which never asks for more than `size` at a time.
+
+    Measured against the driver's pool it spares half the CPU of a lookup that comes alone.
+    """
+
+    def __init__(self, url: str, *, name: str, size: int, **limits: float) -> None:
+        self._idle = [ReconnectingConnection(url, name=name, **limits) for _ in range(size)]
+        self._all = tuple(self._idle)
+
+    async def open(self) -> None:
+        """Connect beforehand; raises what the driver raises."""
+        for one in self._all:
+            async with one.connection():
+                pass
+
+    @asynccontextmanager
+    async def connection(self) -> "AsyncIterator[asyncpg.Connection[Any]]":
+        """Lend the connection that was used last. Raises PoolExhaustedError when none is left."""
+        if not self._idle:
+            raise PoolExhaustedError(f"all {len(self._all)} connections are in use")
+        one = self._idle.pop()
+        try:
+            async with one.connection() as connection:
+                yield connection
+        finally:
+            self._idle.append(one)
+
+    def close(self) -> None:
+        """Drop all connections."""
+        for one in self._all:
+            one.drop()

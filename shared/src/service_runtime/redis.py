@@ -7,13 +7,15 @@ import redis.asyncio
 from redis.asyncio.connection import SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import MaxConnectionsError, RedisError
 
 CONNECT_SECONDS: Final = 0.3
 COMMAND_SECONDS: Final = 0.3
 
 #: What a caller catches: Redis is away, slow, full, read-only or loading.
 RedisAway: Final = (RedisError, OSError, TimeoutError)
+#: One of these says nothing about Redis: all connections of our own pool are in use.
+RedisBusy: Final = MaxConnectionsError
 
 
 class _Connection(redis.asyncio.Connection):

@@ -131,6 +131,14 @@ AWAY: Final = Refusal(
     "Service temporarily unavailable",
     (retry_after(2), _PRIVATE),
 )
+OVERLOADED: Final = Refusal(
+    503,
+    "overloaded",
+    "Too much to do",
+    "The portal has more to do than it can at once. Nothing was changed; please try again.",
+    "Service temporarily unavailable",
+    (retry_after(2), _PRIVATE),
+)
 BROKEN: Final = Refusal(
     502,
     "bad-answer",

@@ -150,15 +150,15 @@ class Connection(asyncio.Protocol):
         reply = self._reply = KeptReply(self, self._loop.create_future())
         self._header_bytes = 0
         self._heard = self._framed = False
-        if self._transport is None or self._transport.is_closing():
-            self._end(StaleError("closed"), keep=False)
-        else:
-            self._timer = self._loop.call_later(head_seconds, self._late)
-            self._transport.write(data)
         try:
+            if self._transport is None or self._transport.is_closing():
+                self._end(StaleError("closed"), keep=False)
+            else:
+                self._timer = self._loop.call_later(head_seconds, self._late)
+                self._transport.write(data)
             await reply.head
-        except asyncio.CancelledError:
-            self.cut(reply)
+        except BaseException:
+            self.cut(reply)  # whatever it was: the place in the pool is given back once
             raise
         return reply
 

@@ -209,7 +209,7 @@ def _refused(
     errors = errors_by_field(change, problem)
     if code == "key-reused":  # the page gives it a new one
         return 422, _Shown(fields.typed, notice=_SENT_BEFORE)
-    if code in {"key-running", "unavailable"}:
+    if code in {"key-running", "unavailable", "overloaded"}:
         wait = (answers.retry_after(1),)
         return status, _Shown(fields.typed, notice=_UNSURE, key=change.key, headers=wait)
     if errors:

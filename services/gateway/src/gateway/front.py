@@ -39,10 +39,10 @@ from gateway.routes import (
 from gateway.sessions import SessionAnswers
 from gateway.store import Visitor
 from gateway.streams import Streams
-from gateway.visitor import StoreAwayError, Visitors
+from gateway.visitor import StoreAwayError, StoreBusyError, Visitors
 from portal_access.token import HEADER as TOKEN_HEADER
 from service_runtime.logs import get
-from service_runtime.postgres import is_infrastructure
+from service_runtime.postgres import is_infrastructure, is_overload
 
 _GONE: Final = 499
 _TOKEN: Final = TOKEN_HEADER.lower().encode()
@@ -169,6 +169,8 @@ class Front:
             answer = await parts.login.answer(route.to, request, host=asked.host, peer=asked.peer)
             return await self._back(asked, answer) if isinstance(answer, Back) else answer
         except Exception as error:
+            if is_overload(error):
+                raise StoreBusyError(repr(error)) from error
             if is_infrastructure(error):
                 raise StoreAwayError(repr(error)) from error
             raise

@@ -16,6 +16,7 @@ from gateway.upstream import (
     POOL_WAIT_SECONDS,
     Call,
     UpstreamAwayError,
+    UpstreamBusyError,
 )
 
 #: Shorter than a service keeps an idle connection (65 s), so that it is we who close.
@@ -89,7 +90,7 @@ class KeptUpstream:
             async with asyncio.timeout(POOL_WAIT_SECONDS):
                 await self._room.acquire()
         except TimeoutError as error:
-            raise UpstreamAwayError("all connections are in use") from error
+            raise UpstreamBusyError("all connections are in use") from error
 
     def _kept(self, call: Call) -> Connection | None:
         """Return the connection that was used last; older ones are closed when they are too old."""
@@ -104,13 +105,15 @@ class KeptUpstream:
 
     async def _connect(self) -> Connection:
         loop = asyncio.get_running_loop()
+        connection = Connection(self)
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
-                _, connection = await loop.create_connection(
-                    lambda: Connection(self), self._host, self._port
-                )
-        except (OSError, TimeoutError) as error:
-            raise UpstreamAwayError(repr(error)) from error
+                await loop.create_connection(lambda: connection, self._host, self._port)
+        except BaseException as error:
+            connection.close()  # it may have been made in the turn in which it was given up
+            if isinstance(error, OSError):
+                raise UpstreamAwayError(repr(error)) from error
+            raise
         return connection
 
     def _encode(self, call: Call) -> bytes:

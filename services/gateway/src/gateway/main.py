@@ -46,9 +46,10 @@ from service_runtime import lifecycle, logs
 from service_runtime.clock import Clock, SystemClock
 from service_runtime.metrics import BUILD_INFO
 from service_runtime.ops import Health, OpsServer
-from service_runtime.postgres import create_pool, is_infrastructure
+from service_runtime.postgres import close_pool, create_pool, is_infrastructure
 from service_runtime.redis import create_redis
 from service_runtime.settings import load
+from service_runtime.watchdog import Watchdog
 
 _POOL: Final = 8
 _SWEEP_SECONDS: Final = 600.0
@@ -78,11 +79,11 @@ async def build(
     """Build the gateway of these settings, for the process and for tests alike."""
     async with AsyncExitStack() as stack:
         pool = await create_pool(settings.gateway_database_url, name="gateway", size=_POOL)
-        stack.push_async_callback(pool.close)
+        stack.push_async_callback(close_pool, pool)
         visitors = Visitors(
             settings.gateway_database_url, idle_seconds=settings.gateway_session_idle_seconds
         )
-        stack.callback(visitors.close)
+        stack.push_async_callback(visitors.close)
         await visitors.open()
         audit = Audit(clock)
         stack.push_async_callback(audit.write_waiting, pool)
@@ -257,8 +258,10 @@ async def serve(stop: asyncio.Event, settings: GatewaySettings) -> None:
         build(settings, clock) as gateway,
         OpsServer(health, settings.ops_host, settings.ops_port),
     ):
-        health.register("sessions", lambda: store.ping(gateway.pool))
+        watchdog = Watchdog(health)
+        watchdog.watch("sessions", gateway.visitors.check, gateway.visitors.check_store)
         async with lifecycle.background(
+            watchdog.run(),
             gateway.visitors.write_touches(gateway.pool, lambda: health.beat("touches")),
             gateway.audit.write(gateway.pool, lambda: health.beat("audit")),
             sweep(gateway, settings),

@@ -55,11 +55,11 @@ class Out:
             # Returning without the last part makes the server cut the connection.
             note_fault("any", "broken-off", error)
         finally:
+            answer.reply.close()  # first: waiting for the tasks may be cancelled in its turn
             tasks = [task for task in (sending, leaving) if task is not None]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            answer.reply.close()
 
     async def _parts(self, answer: LongAnswer) -> None:
         await self._part(answer.first)

@@ -62,6 +62,14 @@ AWAY: Final = Message(
     "/customer/dashboard/",
     "Try again",
 )
+OVERLOADED: Final = Message(
+    503,
+    "The portal has too much to do just now",
+    "Many people are asking it at once. Your repairs are safe, and you are still signed in.",
+    "Nothing was changed. Please try again in a moment.",
+    "/customer/dashboard/",
+    "Try again",
+)
 FAULT: Final = Message(
     500,
     "Something went wrong on our side",

@@ -10,14 +10,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from gateway.answers import AWAY, BROKEN, FAULT, VARY_COOKIE, Answer, Headers, Refusal
+from gateway.answers import AWAY, BROKEN, FAULT, OVERLOADED, VARY_COOKIE, Answer, Headers, Refusal
 from gateway.identity import IdentityTokens
 from gateway.metrics import UPSTREAM_FAULTS
 from gateway.request import Request
 from gateway.routes import Kind, Refusals, Route, Who
 from gateway.store import Visitor
-from gateway.upstream import Call, Reply, Upstream, UpstreamAwayError, UpstreamBrokenError
+from gateway.upstream import (
+    Call,
+    Reply,
+    Upstream,
+    UpstreamAwayError,
+    UpstreamBrokenError,
+    UpstreamBusyError,
+)
 from portal_access.token import HEADER as TOKEN_HEADER
+from service_runtime.errors import REASON_HEADER
 from service_runtime.logs import get
 
 SMALL_BYTES: Final = 262_144
@@ -29,6 +37,7 @@ _QUERY: Final = re.compile(rb"[!-~]*")
 _PRIVATE: Final = (b"cache-control", b"private, no-cache")
 _NO_STORE: Final = (b"cache-control", b"no-store")
 _CACHE_CONTROL: Final = b"cache-control"
+_REASON: Final = REASON_HEADER.lower().encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +157,9 @@ class Proxy:
             async with asyncio.timeout(call.seconds):
                 reply = await self._upstreams[route.to].send(call)
                 return await self._answer(reply, route)
+        except UpstreamBusyError as error:
+            note_fault(route.to, "busy", error)
+            raise ServiceRefusedError(OVERLOADED) from error
         except (UpstreamAwayError, TimeoutError) as error:
             note_fault(route.to, "away", error)
             raise ServiceRefusedError(AWAY) from error
@@ -216,7 +228,8 @@ def refuse_status(reply: Reply, route: Route) -> None:
         raise ServiceRefusedError(FAULT)
     if route.refusals is not Refusals.PROBLEM:
         wait = [(name, value) for name, value in reply.headers if name == b"retry-after"]
-        raise ServiceRefusedError(AWAY, wait)
+        busy = (_REASON, OVERLOADED.code.encode()) in reply.headers
+        raise ServiceRefusedError(OVERLOADED if busy else AWAY, wait)
 
 
 def kept_headers(reply: Reply, route: Route) -> Headers:

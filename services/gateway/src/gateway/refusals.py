@@ -9,9 +9,11 @@ from gateway.pages import Message, Pages
 from gateway.proxy import ServiceRefusedError
 from gateway.request import BodyLateError, BodyTooLargeError
 from gateway.routes import Place, Refusals, Who
+from gateway.visitor import StoreBusyError
 
 _PAGES_FOR: Final[dict[str, Message]] = {
     answers.AWAY.code: pages.AWAY,
+    answers.OVERLOADED.code: pages.OVERLOADED,
     answers.BROKEN.code: pages.BROKEN,
     answers.FAULT.code: pages.FAULT,
     answers.NOT_FROM_HERE.code: pages.NOT_FROM_HERE,
@@ -51,7 +53,8 @@ class RefusalAnswers:
             return self.told(shape, answers.TOO_LARGE, request_id)
         if isinstance(error, BodyLateError):
             return self.told(shape, answers.LATE_BODY, request_id)
-        return self.told(shape, answers.AWAY, request_id)
+        busy = isinstance(error, StoreBusyError)
+        return self.told(shape, answers.OVERLOADED if busy else answers.AWAY, request_id)
 
     def bad_request(self, request_id: str, status: int) -> Answer:
         """Return the page for what no browser sends."""

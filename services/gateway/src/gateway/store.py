@@ -13,10 +13,11 @@ from typing import Any, Final, TypeAlias
 import asyncpg
 import orjson
 
-from service_runtime.postgres import is_not_migrated
+from service_runtime.postgres import Pool, PooledConnection, lease
 
-Connection: TypeAlias = "asyncpg.Connection[Any]"
-Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
+__all__ = ["Pool", "PooledConnection"]
+
+Connection: TypeAlias = "asyncpg.Connection[Any] | PooledConnection"
 
 #: A device that was not used for so long is unknown again, as its cookie has ended (RFC 6265bis).
 DEVICE_SECONDS: Final = 400 * 86_400
@@ -113,22 +114,24 @@ async def touch_sessions(pool: Pool, hashes: Sequence[bytes], idle_seconds: floa
 
     Its row may still be there: a use that could not be written for a while does not revive it.
     """
-    await pool.execute(
-        "UPDATE gateway.session SET last_seen_at = now() WHERE id_hash = ANY($1::bytea[]) "
-        "AND expires_at > now() AND last_seen_at > now() - make_interval(secs => $2)",
-        hashes,
-        idle_seconds,
-    )
+    async with lease(pool) as connection:
+        await connection.execute(
+            "UPDATE gateway.session SET last_seen_at = now() WHERE id_hash = ANY($1::bytea[]) "
+            "AND expires_at > now() AND last_seen_at > now() - make_interval(secs => $2)",
+            hashes,
+            idle_seconds,
+        )
 
 
 async def read_session_end(pool: Pool, id_hash: bytes, idle_seconds: float) -> datetime | None:
     """Return when a session ends unless it is used again; None if there is none."""
-    end: datetime | None = await pool.fetchval(
-        "SELECT least(expires_at, last_seen_at + make_interval(secs => $2)) "
-        "FROM gateway.session WHERE id_hash = $1",
-        id_hash,
-        idle_seconds,
-    )
+    async with lease(pool) as connection:
+        end: datetime | None = await connection.fetchval(
+            "SELECT least(expires_at, last_seen_at + make_interval(secs => $2)) "
+            "FROM gateway.session WHERE id_hash = $1",
+            id_hash,
+            idle_seconds,
+        )
     return end
 
 
@@ -152,7 +155,8 @@ async def find_account(pool: Pool, name: str, devices: Sequence[bytes] = ()) -> 
 
     Only a username in its exact spelling signs in; every other name is counted for the account.
     """
-    row = await pool.fetchrow(_FIND_ACCOUNT, name, devices, float(DEVICE_SECONDS))
+    async with lease(pool) as connection:
+        row = await connection.fetchrow(_FIND_ACCOUNT, name, devices, float(DEVICE_SECONDS))
     return None if row is None else Account(*row)
 
 
@@ -206,7 +210,7 @@ async def create_session(pool: Pool, account: Account, session: NewSession) -> b
     Returns False, and keeps nothing, when the user was disabled, got another password or had
     all sessions ended since `account` was read.
     """
-    async with pool.acquire() as connection, connection.transaction():
+    async with lease(pool) as connection, connection.transaction():
         kept = await connection.fetchval(
             _INSERT_SESSION,
             account.user_id,
@@ -233,13 +237,14 @@ async def create_session(pool: Pool, account: Account, session: NewSession) -> b
 
 async def delete_sessions(pool: Pool, hashes: Sequence[bytes]) -> list[tuple[bytes, int]]:
     """End sessions; return the hash and the user of each that there was."""
-    rows = await pool.fetch(f"{_DELETE_SESSIONS} RETURNING id_hash, user_id", hashes)
+    async with lease(pool) as connection:
+        rows = await connection.fetch(f"{_DELETE_SESSIONS} RETURNING id_hash, user_id", hashes)
     return [(row[0], row[1]) for row in rows]
 
 
 async def replace_hash(pool: Pool, account: Account, password: str) -> bool:
     """Store the same password in another form; the user's sessions and devices go on."""
-    async with pool.acquire() as connection, connection.transaction():
+    async with lease(pool) as connection, connection.transaction():
         changed = await connection.fetchval(
             'UPDATE gateway."user" SET password = $3 WHERE id = $1 AND password = $2 RETURNING id',
             account.user_id,
@@ -261,47 +266,39 @@ async def replace_hash(pool: Pool, account: Account, password: str) -> bool:
 
 async def append_audit(pool: Pool, events: Sequence[AuditEvent]) -> None:
     """Add what was done to the table that is only ever added to."""
-    await pool.executemany(
-        "INSERT INTO gateway.audit_event "
-        "(at, kind, outcome, request_id, peer, user_id, session, details) "
-        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8::jsonb)",
-        [
-            (
-                event.at,
-                event.kind,
-                event.outcome,
-                event.request_id,
-                event.peer,
-                event.user_id,
-                event.session,
-                None if event.details is None else orjson.dumps(event.details).decode(),
-            )
-            for event in events
-        ],
-    )
+    async with lease(pool) as connection:
+        await connection.executemany(
+            "INSERT INTO gateway.audit_event "
+            "(at, kind, outcome, request_id, peer, user_id, session, details) "
+            "VALUES ($1, $2, $3, $4, $5, $6, $7, $8::jsonb)",
+            [
+                (
+                    event.at,
+                    event.kind,
+                    event.outcome,
+                    event.request_id,
+                    event.peer,
+                    event.user_id,
+                    event.session,
+                    None if event.details is None else orjson.dumps(event.details).decode(),
+                )
+                for event in events
+            ],
+        )
 
 
 async def sweep(pool: Pool, idle_seconds: float, audit_days: int) -> int:
     """Remove sessions that have ended by time, devices and audit events past their keeping."""
-    ended = await pool.execute(
-        "DELETE FROM gateway.session "
-        "WHERE expires_at < now() OR last_seen_at < now() - make_interval(secs => $1)",
-        idle_seconds,
-    )
-    # A function of another role's: this one may add audit rows, and not remove them.
-    await pool.fetchval("SELECT gateway.forget_audit($1)", audit_days)
-    await pool.execute(
-        "DELETE FROM gateway.device WHERE last_used_at < now() - make_interval(secs => $1)",
-        float(DEVICE_SECONDS),
-    )
+    async with lease(pool) as connection:
+        ended = await connection.execute(
+            "DELETE FROM gateway.session "
+            "WHERE expires_at < now() OR last_seen_at < now() - make_interval(secs => $1)",
+            idle_seconds,
+        )
+        # A function of another role's: this one may add audit rows, and not remove them.
+        await connection.fetchval("SELECT gateway.forget_audit($1)", audit_days)
+        await connection.execute(
+            "DELETE FROM gateway.device WHERE last_used_at < now() - make_interval(secs => $1)",
+            float(DEVICE_SECONDS),
+        )
     return int(ended.rpartition(" ")[2])
-
-
-async def ping(pool: Pool) -> None:
-    """Read the tables that every request needs; raises while they cannot be read."""
-    try:
-        await pool.fetchval('SELECT 1 FROM gateway.session, gateway."user" LIMIT 1')
-    except asyncpg.PostgresError as error:
-        if is_not_migrated(error):
-            raise RuntimeError("the tables are missing: run `gateway migrate`") from error
-        raise

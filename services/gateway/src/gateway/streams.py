@@ -11,7 +11,7 @@ from typing import Final
 
 from starlette.types import Send
 
-from gateway.answers import AWAY, TOO_MANY, Headers, retry_after
+from gateway.answers import AWAY, OVERLOADED, TOO_MANY, Headers, retry_after
 from gateway.metrics import OPEN_STREAMS
 from gateway.proxy import ServiceRefusedError, kept_headers, note_fault, refuse_status
 from gateway.request import Request
@@ -82,7 +82,7 @@ class Streams:
 
     def _enter(self, visitor: Visitor) -> None:
         if self._closing.is_set() or self._open.total() >= IN_ALL:
-            raise ServiceRefusedError(AWAY, [retry_after(5)])
+            raise ServiceRefusedError(OVERLOADED, [retry_after(5)])
         if self._open[visitor.id_hash] >= PER_SESSION:
             raise ServiceRefusedError(TOO_MANY, [retry_after(30)])
         self._open[visitor.id_hash] += 1

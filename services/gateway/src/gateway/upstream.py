@@ -18,7 +18,11 @@ MAX_HEADER_BYTES: Final = 32_768
 
 
 class UpstreamAwayError(Exception):
-    """The service cannot be reached, is too busy, or did not answer in time."""
+    """The service cannot be reached, or did not answer in time."""
+
+
+class UpstreamBusyError(UpstreamAwayError):
+    """All our connections to the service are in use."""
 
 
 class UpstreamBrokenError(Exception):

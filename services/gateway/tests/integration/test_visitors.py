@@ -10,7 +10,7 @@ from gateway.main import build
 from gateway.testing.portal import Portal, portal
 from gateway.visitor import StoreAwayError, Visitors, hash_of
 from service_runtime.metrics import REGISTRY
-from service_runtime.postgres import connect, create_pool
+from service_runtime.postgres import PoolExhaustedError, connect, create_pool
 from service_runtime.testing import eventually
 
 UNITS = "/customer/api/unit-repair-data/"
@@ -228,13 +228,74 @@ async def test_a_cut_connection_is_opened_again(gate: Portal, database: Any) -> 
     assert statuses[-1] == 200
 
 
+@pytest.mark.parametrize("stall", [0.3, 0.55, 0.6, 2.0])
+async def test_a_process_that_stalls_loses_no_connection(gate: Portal, stall: float) -> None:
+    browser = await gate.signed_in()
+    visitors, session = gate.gateway.visitors, browser.cookies["sessionid"].encode()
+    for _ in range(3):  # one more than there are connections
+        lookup = asyncio.ensure_future(visitors.find(session))
+        await asyncio.sleep(0)
+        asyncio.get_running_loop().call_soon(time.sleep, stall)
+        await asyncio.gather(lookup, return_exceptions=True)
+
+    assert [(await browser.get(UNITS)).status for _ in range(4)] == [200] * 4
+
+
+async def test_backends_that_are_cut_off_in_the_midst_of_lookups_cost_no_connection(
+    gate: Portal, database: Any
+) -> None:
+    browser = await gate.signed_in()
+    owner = await connect(database.owner_url, name="tests")
+    try:
+        for _ in range(5):
+            asked = [asyncio.ensure_future(browser.get(UNITS)) for _ in range(8)]
+            await asyncio.sleep(0)
+            await owner.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE application_name = 'gateway-visitors' AND datname = current_database()"
+            )
+            assert {answer.status for answer in await asyncio.gather(*asked)} <= {200, 503}
+    finally:
+        await owner.close()
+
+    async def works() -> bool:
+        return (await browser.get(UNITS)).status == 200
+
+    await eventually(works, "lookups work again")
+    pool = gate.gateway.visitors._pool
+    assert len(pool._idle) == len(pool._all)
+
+
+async def test_readiness_takes_the_path_of_requests(gate: Portal) -> None:
+    visitors = gate.gateway.visitors
+    await visitors.check()
+    await visitors.check_store()
+    visitors._pool._idle.clear()  # all lost
+    visitors._lookups._answered_at -= 60
+
+    with pytest.raises(PoolExhaustedError):
+        await visitors.check()
+    await visitors.check_store()  # so the process is to blame, and not the store
+
+
+async def test_more_requests_than_can_be_looked_up_are_told_so(gate: Portal) -> None:
+    browser = await gate.signed_in()
+    gate.gateway.visitors._lookups._most_waiting = 0
+
+    api, page = await browser.get(UNITS), await browser.get("/customer/dashboard/")
+
+    assert (api.status, page.status) == (503, 503)
+    assert api.header("retry-after") == page.header("retry-after") == "2"
+    assert "too much to do" in page.text
+
+
 async def test_an_unreachable_store_answers_in_time() -> None:
     visitors = Visitors("postgresql://gateway:x@127.0.0.1:1/rswind", idle_seconds=60)
 
     with pytest.raises(StoreAwayError):
         await visitors.find(b"x" * 32)
 
-    visitors.close()
+    await visitors.close()
 
 
 async def test_touches_wait_for_a_store_that_is_away(gate: Portal) -> None:

@@ -4,7 +4,6 @@ A key is looked up for each request, together with those that arrive while the l
 under way: truth costs one query for many, and nothing can revive a revoked key.
 """
 
-import asyncio
 import hashlib
 import hmac
 import re
@@ -25,12 +24,22 @@ from repair_writer.store.keys import (
     note_use,
     renew_key,
 )
-from repair_writer.store.transaction import Connection, Pool, transaction
+from repair_writer.store.transaction import Connection, Pool, reading, transaction
+from service_runtime.data_loader import DataLoader
 
 KEY_PREFIX: Final = "rsw_live_"
 _KEY: Final = re.compile(r"rsw_live_([a-z0-9]{8})_([A-Za-z0-9_-]{43})")
 _ALPHABET: Final = string.ascii_lowercase + string.digits
 _NOBODYS_SHA256: Final = hashlib.sha256(b"nobody's key").digest()
+
+_BATCH: Final = 500
+_WAITING: Final = 2_000
+#: What cannot be looked up by then is refused, within the second that an excess may wait.
+_DEADLINE_SECONDS: Final = 0.9
+#: Connecting goes on when its callers have been given up.
+CONNECT_SECONDS: Final = 3.0
+#: The id of no key: a check looks it up as a request would look up its own.
+_NOBODYS_ID: Final = "-"
 
 #: One in use and its successor: enough to rotate without a pause.
 MAX_LIVE_KEYS: Final = 2
@@ -130,8 +139,14 @@ class KeyRing:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._waiting: dict[str, list[asyncio.Future[KeyRow | None]]] = {}
-        self._asking: asyncio.Task[None] | None = None
+        self._lookups: DataLoader[str, KeyRow, Connection] = DataLoader(
+            lambda: reading(pool, CONNECT_SECONDS),
+            find_keys,
+            parallel=1,
+            batch_size=_BATCH,
+            waiting=_WAITING,
+            deadline_seconds=_DEADLINE_SECONDS,
+        )
         self._used: set[str] = set()
 
     async def caller_of(self, text: str) -> Caller | None:
@@ -140,7 +155,7 @@ class KeyRing:
         Raises what the store raises while Postgres is away.
         """
         key = parse_key(text)
-        row = None if key is None else await self._find(key.key_id)
+        row = None if key is None else await self._lookups.load(key.key_id)
         # Compared whether or not there is such a key: the time taken tells nothing.
         given = _NOBODYS_SHA256 if key is None else key.secret_sha256
         expected = hashlib.sha256(b"").digest() if row is None else row.secret_sha256
@@ -149,42 +164,16 @@ class KeyRing:
         self._used.add(row.key_id)
         return Caller(actor=f"internal:{row.client}", source=row.client, scopes=row.scopes)
 
-    async def _find(self, key_id: str) -> KeyRow | None:
-        future: asyncio.Future[KeyRow | None] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(key_id, []).append(future)
-        if self._asking is None:
-            self._asking = asyncio.create_task(self._ask())
-        return await future
+    async def check(self) -> None:
+        """Raise unless keys can be looked up, on the path of a request and within its deadline."""
+        await self._lookups.check(_NOBODYS_ID)
 
-    async def _ask(self) -> None:
-        """Ask for all that wait, again and again until nobody does."""
-        try:
-            while self._waiting:
-                asked, self._waiting = self._waiting, {}
-                try:
-                    found = await find_keys(self._pool, asked)
-                except Exception as error:  # noqa: BLE001 - each who asked gets to know
-                    _answer_all(asked, error)
-                else:
-                    _answer_all(asked, found)
-        finally:
-            self._asking = None
+    async def close(self) -> None:
+        """End the lookups; callers that still wait are refused as if the store were away."""
+        await self._lookups.close()
 
     async def note_uses(self) -> None:
         """Note in the store which keys were used since the last call."""
         if self._used:
             used, self._used = self._used, set()
             await note_use(self._pool, used)
-
-
-def _answer_all(
-    asked: dict[str, list[asyncio.Future[KeyRow | None]]], found: dict[str, KeyRow] | Exception
-) -> None:
-    for key_id, futures in asked.items():
-        for future in futures:
-            if future.done():  # who asked has gone away
-                continue
-            if isinstance(found, Exception):
-                future.set_exception(found)
-            else:
-                future.set_result(found.get(key_id))

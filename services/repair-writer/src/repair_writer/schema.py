@@ -1,9 +1,10 @@
 """Whether the database has the tables that this code was written for."""
 
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Final
 
-from repair_writer.store.transaction import Pool, migrated_to
+from repair_writer.store.transaction import Connection, migrated_to
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
@@ -13,9 +14,10 @@ def newest_migration() -> str:
     return max(path.name.partition("_")[0] for path in MIGRATIONS.glob("versions/[0-9]*_*.py"))
 
 
-async def check_migrated(pool: Pool) -> None:
+async def check_migrated(connected: AbstractAsyncContextManager[Connection]) -> None:
     """Raise RuntimeError, with what to do, unless the database is there and has our tables."""
-    version = await migrated_to(pool)
+    async with connected as connection:
+        version = await migrated_to(connection)
     if version is None or version < newest_migration():
         raise RuntimeError(
             f"the tables are at {version or 'nothing'}, not at {newest_migration()}: "

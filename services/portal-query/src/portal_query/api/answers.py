@@ -8,8 +8,9 @@ from functools import lru_cache
 from typing import Final
 
 from portal_query.document import State, Version, version_of
+from portal_query.read_model.documents import ReadModelAwayError, ReadModelBusyError
 from service_runtime.clock import rfc3339
-from service_runtime.errors import Problem
+from service_runtime.errors import Problem, overloaded, unavailable
 from service_runtime.headers import tags_of
 
 Headers = list[tuple[bytes, bytes]]
@@ -44,6 +45,16 @@ def wanted_of(revision: bytes | None, refold: bytes | None) -> Wanted | None:
         return None
     number = _number("Portal-Min-Revision", revision)
     return Wanted(number, None if refold is None else _number("Portal-Refold", refold))
+
+
+def not_now(what: str, error: ReadModelAwayError) -> Problem:
+    """Return the 503 of what cannot be read now, with the true reason: unavailable or busy."""
+    return (overloaded if isinstance(error, ReadModelBusyError) else unavailable)(what)
+
+
+def problem_headers(problem: Problem) -> Headers:
+    """Return the headers of a problem as ASGI takes them."""
+    return [(name.lower().encode(), value.encode()) for name, value in problem.headers.items()]
 
 
 def not_reached(wanted: Wanted) -> Problem:

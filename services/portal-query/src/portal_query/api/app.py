@@ -22,6 +22,7 @@ from portal_query.api.units import UnitPages, unit_routes
 from portal_query.api.visitors import GatewayOnly, Visitors
 from portal_query.read_model.counts import Pool
 from portal_query.read_model.documents import Documents
+from portal_query.read_model.redis import DocumentCache
 from service_runtime.clock import Clock
 from service_runtime.http import RequestLog, install_problem_handlers
 
@@ -30,6 +31,7 @@ from service_runtime.http import RequestLog, install_problem_handlers
 class Parts:
     """What the app is made of."""
 
+    cache: DocumentCache
     documents: Documents
     revisions: Revisions
     pool: Pool

@@ -71,8 +71,8 @@ class Dashboard:
         """Answer the page; 503 with a page that says so when the figures are not to be had."""
         try:
             found = await self._find(customer_of(request))
-        except ReadModelAwayError:
-            return await self._templates.away(request)
+        except ReadModelAwayError as error:
+            return await self._templates.away(request, error)
         return await self._templates.page(request, "dashboard.html", self._values(found))
 
     async def _find(self, customer_id: int) -> _Found:

@@ -21,7 +21,9 @@ from portal_query.api.answers import (
     Wanted,
     header,
     is_known,
+    not_now,
     not_reached,
+    problem_headers,
     state_headers,
     wanted_of,
 )
@@ -31,7 +33,7 @@ from portal_query.document import MONTHS, STATUS_LIST, UNITS, dumps
 from portal_query.read_model.documents import Answer, Documents, ReadModelAwayError
 from repair_events.ids import new_id
 from service_runtime.clock import Clock
-from service_runtime.errors import PROBLEM_MEDIA_TYPE, Problem, unavailable
+from service_runtime.errors import PROBLEM_MEDIA_TYPE, Problem
 from service_runtime.logs import get
 from service_runtime.metrics import HTTP_DURATION
 
@@ -102,8 +104,8 @@ class CountLists:
         except ReadModelAwayError as error:
             get().warning("read model away", request_id=request_id, reason=str(error))
             if asked.documented:
-                return _json(503, _AWAY, [(b"retry-after", b"1")])
-            return _problem(unavailable("The figures"), request_id)
+                return _json(503, _AWAY, problem_headers(not_now("The figures", error)))
+            return _problem(not_now("The figures", error), request_id)
         except Exception as error:  # noqa: BLE001 - no traceback leaves the service
             get().error("bug", request_id=request_id, exc_info=error)
             if asked.documented:
@@ -177,7 +179,7 @@ def _json(status: int, value: object, headers: Headers) -> _Reply:
 
 def _problem(problem: Problem, request_id: str) -> _Reply:
     body = orjson.dumps(problem.to_body(request_id))
-    headers = [(name.lower().encode(), value.encode()) for name, value in problem.headers.items()]
+    headers = problem_headers(problem)
     headers += [
         (b"content-type", PROBLEM_MEDIA_TYPE.encode()),
         (b"content-length", b"%d" % len(body)),

@@ -11,13 +11,14 @@ import gzip
 import io
 import re
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from typing import IO, Final
 from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response, StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from portal_query.api.asking import filter_of
 from portal_query.api.repairs import asker_of
@@ -29,8 +30,8 @@ from portal_query.read_model.lists import every_row
 from portal_query.read_model.repairs import PageWanted, Row
 from repair_events.text import INVISIBLE
 from service_runtime.clock import Clock
-from service_runtime.errors import unavailable
-from service_runtime.postgres import is_infrastructure
+from service_runtime.errors import overloaded, unavailable
+from service_runtime.postgres import is_infrastructure, is_overload
 
 #: Making a file takes a connection and some of the process for a second or two; others wait.
 _MADE_AT_ONCE: Final = 2
@@ -84,24 +85,37 @@ class Export:
         """
         wanted = filter_of(request.query_params.multi_items(), self._zone)
         await self._snapshots.await_revision(request, _WHAT)
+        return _Export(partial(self._send, customer_of(request), wanted))
+
+    async def _send(
+        self, customer_id: int, wanted: PageWanted, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Make the file and send it; place and file are given back however that ends."""
         if self._files >= _FILES:
-            raise unavailable(_WHAT, 10)
+            raise overloaded(_WHAT, 10)
         self._files += 1
-        file: IO[bytes] = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - `done` does
-
-        def done() -> None:
+        try:
+            with tempfile.SpooledTemporaryFile(_IN_MEMORY) as file:
+                state, size = await self._make(file, customer_id, wanted)
+                headers = self._headers(state, size)
+                response = StreamingResponse(_chunks(file), headers=headers, media_type="text/csv")
+                await response(scope, receive, send)
+        finally:
             self._files -= 1
-            file.close()
 
+    async def _make(
+        self, file: IO[bytes], customer_id: int, wanted: PageWanted
+    ) -> tuple[State, int]:
+        """Write the file in its turn. Raises Problem (503) when it cannot be made now."""
         try:
             async with asyncio.timeout(_SECONDS), self._making:
-                state, size = await self._write(file, customer_of(request), wanted)
-        except BaseException as error:
-            done()
+                return await self._write(file, customer_id, wanted)
+        except Exception as error:
+            if is_overload(error):
+                raise overloaded(_WHAT, 10) from error
             if is_infrastructure(error):
                 raise unavailable(_WHAT) from error
             raise
-        return _Sending(file, self._headers(state, size), done)
 
     async def _write(
         self, file: IO[bytes], customer_id: int, wanted: PageWanted
@@ -175,21 +189,16 @@ def _line(row: Row, zone: ZoneInfo) -> Iterator[str]:
     yield row["changed_at"].astimezone(zone).isoformat(timespec="seconds")
 
 
-class _Sending(StreamingResponse):
-    """Sends a packed file as it was written, and lets go of it however that ends."""
+class _Export(Response):
+    """A response that is made while it is sent: what it takes, it takes in the task that sends it."""
 
-    def __init__(
-        self, file: IO[bytes], headers: Mapping[str, str], done: Callable[[], None]
-    ) -> None:
-        super().__init__(_chunks(file), headers=headers, media_type="text/csv")
-        self._done = done
+    def __init__(self, make: ASGIApp) -> None:
+        super().__init__()
+        self._make = make
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the file; nobody else has it afterwards."""
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            self._done()
+        """Send it. Raises Problem while nothing has been sent."""
+        await self._make(scope, receive, send)
 
 
 async def _chunks(file: IO[bytes]) -> AsyncIterator[bytes]:

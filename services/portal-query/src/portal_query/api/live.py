@@ -5,14 +5,16 @@ somebody waits for. Either only says that there is something newer: what it is, 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, contextmanager
 from typing import Final
 
 import orjson
 from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
 from prometheus_client import Gauge
+from starlette.types import Receive, Scope, Send
 
 from portal_access.token import Identity
 from portal_query.api.answers import Wanted
@@ -144,6 +146,26 @@ class Revisions:
             watch.tell(version)
 
 
+class _Stream(StreamingResponse):
+    """One stream of events; its place is taken and given back by the task that sends it."""
+
+    def __init__(self, streams: "Streams", customer_id: int) -> None:
+        self._events = streams.events(customer_id)
+        super().__init__(
+            self._events,
+            media_type="text/event-stream",
+            headers={"Cache-Control": "no-store", "Vary": "Cookie", "X-Accel-Buffering": "no"},
+        )
+        self._streams = streams
+        self._customer_id = customer_id
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the stream. Raises Problem (503) when there is no room for it."""
+        with self._streams.place(self._customer_id):
+            async with aclosing(self._events):
+                await super().__call__(scope, receive, send)
+
+
 class Streams:
     """The open streams of a process, and how many there may be."""
 
@@ -151,12 +173,12 @@ class Streams:
         self._revisions = revisions
         self._documents = documents
         self._limit = limit
-        self._open = 0
+        self._open: Counter[int] = Counter()
 
-    def refuse_when_full(self, customer_id: int) -> None:
-        """Raise Problem (503) when there is no room; the page then polls instead."""
-        full = self._open >= self._limit
-        if full or self._revisions.watchers(customer_id) >= _STREAMS_A_CUSTOMER:
+    @contextmanager
+    def place(self, customer_id: int) -> Iterator[None]:
+        """Hold a place for a stream. Raises Problem (503) when there is none; a page then polls."""
+        if self._open.total() >= self._limit or self._open[customer_id] >= _STREAMS_A_CUSTOMER:
             raise Problem(
                 503,
                 "too-many-streams",
@@ -164,31 +186,32 @@ class Streams:
                 "Ask for the figures themselves from time to time instead.",
                 headers={"Retry-After": "30"},
             )
-
-    async def events(self, customer_id: int) -> AsyncIterator[bytes]:
-        """Yield the text of one stream: where the customer stands, then each newer version."""
-        self._open += 1
+        self._open[customer_id] += 1
         _STREAMS.inc()
         try:
-            with self._revisions.watch(customer_id) as watch:
-                yield b"retry: 2000\n\n"
-                try:
-                    watch.tell(await self._documents.version(customer_id))
-                except ReadModelAwayError:
-                    yield b": not known yet\n\n"
-                while not watch.closing:
-                    changed = await watch.change(HEARTBEAT_SECONDS)
-                    yield (
-                        _event(customer_id, watch.version)
-                        if changed and not watch.closing
-                        else _ALIVE
-                    )
-                    await asyncio.sleep(_PAUSE_SECONDS if changed and not watch.closing else 0)
-                # The process stops: another one answers in a moment.
-                yield b"retry: 500\n\n"
+            yield
         finally:
-            self._open -= 1
+            self._open[customer_id] -= 1
+            if not self._open[customer_id]:
+                del self._open[customer_id]
             _STREAMS.dec()
+
+    async def events(self, customer_id: int) -> AsyncGenerator[bytes, None]:
+        """Yield the text of one stream: where the customer stands, then each newer version."""
+        with self._revisions.watch(customer_id) as watch:
+            yield b"retry: 2000\n\n"
+            try:
+                watch.tell(await self._documents.version(customer_id))
+            except ReadModelAwayError:
+                yield b": not known yet\n\n"
+            while not watch.closing:
+                changed = await watch.change(HEARTBEAT_SECONDS)
+                yield (
+                    _event(customer_id, watch.version) if changed and not watch.closing else _ALIVE
+                )
+                await asyncio.sleep(_PAUSE_SECONDS if changed and not watch.closing else 0)
+            # The process stops: another one answers in a moment.
+            yield b"retry: 500\n\n"
 
 
 def _event(customer_id: int, version: Version) -> bytes:
@@ -209,11 +232,6 @@ def live_routes(streams: Streams) -> APIRouter:
     @routes.get("/customer/api/events/")
     async def events(request: Request) -> StreamingResponse:
         identity: Identity = request.state.identity
-        streams.refuse_when_full(identity.customer_id)
-        return StreamingResponse(
-            streams.events(identity.customer_id),
-            media_type="text/event-stream",
-            headers={"Cache-Control": "no-store", "Vary": "Cookie", "X-Accel-Buffering": "no"},
-        )
+        return _Stream(streams, identity.customer_id)
 
     return routes

@@ -10,16 +10,17 @@ from portal_query.api.app import Parts, create_app
 from portal_query.api.live import Revisions
 from portal_query.api.settings import Settings
 from portal_query.api.visitors import Visitors
-from portal_query.read_model.documents import Documents
-from portal_query.read_model.redis import DocumentCache
+from portal_query.read_model.documents import Documents, check_store
+from portal_query.read_model.redis import DocumentCache, check_cache
 from repair_events.month import time_zone
 from service_runtime import logs
 from service_runtime.clock import SystemClock
 from service_runtime.lifecycle import background, listen, run, serve_http
 from service_runtime.ops import Health, OpsServer
-from service_runtime.postgres import create_pool
+from service_runtime.postgres import close_pool, create_pool
 from service_runtime.redis import create_redis
 from service_runtime.settings import load
+from service_runtime.watchdog import Watchdog
 
 NAME = "portal-query"
 
@@ -45,6 +46,7 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
         documents = Documents(cache, pool)
         verifier = TokenVerifier(settings.identity_keys_query.get_secret_value(), QUERY)
         yield Parts(
+            cache=cache,
             documents=documents,
             revisions=Revisions(cache, documents),
             pool=pool,
@@ -55,10 +57,11 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
             max_streams=settings.query_max_streams,
         )
         await documents.close()
+        await cache.close()
     finally:
         log.close()
         await redis.aclose()
-        await pool.close()
+        await close_pool(pool)
 
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
@@ -66,11 +69,10 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     health = Health()
     listener = listen(settings.query_host, settings.query_port or 0, settings.listen_fd)
     async with open_parts(settings) as parts:
-        # Redis is not asked: without it the process still answers, only more slowly.
-        health.register("postgres", lambda: _is_up(parts))
+        watchdog = _watchdog(settings, health, parts)
         async with (
             OpsServer(health, settings.ops_host, settings.ops_port),
-            background(parts.revisions.listen(), parts.revisions.ask()),
+            background(watchdog.run(), parts.revisions.listen(), parts.revisions.ask()),
         ):
             await serve_http(
                 create_app(parts),
@@ -82,9 +84,15 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             )
 
 
-async def _is_up(parts: Parts) -> None:
-    """Read the table that all answers come from: there, and as this process expects it."""
-    await parts.documents.version(0)
+def _watchdog(settings: Settings, health: Health, parts: Parts) -> Watchdog:
+    """Follow the ways of a request to Postgres and to Redis."""
+    postgres = settings.query_database_url.get_secret_value()
+    redis = settings.redis_url.get_secret_value()
+    watchdog = Watchdog(health)
+    watchdog.watch("postgres", parts.documents.check, lambda: check_store(postgres))
+    # Without Redis the process still answers, only more slowly.
+    watchdog.watch("redis", parts.cache.check, lambda: check_cache(redis), required=False)
+    return watchdog
 
 
 def main() -> None:

@@ -21,6 +21,7 @@ _TITLES: Final = {
     "repair-unknown": (404, "There is no such repair"),
     "customer-unknown": (404, "Nothing is known of this customer yet"),
     "unavailable": (503, "Temporarily unavailable"),
+    "overloaded": (503, "Too much to do"),
     "revision-not-reached": (503, "Not yet that far"),
     "too-many-streams": (503, "Too many open streams"),
 }
@@ -133,7 +134,7 @@ def _refusals(endpoint: Endpoint) -> dict[str, Any]:
         away = {"example": {"error": "Temporarily unavailable"}, "schema": error}
         away_answer = {"description": "Try again", "content": {"application/json": away}}
         return found | {"404": no_profile, "503": away_answer}
-    for code in (*endpoint.refusals, "unavailable"):
+    for code in (*endpoint.refusals, "unavailable", "overloaded"):
         status, title = _TITLES[code]
         example = {
             "type": f"https://rswindrepair.example/problems/{code}",

@@ -15,6 +15,7 @@ from portal_query.api.answers import (
     MIN_REVISION_HEADER,
     REFOLD_HEADER,
     is_known,
+    not_now,
     not_reached,
     state_headers,
     wanted_of,
@@ -25,8 +26,9 @@ from portal_query.read_model import repairs as store
 from portal_query.read_model.counts import Connection, Pool
 from portal_query.read_model.documents import ReadModelAwayError, in_time
 from service_runtime.clock import Clock
-from service_runtime.errors import unavailable
+from service_runtime.errors import OverloadedError
 from service_runtime.headers import joined
+from service_runtime.postgres import ACQUIRE_SECONDS
 
 #: Answers from the tables may not take all connections from the counts.
 _AT_ONCE: Final = 4
@@ -56,7 +58,7 @@ class Snapshots:
         try:
             state, value = await in_time(self._load(customer_id, known, show, also))
         except ReadModelAwayError as error:
-            raise unavailable(what) from error
+            raise not_now(what, error) from error
         headers = self.headers(state)
         if value is None:
             return Response(status_code=304, headers=headers)
@@ -72,7 +74,7 @@ class Snapshots:
             if not await self._revisions.reached(customer_of(request), wanted):
                 raise not_reached(wanted)
         except ReadModelAwayError as error:
-            raise unavailable(what) from error
+            raise not_now(what, error) from error
 
     def headers(self, state: State) -> dict[str, str]:
         """Return the headers of an answer in this state."""
@@ -81,9 +83,20 @@ class Snapshots:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
-        """Lend a connection on which all statements see the same moment."""
-        async with self._room, store.snapshot(self._pool) as connection:
-            yield connection
+        """Lend a connection on which all statements see the same moment.
+
+        Raises OverloadedError when others have all places for too long.
+        """
+        try:
+            async with asyncio.timeout(ACQUIRE_SECONDS):
+                await self._room.acquire()
+        except TimeoutError as error:
+            raise OverloadedError(f"{_AT_ONCE} answers are read from the tables") from error
+        try:
+            async with store.snapshot(self._pool) as connection:
+                yield connection
+        finally:
+            self._room.release()
 
     async def _load(
         self, customer_id: int, known: bytes | None, show: Show, also: str

@@ -17,8 +17,10 @@ from markupsafe import Markup
 
 from portal_access.token import Identity
 from portal_query.api import wording
+from portal_query.api.answers import not_now
 from portal_query.api.static import StaticFiles
 from portal_query.document import dumps, escape_for_script
+from portal_query.read_model.documents import ReadModelAwayError
 
 #: Only what a page needs, and nothing inline: a name of a unit can never become a script.
 CONTENT_SECURITY_POLICY: Final = (
@@ -67,11 +69,15 @@ class Templates:
             await asyncio.sleep(0)
         return HTMLResponse(bytes(body), status, {**_HEADERS, **(headers or {})})
 
-    async def away(self, request: Request) -> HTMLResponse:
+    async def away(self, request: Request, error: ReadModelAwayError) -> HTMLResponse:
         """Return the page that says that nothing can be read just now (503)."""
         again = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         return await self.page(
-            request, "away.html", {"again": again}, status=503, headers={"Retry-After": "5"}
+            request,
+            "away.html",
+            {"again": again},
+            status=503,
+            headers={**not_now("The page", error).headers, "Retry-After": "5"},
         )
 
 

@@ -30,6 +30,7 @@ from portal_query.read_model.postgres import (
 )
 from repair_events.month import Months, fold_version
 from service_runtime.failpoints import fp
+from service_runtime.postgres import is_overload
 
 _KNOWN_CUSTOMERS: Final = 200_000
 _BELOW_ZERO: Final = "a count fell below zero"
@@ -83,6 +84,12 @@ class Applier:
                 outcome.troubles.setdefault(customer, Trouble.BAD_RECORD)
         _count(batch, outcome)
         return outcome
+
+    async def check(self) -> None:
+        """Raise while batches cannot be applied; a lock that others hold is no fault of ours."""
+        reason = self._patience.reason
+        if reason is not None and not is_overload(reason):
+            raise ConnectionError(f"batches cannot be applied: {reason!r}"[:300])
 
     async def _share(
         self,

@@ -31,6 +31,7 @@ from service_runtime.kafka import (
 )
 from service_runtime.logs import get
 from service_runtime.ops import Health
+from service_runtime.watchdog import StuckError
 
 _AT_ONCE: Final = 2_000
 _POLL_MS: Final = 250
@@ -47,10 +48,6 @@ _POSITION_SECONDS: Final = 0.5
 _FACTS_SECONDS: Final = 5.0
 #: Twice the group's rebalance timeout: after that the driver will never join again.
 _STUCK_SECONDS: Final = 60.0
-
-
-class StuckError(RuntimeError):
-    """The consumer has not come back into its group; only a new process helps."""
 
 
 class Intake(RebalanceListener):

@@ -64,6 +64,7 @@ class Loop:
                 self._buffer.say()
         finally:
             coming.cancel()
+            await asyncio.wait([coming])
 
     async def _gather(self, health: Health) -> Batch:
         """Return the next batch: whatever is there, or a full one while another is applied."""
@@ -115,3 +116,5 @@ async def _beating(work: Coroutine[Any, Any, Outcome], health: Health) -> Outcom
         return task.result()
     finally:
         task.cancel()
+        # Its connection is closed after this: nothing may use it any more.
+        await asyncio.wait([task])

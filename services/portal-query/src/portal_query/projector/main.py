@@ -10,7 +10,7 @@ from portal_query.projector.apply import Applier
 from portal_query.projector.buffer import Buffer
 from portal_query.projector.freshness import Freshness
 from portal_query.projector.heads import Heads
-from portal_query.projector.intake import Intake, StuckError
+from portal_query.projector.intake import Intake
 from portal_query.projector.lately import Lately
 from portal_query.projector.lists import WriterLists
 from portal_query.projector.loop import Loop
@@ -22,8 +22,9 @@ from portal_query.projector.refolds import Refolds
 from portal_query.projector.selfcheck import SelfCheck
 from portal_query.projector.settings import ProjectorSettings
 from portal_query.projector.watch import FreshnessLoop
+from portal_query.read_model.documents import check_store
 from portal_query.read_model.postgres import Line
-from portal_query.read_model.redis import DocumentCache
+from portal_query.read_model.redis import DocumentCache, check_cache
 from repair_events.month import Months, fold_version
 from service_runtime import lifecycle, logs
 from service_runtime.clock import SystemClock
@@ -31,6 +32,7 @@ from service_runtime.kafka import Topics, create_consumer
 from service_runtime.ops import Health, OpsServer
 from service_runtime.redis import create_redis
 from service_runtime.settings import load
+from service_runtime.watchdog import Watchdog
 
 NAME: Final = "projector"
 #: A batch of ten thousand on a loaded machine; a replaced customer of a million repairs.
@@ -73,10 +75,11 @@ class Projector:
             published,
         )
         self.refolds = Refolds(self.publisher.changed, self.intake.owns, clock)
+        applier = Applier(self._line("apply"), settings.portal_time_zone)
         self.loop = Loop(
             buffer=buffer,
             intake=self.intake,
-            applier=Applier(self._line("apply"), settings.portal_time_zone),
+            applier=applier,
             publisher=self.publisher,
             refolds=self.refolds,
             positions=positions,
@@ -119,6 +122,11 @@ class Projector:
             Refolder(self._line("refold", _REFOLD_SECONDS), lists, settings.portal_time_zone)
             for _ in range(settings.projector_refolds)
         ]
+        self.watchdog = Watchdog(self.health)
+        self.watchdog.watch("postgres", applier.check, lambda: check_store(self._url))
+        # Without Redis the counts in Postgres are as new as ever.
+        redis_url = settings.redis_url.get_secret_value()
+        self.watchdog.watch("redis", cache.check, lambda: check_cache(redis_url), required=False)
         self.health.register("group", self._check_group)
         self.health.register("heads", self._check_heads)
         self.health.register("tables", self._check_tables)
@@ -142,6 +150,7 @@ class Projector:
 
     def _jobs(self) -> list[Coroutine[Any, Any, None]]:
         return [
+            self.watchdog.run(),
             self.intake.run(self.health),
             self.intake.commit_each_second(),
             self.loop.run(self.health),
@@ -225,13 +234,7 @@ def main() -> None:
     # Events live for one batch and hold no cycles: looking at them again and again only costs time.
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
-    try:
-        lifecycle.run(lambda stop: serve(settings, stop))
-    except BaseExceptionGroup as group:
-        if group.subgroup(StuckError) is None:
-            raise
-        logs.get().error("stuck", text="the consumer group is lost: a new process must begin")
-        raise SystemExit(1) from None
+    lifecycle.run(lambda stop: serve(settings, stop))
 
 
 if __name__ == "__main__":

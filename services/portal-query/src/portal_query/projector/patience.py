@@ -17,10 +17,13 @@ class Patience:
         self._job = job
         self._longest = longest
         self._failures = 0
+        #: The failure that is being waited out, None while the job works.
+        self.reason: BaseException | None = None
 
     async def failed(self, error: BaseException) -> None:
         """Sleep before the next try; one line of log the 1st, 2nd, 4th, 8th, ... time."""
         self._failures += 1
+        self.reason = error
         if self._failures & (self._failures - 1) == 0:
             get().warning(
                 "trying_again",
@@ -33,6 +36,7 @@ class Patience:
 
     def worked(self) -> None:
         """Say that it worked."""
+        self.reason = None
         if self._failures:
             get().info("works_again", job=self._job, tries=self._failures)
             self._failures = 0

@@ -5,7 +5,8 @@ never promises more than they hold.
 """
 
 import asyncio
-from collections.abc import Awaitable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Coroutine, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
@@ -20,17 +21,32 @@ from portal_query.document import (
     render,
     version_of,
 )
-from portal_query.read_model.counts import Pool, load_as_of, load_counts, load_versions
-from portal_query.read_model.gather import Gather
+from portal_query.read_model.counts import (
+    Connection,
+    Pool,
+    load_as_of,
+    load_counts,
+    load_versions,
+)
 from portal_query.read_model.redis import CacheAwayError, CachedView, DocumentCache
 from repair_events import topic
+from service_runtime.data_loader import DataLoader
 from service_runtime.logs import get
-from service_runtime.postgres import is_infrastructure, is_not_migrated
+from service_runtime.postgres import (
+    connect,
+    is_infrastructure,
+    is_not_migrated,
+    is_overload,
+    lease,
+)
 
 DEADLINE_SECONDS: Final = 2.0
 _CUSTOMERS_A_READ: Final = 20
 _READS_AT_ONCE: Final = 3
 _VERSIONS_A_READ: Final = 1_000
+_WAITING: Final = 2_000
+#: Documents put back beside the requests at a time; the others are put back when they are read again.
+_PUT_BACK_AT_ONCE: Final = 200
 #: How often a put back document is compared with the tables again before it is left to expire.
 _PUT_BACK_ROUNDS: Final = 3
 _TIMES_SECONDS: Final = 1.0
@@ -43,6 +59,10 @@ NO_TABLES: Final = "the read model's tables are missing: run `portal-query migra
 
 class ReadModelAwayError(Exception):
     """Neither Redis nor Postgres answers in time; the same request may be sent again."""
+
+
+class ReadModelBusyError(ReadModelAwayError):
+    """Postgres answers, and has more to do than it can at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +85,22 @@ class Documents:
     def __init__(self, cache: DocumentCache, pool: Pool) -> None:
         self._cache = cache
         self._pool = pool
-        self._stored = Gather(self._load, parallel=_READS_AT_ONCE, size=_CUSTOMERS_A_READ)
-        self._versions = Gather(self._load_versions, parallel=1, size=_VERSIONS_A_READ)
+        self._stored: DataLoader[int, _Stored, Connection] = DataLoader(
+            lambda: lease(pool),
+            self._load,
+            parallel=_READS_AT_ONCE,
+            batch_size=_CUSTOMERS_A_READ,
+            waiting=_WAITING,
+            deadline_seconds=DEADLINE_SECONDS,
+        )
+        self._versions: DataLoader[int, Version, Connection] = DataLoader(
+            lambda: lease(pool),
+            load_versions,
+            parallel=1,
+            batch_size=_VERSIONS_A_READ,
+            waiting=_WAITING,
+            deadline_seconds=DEADLINE_SECONDS,
+        )
         self._working: set[asyncio.Task[None]] = set()
         self._times: dict[int, datetime] | None = None
         self._times_good_until = 0.0
@@ -87,7 +121,7 @@ class Documents:
                 cached = await self._read_once_more(customer_id, partition, view)
         if cached is None:
             stored = await self._load_one(customer_id)
-            if stored.document.refold:
+            if stored.document.refold and len(self._working) < _PUT_BACK_AT_ONCE:
                 # Of whom there is no row, nothing is known: Redis would give that out as if it were.
                 self._later(self._put_back(stored.document))
             return _answer(stored, view)
@@ -115,7 +149,8 @@ class Documents:
 
     async def version(self, customer_id: int) -> Version:
         """Return how far Postgres has a customer. Raises ReadModelAwayError."""
-        found = await in_time(self._versions.ask(customer_id))
+        with _refused():
+            found = await self._versions.load(customer_id)
         return found or Version(0, 0)
 
     async def versions(self, customer_ids: Iterable[int]) -> dict[int, Version]:
@@ -127,9 +162,16 @@ class Documents:
             found |= await in_time(self._load_versions(part))
         return found
 
+    async def check(self) -> None:
+        """Raise unless counts can be read, on the paths of requests and within their deadline."""
+        with _refused():
+            await asyncio.gather(self._stored.check(0), self._versions.check(0))
+
     async def close(self) -> None:
-        """Wait for what is under way beside the requests."""
+        """Wait for what is under way beside the requests, and end the reads."""
         await asyncio.gather(*self._working, return_exceptions=True)
+        await self._stored.close()
+        await self._versions.close()
 
     async def _read_once_more(self, customer_id: int, partition: int, view: str) -> CachedView:
         """Ask Redis again, where Postgres is away: one slow answer of Redis's is soon over."""
@@ -142,15 +184,17 @@ class Documents:
         return cached
 
     async def _load_one(self, customer_id: int) -> _Stored:
-        stored = await in_time(self._stored.ask(customer_id))
+        with _refused():
+            stored = await self._stored.load(customer_id)
         if stored is None:  # pragma: no cover - _load answers for each customer
             raise ReadModelAwayError("Postgres gave no answer")
         return stored
 
-    async def _load(self, customer_ids: Sequence[int]) -> dict[int, _Stored]:
-        async with self._pool.acquire() as connection:
-            times = self._times = await load_as_of(connection)
-            found = await load_counts(connection, customer_ids)
+    async def _load(
+        self, connection: Connection, customer_ids: Sequence[int]
+    ) -> dict[int, _Stored]:
+        times = self._times = await load_as_of(connection)
+        found = await load_counts(connection, customer_ids)
         by_id = {counts.customer_id: counts for counts in found}
         documents = [render(by_id.get(one) or nothing_yet(one)) for one in customer_ids]
         return {
@@ -159,7 +203,7 @@ class Documents:
         }
 
     async def _load_versions(self, customer_ids: Sequence[int]) -> dict[int, Version]:
-        async with self._pool.acquire() as connection:
+        async with lease(self._pool) as connection:
             return await load_versions(connection, customer_ids)
 
     def _later(self, work: Coroutine[Any, Any, None]) -> None:
@@ -175,7 +219,7 @@ class Documents:
 
     async def _load_times(self) -> None:
         async def load() -> None:
-            async with self._pool.acquire() as connection:
+            async with lease(self._pool) as connection:
                 self._times = await load_as_of(connection)
 
         try:
@@ -200,17 +244,35 @@ class Documents:
 
 
 async def in_time(work: Awaitable[Result], seconds: float = DEADLINE_SECONDS) -> Result:
-    """Return what `work` returns; raises ReadModelAwayError when Postgres is away or slow."""
-    try:
+    """Return what `work` returns; raises ReadModelAwayError when Postgres is away, slow or busy."""
+    with _refused():
         async with asyncio.timeout(seconds):
             return await work
-    except TimeoutError as error:
-        raise ReadModelAwayError("Postgres did not answer in time") from error
+
+
+async def check_store(url: str) -> None:
+    """Read counts on a new connection; raises what the driver raises."""
+    connection = await connect(url, name="portal-query-check")
+    try:
+        await load_as_of(connection)
+        await load_counts(connection, [0])
+    finally:
+        connection.terminate()
+
+
+@contextmanager
+def _refused() -> Iterator[None]:
+    """Raise ReadModelAwayError, or ReadModelBusyError, for what means that Postgres cannot now."""
+    try:
+        yield
     except Exception as error:
         if is_not_migrated(error):
             raise ReadModelAwayError(NO_TABLES) from error
+        if is_overload(error):
+            raise ReadModelBusyError(f"Postgres: {error}") from error
         if is_infrastructure(error):
-            raise ReadModelAwayError(f"Postgres: {error}") from error
+            reason = str(error) or "did not answer in time"
+            raise ReadModelAwayError(f"Postgres: {reason}") from error
         raise
 
 

@@ -6,7 +6,7 @@ reads here has Postgres behind it (`CacheAwayError`), whoever writes here keeps 
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, NamedTuple
@@ -14,8 +14,9 @@ from typing import Final, NamedTuple
 from redis.asyncio import Redis
 
 from portal_query.document import VIEWS, Document, Version, rfc3339
-from portal_query.read_model.gather import Gather
-from service_runtime.redis import RedisAway
+from service_runtime.data_loader import DataLoader
+from service_runtime.errors import OverloadedError
+from service_runtime.redis import RedisAway, RedisBusy, create_redis
 
 LIFE_SECONDS: Final = 60
 AS_OF_KEY: Final = "portal:as_of"
@@ -26,6 +27,8 @@ _PUT_CUSTOMERS: Final = 200
 _PUT_BYTES: Final = 1 << 20
 _PUTS_AT_ONCE: Final = 2
 _READ_KEYS: Final = 200
+_SLACK_SECONDS: Final = 0.1
+_READS_WAITING: Final = 4_000
 _HINT_POLL_SECONDS: Final = 5.0
 _HINT_NUMBERS: Final = 3
 
@@ -76,6 +79,10 @@ class CacheAwayError(Exception):
     """Redis does not answer, or not in time."""
 
 
+class CacheBusyError(CacheAwayError):
+    """Redis is there, and asked for more than this process can read at once."""
+
+
 @dataclass(frozen=True, slots=True)
 class CachedView:
     """One list of one customer as Redis holds it; `as_of` is the time of its partition."""
@@ -100,6 +107,10 @@ class _Asked(NamedTuple):
     view: str
 
 
+#: No customer has this id: a check reads it as a request reads its own.
+_NOBODYS: Final = _Asked(0, 0, VIEWS[0])
+
+
 class DocumentCache:
     """Puts and reads documents; one instance for a process, shared by its tasks."""
 
@@ -111,7 +122,15 @@ class DocumentCache:
         self._put = client.register_script(_PUT)
         self._read = client.register_script(_READ)
         # One call at a time: what comes meanwhile makes the next call larger, not Redis busier.
-        self._reads = Gather(self._fetch, parallel=1, size=_READ_KEYS)
+        self._reads: DataLoader[_Asked, CachedView, None] = DataLoader(
+            nullcontext,
+            self._fetch,
+            parallel=1,
+            batch_size=_READ_KEYS,
+            waiting=_READS_WAITING,
+            # One call may be in flight already; each is bounded by itself.
+            deadline_seconds=2 * timeout + _SLACK_SECONDS,
+        )
         # However many have to be put back at once, reads find a connection.
         self._putting = asyncio.Semaphore(_PUTS_AT_ONCE)
         self._closed_until = 0.0
@@ -149,7 +168,17 @@ class DocumentCache:
         was sent before. Raises CacheAwayError when Redis is away or slow, and at once for a
         second after that.
         """
-        return await self._reads.ask(_Asked(customer_id, partition, view))
+        with _away():
+            return await self._reads.load(_Asked(customer_id, partition, view))
+
+    async def check(self) -> None:
+        """Raise unless documents can be read, on the path of a request and within its deadline."""
+        with _away():
+            await self._reads.check(_NOBODYS)
+
+    async def close(self) -> None:
+        """End the reads; callers that still wait get CacheAwayError."""
+        await self._reads.close()
 
     async def read_when_rested(
         self, customer_id: int, partition: int, view: str
@@ -183,7 +212,7 @@ class DocumentCache:
                         for hint in _hints_of(message["data"]):
                             yield hint
 
-    async def _fetch(self, asked: Sequence[_Asked]) -> dict[_Asked, CachedView]:
+    async def _fetch(self, _: None, asked: Sequence[_Asked]) -> dict[_Asked, CachedView]:
         loop = asyncio.get_running_loop()
         if loop.time() < self._closed_until:
             raise CacheAwayError("Redis failed a moment ago")
@@ -192,12 +221,25 @@ class DocumentCache:
             with _away():
                 async with asyncio.timeout(self._timeout):
                     times, *rows = await self._read(keys=keys, args=[one.view for one in asked])
+        except CacheBusyError:
+            raise
         except CacheAwayError:
             self._closed_until = loop.time() + self._rest
             raise
         as_of = _times(times)
         views = (_view(row, as_of.get(one.partition)) for one, row in zip(asked, rows, strict=True))
         return {one: view for one, view in zip(asked, views, strict=True) if view is not None}
+
+
+async def check_cache(url: str) -> None:
+    """Read a document over a new connection; raises CacheAwayError."""
+    client = create_redis(url, connections=1)
+    cache = DocumentCache(client)
+    try:
+        await cache.check()
+    finally:
+        await cache.close()
+        await client.aclose()
 
 
 def key_of(customer_id: int) -> str:
@@ -209,6 +251,8 @@ def key_of(customer_id: int) -> str:
 def _away() -> Iterator[None]:
     try:
         yield
+    except (RedisBusy, OverloadedError) as error:
+        raise CacheBusyError(str(error)) from error
     except RedisAway as error:
         raise CacheAwayError(str(error) or type(error).__name__) from error
 

@@ -17,7 +17,7 @@ import asyncpg
 from portal_query.document import State, Version, tag_of
 from portal_query.read_model.counts import Connection, Pool, load_as_of
 from repair_events import topic
-from service_runtime.postgres import is_infrastructure
+from service_runtime.postgres import is_infrastructure, lease
 
 #: What a list can be sorted by, and the column that does it.
 SORTS: Final = {
@@ -122,7 +122,7 @@ class History:
 @asynccontextmanager
 async def snapshot(pool: Pool) -> AsyncIterator[Connection]:
     """Hold a connection on which all statements see the same moment."""
-    async with pool.acquire() as connection:
+    async with lease(pool) as connection:
         transaction = connection.transaction(isolation="repeatable_read", readonly=True)
         try:
             await transaction.start()

@@ -68,7 +68,7 @@ _ANSWER_HEADERS: Final = {
     },
 }
 #: What every route may answer.
-_ALWAYS: Final = ("unauthorized", "unavailable")
+_ALWAYS: Final = ("unauthorized", "unavailable", "overloaded")
 _ON_BODY: Final = ("malformed", "invalid", "too-slow", "too-large", "media-type")
 _ON_KEY: Final = ("key-running", "key-reused")
 

@@ -7,16 +7,22 @@ from portal_access.token import WRITER, TokenVerifier
 from repair_writer.api.app import create_app
 from repair_writer.api.reading import Dependencies
 from repair_writer.api.settings import Settings
-from repair_writer.callers import KeyRing
+from repair_writer.callers import CONNECT_SECONDS, KeyRing
 from repair_writer.durability import insist_on_durability
 from repair_writer.housekeeping import keep_house
 from repair_writer.schema import check_migrated
+from repair_writer.store.keys import check_keys
+from repair_writer.store.transaction import Pool, new_connection, reading
 from service_runtime import logs
 from service_runtime.clock import SystemClock
 from service_runtime.lifecycle import background, listen, run, serve_http
 from service_runtime.ops import Health, OpsServer
-from service_runtime.postgres import create_pool
+from service_runtime.postgres import close_pool, create_pool
 from service_runtime.settings import load
+from service_runtime.watchdog import Watchdog
+
+#: One looks keys up, the other notes their use: a row that is locked keeps nobody out.
+_KEY_CONNECTIONS = 2
 
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
@@ -26,15 +32,19 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         pool = await create_pool(
             settings.writer_database_url, name="repair-writer", size=settings.writer_pool_size
         )
-        stack.push_async_callback(pool.close)
+        stack.push_async_callback(close_pool, pool)
         # Who calls is asked on a connection of its own: commands that wait for a busy customer
         # must not lock everybody out.
         key_pool = await create_pool(
-            settings.writer_database_url, name="repair-writer-keys", size=1
+            settings.writer_database_url,
+            name="repair-writer-keys",
+            size=_KEY_CONNECTIONS,
+            connect_seconds=CONNECT_SECONDS,
         )
-        stack.push_async_callback(key_pool.close)
+        stack.push_async_callback(close_pool, key_pool)
         keys = KeyRing(key_pool)
-        health.register("postgres", lambda: check_migrated(pool))
+        stack.push_async_callback(keys.close)
+        watchdog = _watchdog(settings.writer_database_url, health, pool, keys)
         await stack.enter_async_context(OpsServer(health, settings.ops_host, settings.ops_port))
         app = create_app(
             Dependencies(
@@ -49,9 +59,22 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         app.openapi()  # made before anybody waits for it: it takes a quarter of a second
         listener = listen(settings.writer_host, settings.writer_port or 0, settings.listen_fd)
         await stack.enter_async_context(
-            background(keep_house(pool, keys), insist_on_durability(pool))
+            background(watchdog.run(), keep_house(pool, keys), insist_on_durability(pool))
         )
         await serve_http(app, listener, stop=stop, health=health, limits=settings.http_limits())
+
+
+def _watchdog(url: str, health: Health, pool: Pool, keys: KeyRing) -> Watchdog:
+    """Follow the two ways of a request to Postgres: its command, and its API key."""
+    watchdog = Watchdog(health)
+    watchdog.watch(
+        "postgres",
+        # A check waits longer than a command does: where commands take turns, it gets one too.
+        lambda: check_migrated(reading(pool, CONNECT_SECONDS)),
+        lambda: check_migrated(new_connection(url)),
+    )
+    watchdog.watch("keys", keys.check, lambda: check_keys(url))
+    return watchdog
 
 
 def main() -> None:

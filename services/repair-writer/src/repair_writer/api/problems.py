@@ -13,10 +13,10 @@ from repair_writer.bodies import BadBodyError
 from repair_writer.decisions import changed_fields
 from repair_writer.repair import Refusal
 from repair_writer.store.transaction import STORE_ERRORS
-from service_runtime.errors import Problem, unavailable
+from service_runtime.errors import Problem, overloaded, unavailable
 from service_runtime.http import problem_response
 from service_runtime.logs import get
-from service_runtime.postgres import is_infrastructure, is_not_migrated
+from service_runtime.postgres import is_infrastructure, is_not_migrated, is_overload
 
 #: code -> (status, title, what a caller is told by example). Final unless said otherwise.
 PROBLEMS: Final[dict[str, tuple[int, str, str]]] = {
@@ -87,6 +87,11 @@ PROBLEMS: Final[dict[str, tuple[int, str, str]]] = {
         503,
         "Temporarily unavailable",
         "Postgres cannot be reached just now. Nothing was changed; please try again.",
+    ),
+    "overloaded": (
+        503,
+        "Too much to do",
+        "Postgres has more to do than it can at once. Nothing was changed; please try again.",
     ),
 }
 
@@ -159,10 +164,11 @@ def install_writer_handlers(app: FastAPI) -> None:
     async def on_store(request: Request, error: Exception) -> Response:
         if not is_infrastructure(error):
             raise error
-        get().warning("store_away", error=repr(error)[:500])
+        busy = is_overload(error)
+        get().warning("store_busy" if busy else "store_away", error=repr(error)[:500])
         if is_not_migrated(error):
             return answer(request, problem_of("unavailable", NO_TABLES))
-        return answer(request, unavailable("Postgres"))
+        return answer(request, (overloaded if busy else unavailable)("Postgres"))
 
     async def on_gone(request: Request, _error: Exception) -> Response:
         return answer(request, problem_of("malformed", "The body ended before it was whole."))

@@ -147,8 +147,12 @@ class Loop:
         arrived: list[int] = []
         for task in [task for task in self._sending if task.done()]:
             lane = self._lanes[self._sending.pop(task)]
-            sent, rows = task.result(), lane.under_way
-            lane.empty()
+            rows = lane.under_way
+            lane.empty()  # first: the lane outlives this loop, however its task has ended
+            if task.cancelled():
+                self._spoiled = True
+                continue
+            sent = task.result()
             arrived += [row.id for row in rows[: sent.count]]
             if sent.error is None:
                 lane.succeed()
@@ -182,11 +186,15 @@ class Loop:
             get().error("relay_event_set_aside", event_id=event_id, row=row_id, reason=reason)
 
     async def _delete_done(self) -> None:
-        """Wait for the running delete; raises what Postgres raised."""
+        """Wait for the running delete; raises what Postgres raised.
+
+        One that was cancelled has deleted nothing: its rows are read, and sent, once more.
+        """
         if self._delete is not None:
-            await self._delete
-            self._delete = None
-            self._deleting = []
+            await asyncio.wait([self._delete])
+            delete, self._delete, self._deleting = self._delete, None, []
+            if not delete.cancelled():
+                delete.result()
 
     async def _finish(self) -> None:
         """Give what is under way a moment, delete what arrived, drop the rest (it is sent again)."""

@@ -7,12 +7,14 @@ from functools import partial
 from repair_writer.relay.opening import open_producer
 from repair_writer.relay.relay import Relay
 from repair_writer.relay.settings import RelaySettings
+from repair_writer.store.outbox import check_outbox
 from service_runtime import logs
 from service_runtime.clock import SystemClock
 from service_runtime.lifecycle import background, run
 from service_runtime.ops import Health, OpsServer
-from service_runtime.postgres import create_pool
+from service_runtime.postgres import close_pool, create_pool
 from service_runtime.settings import load
+from service_runtime.watchdog import Watchdog
 
 #: One connection deletes, one measures, one is for a row that is set aside.
 _POOL_SIZE = 3
@@ -25,7 +27,7 @@ async def serve(settings: RelaySettings, stop: asyncio.Event) -> None:
         pool = await create_pool(
             settings.writer_database_url, name="repair-relay", size=_POOL_SIZE, statement_seconds=10
         )
-        stack.push_async_callback(pool.close)
+        stack.push_async_callback(close_pool, pool)
         relay = Relay(
             database_url=settings.writer_database_url,
             pool=pool,
@@ -37,7 +39,11 @@ async def serve(settings: RelaySettings, stop: asyncio.Event) -> None:
             clock=SystemClock(),
         )
         await stack.enter_async_context(OpsServer(health, settings.ops_host, settings.ops_port))
-        await stack.enter_async_context(background(relay.measure()))
+        watchdog = Watchdog(health)
+        watchdog.watch(
+            "postgres", relay.check_postgres, partial(check_outbox, settings.writer_database_url)
+        )
+        await stack.enter_async_context(background(watchdog.run(), relay.measure()))
         await relay.run(stop)
 
 

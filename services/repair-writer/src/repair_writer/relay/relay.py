@@ -57,7 +57,7 @@ class Relay:
         self._lanes = new_lanes()
         self._leads = False
         self._faults = {"postgres": "Not connected yet.", "kafka": ""}
-        health.register("postgres", self._check_postgres)
+        health.register("postgres", self.check_postgres)
         health.register("kafka", self._check_kafka)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -140,7 +140,8 @@ class Relay:
         metrics.FAILURES.labels(part).inc()
         get().error(f"relay_{part}_away", reason=repr(error), tries_again_in_seconds=seconds)
 
-    async def _check_postgres(self) -> None:
+    async def check_postgres(self) -> None:
+        """Raise while the relay's own statements fail."""
         if self._faults["postgres"]:
             raise ConnectionError(self._faults["postgres"])
 

@@ -1,12 +1,12 @@
 """API keys: only the SHA-256 of a secret is ever stored."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 import asyncpg
 import msgspec
 
-from repair_writer.store.transaction import Connection, Pool, reading
+from repair_writer.store.transaction import Connection, Pool, new_connection, reading
 
 
 class KeyRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,11 +43,16 @@ def _key(row: asyncpg.Record) -> KeyRow:
     return KeyRow(**{**row, "scopes": frozenset(row["scopes"])})
 
 
-async def find_keys(pool: Pool, key_ids: Iterable[str]) -> dict[str, KeyRow]:
+async def find_keys(connection: Connection, key_ids: Sequence[str]) -> dict[str, KeyRow]:
     """Return the keys that exist of these ids."""
-    async with reading(pool) as connection:
-        rows = await connection.fetch(f"{_SELECT} WHERE key_id = ANY($1::text[])", list(key_ids))
+    rows = await connection.fetch(f"{_SELECT} WHERE key_id = ANY($1::text[])", key_ids)
     return {row["key_id"]: _key(row) for row in rows}
+
+
+async def check_keys(url: str) -> None:
+    """Look up a key on a new connection; raises what the driver raises."""
+    async with new_connection(url) as connection:
+        await find_keys(connection, ["-"])
 
 
 async def list_keys(connection: Connection) -> list[KeyRow]:

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 import asyncpg
 
-from service_runtime.postgres import connect, is_infrastructure
+from service_runtime.postgres import Pool, connect, is_infrastructure, lease
 
 #: Any two numbers that nobody else uses in this database: "outbox", "relay".
 _LEADER_LOCK: Final = (0x6F75_7462, 0x7265_6C61)
@@ -55,8 +55,9 @@ _MEASURE: Final = """
 """
 
 
+__all__ = ["Pool"]
+
 LeaderConnection: TypeAlias = "asyncpg.Connection[Any]"
-Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
 
 class OutboxRow(NamedTuple):
@@ -86,6 +87,15 @@ async def connect_leader(url: str) -> LeaderConnection:
     connection = await connect(url, name="repair-relay-leader", statement_seconds=10)
     await connection.execute(_NOTICE_DEAD_PEERS)
     return connection
+
+
+async def check_outbox(url: str) -> None:
+    """Read the outbox on a new connection; raises what the driver raises."""
+    connection = await connect(url, name="repair-relay-check")
+    try:
+        await select_unsent(connection, without_ids=(), without_customers=(), limit=1, max_bytes=1)
+    finally:
+        connection.terminate()
 
 
 async def try_to_lead(connection: LeaderConnection) -> bool:
@@ -120,18 +130,21 @@ async def select_unsent(
 
 async def delete_sent(pool: Pool, ids: Collection[int]) -> None:
     """Delete rows that Kafka has acknowledged."""
-    await pool.execute(_DELETE, list(ids))
+    async with lease(pool) as connection:
+        await connection.execute(_DELETE, list(ids))
 
 
 async def set_aside(pool: Pool, row_id: int, reason: str) -> str | None:
     """Move a row that Kafka will never take out of the way; return its event id."""
-    event_id = await pool.fetchval(_SET_ASIDE, row_id, reason)
+    async with lease(pool) as connection:
+        event_id = await connection.fetchval(_SET_ASIDE, row_id, reason)
     return None if event_id is None else str(event_id)
 
 
 async def measure_backlog(pool: Pool) -> Backlog:
     """Count what waits, by Postgres's own clock."""
-    row = await pool.fetchrow(_MEASURE)
+    async with lease(pool) as connection:
+        row = await connection.fetchrow(_MEASURE)
     if row is None:
         raise LookupError("an aggregate without a row")
     return Backlog(*row)

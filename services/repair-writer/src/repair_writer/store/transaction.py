@@ -1,22 +1,18 @@
 """A transaction on a pooled connection, with a bounded wait for the connection."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any, Final, TypeAlias
 
 import asyncpg
-from asyncpg.pool import PoolConnectionProxy
 
-if TYPE_CHECKING:
-    Pool = asyncpg.Pool[asyncpg.Record]
-    Connection = PoolConnectionProxy[asyncpg.Record]
-else:
-    Pool = asyncpg.Pool
-    Connection = PoolConnectionProxy
+from service_runtime.errors import OverloadedError
+from service_runtime.postgres import Pool, PooledConnection, connect, lease
 
-#: A busy pool is told to the caller as 503 rather than waited for (faults, row 39).
-ACQUIRE_SECONDS = 1.0
+#: A pool lends a proxy that does what a connection does.
+Connection: TypeAlias = "asyncpg.Connection[Any] | PooledConnection"
+
+__all__ = ["Connection", "Pool", "lease"]
 
 #: Another transaction won: deadlock, serialization failure, or the same id or reference first.
 _LOST_RACES = (
@@ -31,6 +27,7 @@ STORE_ERRORS = (
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,
     OSError,
+    OverloadedError,
 )
 
 
@@ -38,22 +35,14 @@ STORE_ERRORS = (
 async def transaction(pool: Pool) -> AsyncIterator[Connection]:
     """Yield a connection in a transaction; an exception rolls it back.
 
-    Raises TimeoutError when no connection is free within a second.
+    Raises PoolExhaustedError when no connection is free in time.
     """
-    async with reading(pool) as connection, connection.transaction():
+    async with lease(pool) as connection, connection.transaction():
         yield connection
 
 
-@asynccontextmanager
-async def reading(pool: Pool) -> AsyncIterator[Connection]:
-    """Yield a connection outside any transaction: each statement sees what is committed."""
-    # Not `acquire(timeout=...)`: the driver would make a task of each wait.
-    async with asyncio.timeout(ACQUIRE_SECONDS):
-        connection = await pool.acquire()
-    try:
-        yield connection
-    finally:
-        await pool.release(connection, timeout=ACQUIRE_SECONDS)
+#: A connection outside any transaction: each statement sees what is committed.
+reading: Final = lease
 
 
 def is_lost_race(error: BaseException) -> bool:
@@ -61,16 +50,25 @@ def is_lost_race(error: BaseException) -> bool:
     return isinstance(error, _LOST_RACES)
 
 
-async def migrated_to(pool: Pool) -> str | None:
+async def migrated_to(connection: Connection) -> str | None:
     """Return the number of the last migration that has been applied, None when none has."""
-    async with reading(pool) as connection:
-        found: Any = await connection.fetchval("SELECT to_regclass('writer.alembic_version')::text")
-        if found is None:
-            return None
-        version: str | None = await connection.fetchval(
-            "SELECT version_num FROM writer.alembic_version"
-        )
-        return version
+    found: Any = await connection.fetchval("SELECT to_regclass('writer.alembic_version')::text")
+    if found is None:
+        return None
+    version: str | None = await connection.fetchval(
+        "SELECT version_num FROM writer.alembic_version"
+    )
+    return version
+
+
+@asynccontextmanager
+async def new_connection(url: str) -> AsyncIterator[Connection]:
+    """Yield a connection beside all pools: whether Postgres answers others."""
+    connection = await connect(url, name="repair-writer-check")
+    try:
+        yield connection
+    finally:
+        connection.terminate()
 
 
 async def commit_mode(pool: Pool) -> str:

@@ -59,7 +59,7 @@ def _add(routes: APIRouter, path: str, show: Show, templates: Templates) -> None
         again = await again_of(request) if request.method == "POST" else Again()
         try:
             return await show(request, again)
-        except ReadModelAwayError:
-            return await templates.away(request)
+        except ReadModelAwayError as error:
+            return await templates.away(request, error)
 
     routes.add_api_route(path, answer, methods=["GET", "HEAD", "POST"], response_model=None)
