@@ -10,7 +10,14 @@ from gateway import connection
 from gateway.aiohttp_upstream import AiohttpUpstream
 from gateway.keepalive import KeptUpstream
 from gateway.testing.wire import Received, WireService, answer, raw, silent
-from gateway.upstream import Call, Upstream, UpstreamAwayError, UpstreamBrokenError
+from gateway.upstream import (
+    Call,
+    Upstream,
+    UpstreamAwayError,
+    UpstreamBrokenError,
+    UpstreamBusyError,
+)
+from service_runtime.testing import eventually
 
 Make = Callable[[str], Upstream]
 GET = Call("GET", b"/x/?a=1", [(b"accept", b"*/*")])
@@ -333,3 +340,37 @@ async def test_what_a_service_says_unasked_is_not_an_answer(
     service.on("/x/", answer(b"fresh"))
 
     assert await whole(kept) == (200, b"fresh")
+
+
+async def test_a_call_cancelled_at_any_step_gives_its_place_back(
+    kept: KeptUpstream, service: WireService
+) -> None:
+    for step in range(12):
+        for _ in range(5):  # one more than there are places
+            call = asyncio.ensure_future(whole(kept))
+            for _ in range(step):
+                await asyncio.sleep(0)
+            call.cancel()
+            await asyncio.gather(call, return_exceptions=True)
+
+    assert kept._room._value == 4
+    assert [status for status, _ in await asyncio.gather(*(whole(kept) for _ in range(4)))] == [
+        200
+    ] * 4
+
+
+async def test_a_pool_that_is_full_is_told_from_a_service_that_is_away(
+    kept: KeptUpstream, service: WireService
+) -> None:
+    service.on("/x/", silent)
+    taken = [asyncio.ensure_future(whole(kept)) for _ in range(4)]
+
+    async def all_taken() -> bool:
+        return kept._room.locked()
+
+    await eventually(all_taken, "all places are taken")
+    with pytest.raises(UpstreamBusyError):
+        await whole(kept)
+    for call in taken:
+        call.cancel()
+    await asyncio.gather(*taken, return_exceptions=True)

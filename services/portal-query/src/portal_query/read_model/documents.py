@@ -167,9 +167,13 @@ class Documents:
         with _refused():
             await asyncio.gather(self._stored.check(0), self._versions.check(0))
 
+    async def finish(self) -> None:
+        """Wait for what is under way beside the requests."""
+        await asyncio.gather(*self._working, return_exceptions=True)
+
     async def close(self) -> None:
         """Wait for what is under way beside the requests, and end the reads."""
-        await asyncio.gather(*self._working, return_exceptions=True)
+        await self.finish()
         await self._stored.close()
         await self._versions.close()
 

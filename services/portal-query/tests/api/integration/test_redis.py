@@ -242,7 +242,7 @@ async def test_of_whom_no_row_is_there_nothing_is_promised(api: Any, read_model:
         async with api.ask(LIST) as answer:
             assert (await answer.read(), answer.status) == (b"[]", 200)
             assert "Portal-As-Of" not in answer.headers
-        await api.parts.documents.close()
+        await api.parts.documents.finish()
 
 
 async def test_without_postgres_redis_answers_and_what_it_lacks_is_503(

@@ -118,7 +118,7 @@ async def test_a_busy_customer_is_503_with_a_time_to_come_back(writer: Any) -> N
     async with writer.pool.acquire() as other, other.transaction():
         await other.execute("SELECT FROM writer.customer WHERE customer_id = 7 FOR UPDATE")
         answer = await writer.call("POST", path, {"status": "APPROVED"}, patient=False)
-    assert (answer.status, answer.code) == (503, "unavailable")
+    assert (answer.status, answer.code) == (503, "overloaded")
     assert answer.headers["Retry-After"]
     assert (await writer.call("POST", path, {"status": "APPROVED"})).status == 200
 
@@ -128,7 +128,7 @@ async def test_a_pool_that_is_taken_is_503_within_seconds(writer: Any) -> None:
     try:
         call = writer.call("GET", "/v1/customers/7", patient=False)
         answer = await asyncio.wait_for(call, 30)
-        assert (answer.status, answer.code) == (503, "unavailable")
+        assert (answer.status, answer.code) == (503, "overloaded")
         assert answer.headers["Retry-After"]
     finally:
         for connection in taken:

@@ -1,0 +1,48 @@
+"""The relay's loop: what a task has taken is given back however the task ends."""
+
+import asyncio
+from typing import Any
+
+from repair_writer.relay.loop import Loop, lane_of, new_lanes
+from repair_writer.store.outbox import OutboxRow
+from service_runtime.clock import SystemClock
+
+
+class NeverSends:
+    async def send(self, *_: Any, **__: Any) -> Any:
+        await asyncio.Event().wait()
+
+    async def close(self) -> None:
+        pass
+
+
+async def test_a_send_cancelled_before_its_first_step_gives_its_lane_back() -> None:
+    lanes = new_lanes()
+    loop = Loop(
+        Any, Any, producer=NeverSends(), topic="t", lanes=lanes, clock=SystemClock()
+    )  # type: ignore[arg-type]
+    row = OutboxRow(1, 7, b"{}")
+    task = loop._start(lane_of(7)[0], [row], 0.0)
+    assert list(lanes.under_way()) == [1]
+    task.cancel()
+    await asyncio.wait([task])
+
+    await loop._settle()
+
+    assert list(lanes.under_way()) == []  # so the row is read, and sent, once more
+    assert loop._spoiled
+
+
+async def test_a_delete_cancelled_before_its_first_step_is_done_again() -> None:
+    async def delete() -> None:
+        raise AssertionError("cancelled before its first step")
+
+    loop = Loop(
+        Any, Any, producer=NeverSends(), topic="t", lanes=new_lanes(), clock=SystemClock()
+    )  # type: ignore[arg-type]
+    loop._delete, loop._deleting = asyncio.create_task(delete()), [1]
+    loop._delete.cancel()
+
+    await loop._delete_done()
+
+    assert (loop._delete, loop._deleting) == (None, [])
