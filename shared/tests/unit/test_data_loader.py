@@ -10,7 +10,7 @@ import pytest
 from service_runtime.data_loader import DataLoader, DeadlineError, LoadAbortedError
 from service_runtime.errors import OverloadedError
 
-LONG = 30.0
+LONG = 5.0
 
 
 class Store:
