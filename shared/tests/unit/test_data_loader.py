@@ -85,7 +85,7 @@ async def test_a_second_batch_goes_out_beside_the_first() -> None:
     await turns(2)
     assert store.batches == [[1], [2]]
     store.go.set()
-    assert await asyncio.gather(first, second) == ["1", "2"]
+    assert [await first, await second] == ["1", "2"]
 
 
 async def test_too_many_keys_go_out_in_parts() -> None:

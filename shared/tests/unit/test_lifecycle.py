@@ -35,8 +35,11 @@ async def test_a_job_that_something_else_has_cancelled_ends_the_block() -> None:
     async def job() -> None:
         await asyncio.Event().wait()
 
-    with pytest.raises(ExceptionGroup, match="unhandled"):
+    async def process() -> None:
         async with background(job()):
             (task,) = [one for one in asyncio.all_tasks() if ".job" in repr(one)]
             task.cancel()  # before its first step, as any later one
             await asyncio.Event().wait()
+
+    with pytest.raises(ExceptionGroup, match="unhandled"):
+        await process()
