@@ -104,7 +104,8 @@ class DataLoader(Generic[Key, Value, Resource]):
         self._unanswered.append((now, future))
         if self._timer is None:
             self._arm(now + self._deadline)
-        self._start()
+        if len(self._running) < self._parallel:
+            self._start()
         return future
 
     async def check(self, key: Key) -> None:

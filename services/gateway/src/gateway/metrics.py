@@ -9,7 +9,12 @@ _FAST = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5)
 SENT_TO_LOGIN = Counter(
     "gateway_redirects_to_login", "Requests without a live session.", registry=REGISTRY
 )
-LOOKUPS = Counter("gateway_session_lookups", "Sessions asked for.", ["result"], registry=REGISTRY)
+LOOKUPS = Counter(
+    "gateway_session_lookups",
+    "Sessions looked up, once a batch; errors by request.",
+    ["result"],
+    registry=REGISTRY,
+)
 LOOKUP_SECONDS = Histogram(
     "gateway_session_lookup_seconds",
     "How long one shared reading of sessions took.",
