@@ -13,6 +13,7 @@ from alembic.migration import MigrationContext
 from alembic.operations import Operations
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from types import ModuleType
 
 # Each begins a statement that old code does not notice.
@@ -58,6 +59,15 @@ def not_only_adding(statement: str) -> str | None:
         ):
             return f"{action!r} refuses the rows that old code writes"
     return None
+
+
+def concerns_a_new_table(statement: str, statements: Iterable[str]) -> bool:
+    """Return whether rights are taken from a table that the same step makes: old code has no use of it."""
+    taken = re.fullmatch(r"REVOKE .* ON (\S+) FROM \S+", statement, re.IGNORECASE)
+    if taken is None:
+        return False
+    made = re.compile(rf"CREATE TABLE {re.escape(taken[1])} ", re.IGNORECASE)
+    return any(made.match(one) for one in statements)
 
 
 def _split(text: str) -> list[str]:

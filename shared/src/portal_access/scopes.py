@@ -6,8 +6,10 @@ REPAIRS_WRITE: Final = "repairs:write"
 REPAIRS_READ: Final = "repairs:read"
 CUSTOMERS_WRITE: Final = "customers:write"
 HISTORY_READ: Final = "history:read"
+#: Lifts the binding of a key to its sources: for an operators' back office, not for publishers.
+SOURCES_ANY: Final = "sources:any"
 
-SCOPES: Final = (REPAIRS_WRITE, REPAIRS_READ, CUSTOMERS_WRITE, HISTORY_READ)
+SCOPES: Final = (REPAIRS_WRITE, REPAIRS_READ, CUSTOMERS_WRITE, HISTORY_READ, SOURCES_ANY)
 
 
 def parse_scopes(text: str) -> frozenset[str]:

@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from repair_events.repair import Repair
+from repair_writer.binding import ANY, KeyBinding
 from repair_writer.history import Author
 from repair_writer.idempotency import IdempotencyKey
 from repair_writer.repair import Refusal
@@ -49,15 +50,25 @@ class RefusedError(Exception):
 class Ask(msgspec.Struct, frozen=True, kw_only=True):
     """How a command was asked.
 
-    `only_of` is the one customer whose repairs the caller may know of. `expected` are the tags of
+    `only_of` is the one customer whose repairs the caller may know of; `binding` bounds an
+    internal system. `expected` are the tags of
     If-Match: event ids of the repair, or what `profile_tag` gives; `*` stands for any.
     """
 
     author: Author
     occurred_at: str | None = None
     only_of: int | None = None
+    binding: KeyBinding = ANY
     expected: tuple[str, ...] | None = None
     key: IdempotencyKey | None = None
+
+    def check_repair(self, repair: Repair) -> None:
+        """Raise RefusedError for a repair outside the key's binding."""
+        _raise(self.binding.check_repair(repair))
+
+    def check_customer(self, customer_id: int) -> None:
+        """Raise RefusedError for a customer outside the key's binding."""
+        _raise(self.binding.check_customer(customer_id))
 
     @property
     def key_digest(self) -> bytes | None:
@@ -72,6 +83,11 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     def keep(self, outcome: "Outcome") -> Kept | None:
         """Return what is to be kept of the outcome; None without a key."""
         return None if self.key is None else self.key.keep(msgspec.json.encode(outcome))
+
+
+def _raise(refusal: Refusal | None) -> None:
+    if refusal is not None:
+        raise RefusedError(refusal)
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -137,7 +153,11 @@ def kept_outcome(ask: Ask, loaded: Loaded) -> Outcome | None:
                 detail="This Idempotency-Key was used for another request; take a new one.",
             )
         )
-    return msgspec.structs.replace(_outcomes.decode(loaded.outcome), replayed=True)
+    outcome = msgspec.structs.replace(_outcomes.decode(loaded.outcome), replayed=True)
+    if outcome.repair is not None:
+        # Another key of the client, with a narrower binding, may have sent this.
+        ask.check_repair(outcome.repair.repair)
+    return outcome
 
 
 def visible(ask: Ask, held: HeldRepair | None) -> HeldRepair | None:

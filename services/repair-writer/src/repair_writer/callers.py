@@ -13,18 +13,11 @@ from typing import Final
 
 import msgspec
 
-from repair_writer.store.keys import (
-    KeyRow,
-    NewKey,
-    count_live_keys,
-    find_key,
-    find_keys,
-    insert_key,
-    lock_client,
-    note_use,
-    renew_key,
-)
-from repair_writer.store.transaction import Connection, Pool, reading, transaction
+from portal_access.scopes import SOURCES_ANY
+from repair_writer.binding import ANY, KeyBinding
+from repair_writer.store.audit import note_uses
+from repair_writer.store.keys import KeyRow, find_keys
+from repair_writer.store.transaction import Connection, Pool, reading
 from service_runtime.data_loader import DataLoader
 
 KEY_PREFIX: Final = "rsw_live_"
@@ -40,20 +33,21 @@ _DEADLINE_SECONDS: Final = 0.9
 CONNECT_SECONDS: Final = 3.0
 #: The id of no key: a check looks it up as a request would look up its own.
 _NOBODYS_ID: Final = "-"
-
-#: One in use and its successor: enough to rotate without a pause.
-MAX_LIVE_KEYS: Final = 2
-
-CLIENT_PATTERN: Final = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,48}[a-z0-9])?")
+#: Addresses of a key that are remembered between two notes of its use.
+_MAX_ADDRESSES: Final = 10
 
 
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
-    """Who asks. `customer_id` is set for customers, who see and change nobody else's repairs."""
+    """Who asks. `customer_id` is set for customers, who see and change nobody else's repairs.
+
+    `source` is what new repairs are published under; `binding` bounds an internal system.
+    """
 
     actor: str
     source: str
     scopes: frozenset[str] = frozenset()
     customer_id: int | None = None
+    binding: KeyBinding = ANY
 
 
 class ApiKey(msgspec.Struct, frozen=True):
@@ -85,55 +79,6 @@ def parse_key(text: str) -> ApiKey | None:
     return None if match is None else ApiKey(match[1], match[2])
 
 
-class KeyRefusedError(Exception):
-    """This key cannot be made or taken over; the message says why and what to do."""
-
-
-async def create_key(
-    pool: Pool, key: ApiKey, client: str, scopes: frozenset[str], days: int
-) -> None:
-    """Store a new key; raises KeyRefusedError when the client has two live ones already."""
-    async with transaction(pool) as connection:
-        await lock_client(connection, client)
-        await _check_room(connection, client)
-        await insert_key(connection, _row(key, client, scopes), days)
-
-
-async def adopt_key(
-    pool: Pool, key: ApiKey, client: str, scopes: frozenset[str], days: int
-) -> None:
-    """Store a key that was made elsewhere, or let it live on when it is there.
-
-    Raises KeyRefusedError for a revoked one, another's id, and a third live key of the client.
-    """
-    row = _row(key, client, scopes)
-    async with transaction(pool) as connection:
-        await lock_client(connection, client)
-        found = await find_key(connection, key.key_id)
-        if found is None:
-            await _check_room(connection, client)
-            await insert_key(connection, row, days)
-        elif found.revoked_at is not None:
-            raise KeyRefusedError(f"{key.key_id} has been revoked; make another key.")
-        elif (found.secret_sha256, found.client) != (row.secret_sha256, client):
-            raise KeyRefusedError(f"The id {key.key_id} is another key's; make another key.")
-        else:
-            await renew_key(connection, row, days)
-
-
-async def _check_room(connection: Connection, client: str) -> None:
-    if await count_live_keys(connection, client) >= MAX_LIVE_KEYS:
-        raise KeyRefusedError(
-            f"{client} has {MAX_LIVE_KEYS} live keys; revoke one first: repair-writer keys list"
-        )
-
-
-def _row(key: ApiKey, client: str, scopes: frozenset[str]) -> NewKey:
-    return NewKey(
-        key_id=key.key_id, secret_sha256=key.secret_sha256, client=client, scopes=sorted(scopes)
-    )
-
-
 class KeyRing:
     """Finds callers by their API keys; look-ups that arrive together are asked together."""
 
@@ -147,12 +92,12 @@ class KeyRing:
             waiting=_WAITING,
             deadline_seconds=_DEADLINE_SECONDS,
         )
-        self._used: set[str] = set()
+        self._used: dict[str, set[str]] = {}
 
-    async def caller_of(self, text: str) -> Caller | None:
+    async def caller_of(self, text: str, address: str = "") -> Caller | None:
         """Return who owns this key at this moment; None: nobody, or it has ended.
 
-        Raises what the store raises while Postgres is away.
+        `address` is where the request came from, for the audit. Raises what the store raises while Postgres is away.
         """
         key = parse_key(text)
         row = None if key is None else await self._lookups.load(key.key_id)
@@ -161,8 +106,10 @@ class KeyRing:
         expected = hashlib.sha256(b"").digest() if row is None else row.secret_sha256
         if not hmac.compare_digest(given, expected) or row is None or not row.live:
             return None
-        self._used.add(row.key_id)
-        return Caller(actor=f"internal:{row.client}", source=row.client, scopes=row.scopes)
+        addresses = self._used.setdefault(row.key_id, set())
+        if len(addresses) < _MAX_ADDRESSES:
+            addresses.add(address)
+        return _caller(row)
 
     async def check(self) -> None:
         """Raise unless keys can be looked up, on the path of a request and within its deadline."""
@@ -173,7 +120,18 @@ class KeyRing:
         await self._lookups.close()
 
     async def note_uses(self) -> None:
-        """Note in the store which keys were used since the last call."""
+        """Note in the store which keys were used since the last call, and from where."""
         if self._used:
-            used, self._used = self._used, set()
-            await note_use(self._pool, used)
+            used, self._used = self._used, {}
+            pairs = [(key_id, address) for key_id, every in used.items() for address in every]
+            await note_uses(self._pool, pairs)
+
+
+def _caller(row: KeyRow) -> Caller:
+    sources = None if SOURCES_ANY in row.scopes else row.sources
+    return Caller(
+        actor=f"internal:{row.client}",
+        source=row.sources[0],
+        scopes=row.scopes,
+        binding=KeyBinding(sources=sources, customers=row.customers),
+    )

@@ -47,6 +47,7 @@ class _Profile(msgspec.Struct, frozen=True, kw_only=True):
 
 async def record_repair(pool: Pool, ask: Ask, repair: Repair) -> Outcome:
     """Record a repair that came with its new id; its customer must exist."""
+    ask.check_repair(repair)
 
     async def once(connection: Connection) -> Outcome:
         found = await lock_and_load(connection, repair, ask.key_digest, ask.key_lock)
@@ -58,6 +59,8 @@ async def record_repair(pool: Pool, ask: Ask, repair: Repair) -> Outcome:
             return kept
         if repair.customer_id not in heads:
             raise RefusedError(customer_unknown(repair.customer_id))
+        if loaded.held is not None:
+            ask.check_repair(loaded.held.repair)
         decision = decide(_repair_of(loaded.held), Record(repair=repair))
         return await _save(connection, ask, heads, loaded, decision)
 
@@ -68,6 +71,8 @@ async def change_repair(pool: Pool, ask: Ask, repair_id: str, command: Command) 
     """Change one repair; a correction may move it to another customer that exists."""
     target = command.given.get("customer_id") if isinstance(command, Correct) else None
     targets = [target] if isinstance(target, int) else []
+    for customer_id in targets:
+        ask.check_customer(customer_id)
 
     async def once(connection: Connection) -> Outcome:
         heads = await lock(connection, ask, targets, owning=repair_id)
@@ -79,6 +84,7 @@ async def change_repair(pool: Pool, ask: Ask, repair_id: str, command: Command) 
         if held is not None:
             if held.repair.customer_id not in heads:
                 raise RaceLostError
+            ask.check_repair(held.repair)
             _check_expected(ask, held.event_id)
         decision = decide(_repair_of(held), command)
         return await _save(connection, ask, heads, loaded, decision)
@@ -100,6 +106,7 @@ async def put_profile(
     `profile_tag` names a profile as If-Match does. With `may_make` a customer who is not there
     yet is made, at revision 1; otherwise that is refused.
     """
+    ask.check_customer(customer_id)
 
     async def once(connection: Connection) -> Outcome:
         heads = await lock(connection, ask, [customer_id])

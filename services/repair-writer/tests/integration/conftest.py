@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -15,7 +16,9 @@ from portal_access.scopes import SCOPES
 from portal_access.token import HEADER, WRITER, Identity, TokenSigner, TokenVerifier
 from repair_writer.api.app import create_app
 from repair_writer.api.reading import Dependencies
-from repair_writer.callers import KeyRing, create_key, new_key
+from repair_writer.callers import KeyRing, new_key
+from repair_writer.key_admin import KeyGrant, create_key
+from repair_writer.store.audit import Operator
 from service_runtime import logs
 from service_runtime.clock import SystemClock
 from service_runtime.lifecycle import listen, serve_http
@@ -23,6 +26,7 @@ from service_runtime.ops import Health
 from service_runtime.postgres import create_pool
 
 IDENTITY_KEYS = "test:0123456789abcdef0123456789abcdef"
+OPERATOR = Operator(name="test", machine="localhost")
 NDJSON = "application/x-ndjson"
 
 
@@ -70,6 +74,7 @@ class Writer:
     key: str
     http: aiohttp.ClientSession
     pool: "asyncpg.Pool[asyncpg.Record]"
+    keys: KeyRing
     references: list[str] = field(default_factory=list)
 
     async def call(
@@ -149,9 +154,18 @@ class Writer:
         assert answer.status == 200, answer.body
         return answer.lines
 
-    async def make_key(self, *scopes: str, client: str = "other") -> str:
+    async def make_key(
+        self,
+        *scopes: str,
+        client: str = "other",
+        sources: tuple[str, ...] = (),
+        customers: frozenset[int] | None = None,
+    ) -> str:
+        grant = KeyGrant(
+            client=client, scopes=frozenset(scopes), sources=sources, customers=customers
+        )
         key = new_key()
-        await create_key(self.pool, key, client, frozenset(scopes), 30)
+        await create_key(self.pool, key, grant, 30, OPERATOR)
         return key.text
 
 
@@ -234,6 +248,12 @@ async def writer(database: Any) -> AsyncIterator[Writer]:
         yield running
 
 
+@pytest.fixture
+def serve(database: Any) -> Callable[..., "serving"]:
+    """Give the API with limits of its own, as a context manager."""
+    return partial(serving, database.writer_url)
+
+
 class serving:  # noqa: N801 - reads as a verb
     """Serve the API over a database for the length of a block."""
 
@@ -248,10 +268,11 @@ class serving:  # noqa: N801 - reads as a verb
         self._stack.push_async_callback(pool.close)
         key_pool = await create_pool(self._url, name="test-writer-keys", size=1)
         self._stack.push_async_callback(key_pool.close)
+        keys = KeyRing(key_pool)
         app = create_app(
             Dependencies(
                 pool=pool,
-                keys=KeyRing(key_pool),
+                keys=keys,
                 tokens=TokenVerifier(IDENTITY_KEYS, WRITER),
                 clock=SystemClock(),
                 **self._limits,
@@ -265,8 +286,9 @@ class serving:  # noqa: N801 - reads as a verb
             aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
         )
         key = new_key()
-        await create_key(pool, key, "dispatch", frozenset(SCOPES), 30)
-        return Writer(f"http://127.0.0.1:{port}", key.text, http, pool)
+        grant = KeyGrant(client="dispatch", scopes=frozenset(SCOPES))
+        await create_key(pool, key, grant, 30, OPERATOR)
+        return Writer(f"http://127.0.0.1:{port}", key.text, http, pool, keys)
 
     async def _end(self, serving: asyncio.Task[None]) -> None:
         self._stop.set()

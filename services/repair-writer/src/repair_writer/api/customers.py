@@ -17,6 +17,7 @@ from repair_writer.api.problems import problem_of
 from repair_writer.api.reading import (
     Dependencies,
     ask_of,
+    check_customer,
     check_query,
     customer_id_of,
     internal_caller,
@@ -76,9 +77,10 @@ def customer_routes(d: Dependencies) -> APIRouter:
         ),
     )
     async def get(request: Request) -> Response:
-        await internal_caller(d, request, REPAIRS_READ)
+        caller = await internal_caller(d, request, REPAIRS_READ)
         check_query(request)
         customer_id = customer_id_of(request)
+        check_customer(caller, customer_id)
         async with reading(d.pool) as connection:
             held = await read_customer(connection, customer_id)
         if held is None:

@@ -15,6 +15,7 @@ from repair_writer.api.documentation import CUSTOMER_ID, operation, query
 from repair_writer.api.problems import bad_query, problem_of
 from repair_writer.api.reading import (
     Dependencies,
+    check_customer,
     check_query,
     customer_id_of,
     internal_caller,
@@ -62,9 +63,10 @@ def _add_events(router: APIRouter, d: Dependencies) -> None:
         ),
     )
     async def events(request: Request) -> Response:
-        await internal_caller(d, request, HISTORY_READ)
+        caller = await internal_caller(d, request, HISTORY_READ)
         check_query(request, "after")
         customer_id = customer_id_of(request)
+        check_customer(caller, customer_id)
         after = query_number(request, "after", default=0, low=0, high=MAX_BIGINT)
         async with reading(d.pool) as connection:
             held = await read_customer(connection, customer_id)
@@ -124,7 +126,13 @@ def _add_heads(router: APIRouter, d: Dependencies) -> None:
         ),
     )
     async def heads(request: Request) -> Response:
-        await internal_caller(d, request, HISTORY_READ)
+        caller = await internal_caller(d, request, HISTORY_READ)
+        if caller.binding.customers is not None:
+            raise problem_of(
+                "scope",
+                "This key is bound to some customers, and heads are those of all. "
+                "Use a key that is bound to none.",
+            )
         check_query(request, "changed_since", "after", "limit")
         since = _moment(request, "changed_since")
         after = query_number(request, "after", default=0, low=0, high=MAX_BIGINT)

@@ -9,7 +9,8 @@ from typing import Final, TypeVar
 from fastapi import Request
 
 from portal_access.token import HEADER, BadTokenError, TokenVerifier
-from repair_writer.api.problems import bad_query, problem_of
+from repair_writer.api.encodings import is_packed
+from repair_writer.api.problems import bad_query, problem_of, problem_of_refusal
 from repair_writer.asking import Ask
 from repair_writer.bodies import Body, parse
 from repair_writer.callers import Caller, KeyRing
@@ -39,7 +40,11 @@ BodyT = TypeVar("BodyT", bound=Body)
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    """What the API works with; `imports_at_once` and `import_max_bytes` bound imports."""
+    """What the API works with, and the bounds of imports.
+
+    `imports_open` may be under way, `imports_at_once` of them check and save lines at a time;
+    `import_max_bytes` bounds a body, `import_spool_bytes` the results of all that are kept.
+    """
 
     pool: Pool
     keys: KeyRing
@@ -47,6 +52,8 @@ class Dependencies:
     clock: Clock
     imports_at_once: int = 2
     import_max_bytes: int = 4 * 1024**3
+    imports_open: int = 16
+    import_spool_bytes: int = 2 * 1024**3
 
 
 async def internal_caller(d: Dependencies, request: Request, scope: str) -> Caller:
@@ -55,12 +62,20 @@ async def internal_caller(d: Dependencies, request: Request, scope: str) -> Call
     Raises the problems 401 and 403.
     """
     kind, _, key = request.headers.get("authorization", "").partition(" ")
-    caller = await d.keys.caller_of(key.strip()) if kind.lower() == "bearer" else None
+    address = "" if request.client is None else request.client.host
+    caller = await d.keys.caller_of(key.strip(), address) if kind.lower() == "bearer" else None
     if caller is None:
         raise problem_of("unauthorized", "Send an API key: Authorization: Bearer rsw_live_...")
     if scope not in caller.scopes:
         raise problem_of("scope", f"The scope {scope} is needed.")
     return caller
+
+
+def check_customer(caller: Caller, customer_id: int) -> None:
+    """Raise the problem 403 when the caller's key is bound to other customers."""
+    refusal = caller.binding.check_customer(customer_id)
+    if refusal is not None:
+        raise problem_of_refusal(refusal)
 
 
 def customer_caller(d: Dependencies, request: Request) -> Caller:
@@ -76,7 +91,8 @@ def customer_caller(d: Dependencies, request: Request) -> Caller:
 
 
 async def read_bytes(request: Request) -> bytes:
-    """Return the body, at most 256 KiB; raises the problems 408 and 413."""
+    """Return the body, at most 256 KiB; raises the problems 408, 413 and 415."""
+    is_packed(request)
     declared = request.headers.get("content-length", "0")
     if declared.isdecimal() and int(declared) > MAX_BODY_BYTES:
         raise _too_large()
@@ -133,6 +149,7 @@ def ask_of(request: Request, caller: Caller, body: bytes, *, occurred_at: str | 
         author=author_of(request, caller),
         occurred_at=occurred_at,
         only_of=caller.customer_id,
+        binding=caller.binding,
         expected=_if_match(request),
         key=_idempotency_key(request, caller, body),
     )

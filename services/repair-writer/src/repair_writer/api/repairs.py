@@ -19,6 +19,7 @@ from repair_writer.api.problems import bad_query, problem_of
 from repair_writer.api.reading import (
     Dependencies,
     ask_of,
+    check_customer,
     check_query,
     internal_caller,
     parse_body,
@@ -27,6 +28,7 @@ from repair_writer.api.reading import (
 )
 from repair_writer.api.views import RepairView
 from repair_writer.bodies import ChangeBody, Correction, NewRepair, NewStatus, Removal, Restoration
+from repair_writer.callers import Caller
 from repair_writer.commands import change_repair, record_repair
 from repair_writer.store.repairs import find_repair, read_repair
 from repair_writer.store.rows import HeldRepair
@@ -148,12 +150,12 @@ def _add_reads(router: APIRouter, d: Dependencies) -> None:
         ),
     )
     async def read_one(request: Request) -> Response:
-        await internal_caller(d, request, REPAIRS_READ)
+        caller = await internal_caller(d, request, REPAIRS_READ)
         check_query(request)
         repair_id = repair_id_of(request)
         async with reading(d.pool) as connection:
             held = await read_repair(connection, repair_id)
-        return _found(held)
+        return _found(caller, held)
 
     @router.get(
         "/v1/repairs",
@@ -168,12 +170,12 @@ def _add_reads(router: APIRouter, d: Dependencies) -> None:
         ),
     )
     async def find(request: Request) -> Response:
-        await internal_caller(d, request, REPAIRS_READ)
+        caller = await internal_caller(d, request, REPAIRS_READ)
         check_query(request, "source", "source_ref")
         reference = [_reference(request, name) for name in ("source", "source_ref")]
         async with reading(d.pool) as connection:
             held = await find_repair(connection, *reference)
-        return _found(held)
+        return _found(caller, held)
 
 
 def _reference(request: Request, name: str) -> str:
@@ -183,7 +185,8 @@ def _reference(request: Request, name: str) -> str:
     return text
 
 
-def _found(held: HeldRepair | None) -> Response:
+def _found(caller: Caller, held: HeldRepair | None) -> Response:
     if held is None:
         raise problem_of("repair-unknown", "There is no such repair.")
+    check_customer(caller, held.repair.customer_id)
     return repair_answer(held)

@@ -18,7 +18,9 @@ class Settings(HttpSettings):
     identity_keys_writer: str
     writer_pool_size: int = Field(default=12, ge=2, le=100)
     writer_imports_at_once: int = Field(default=2, ge=1, le=20)
+    writer_imports_open: int = Field(default=16, ge=1, le=1_000)
     writer_import_max_bytes: int = Field(default=4 * 1024**3, ge=1)
+    writer_import_spool_bytes: int = Field(default=2 * 1024**3, ge=1024**2)
 
     @field_validator("identity_keys_writer")
     @classmethod
@@ -37,3 +39,5 @@ class AdminCommandSettings(AdminSettings):
     """What the writer's command line is told."""
 
     writer_database_url: str = Field(min_length=1)
+    #: Set by sudo: whom the audit names instead of root.
+    sudo_user: str = ""

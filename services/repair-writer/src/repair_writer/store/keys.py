@@ -10,12 +10,17 @@ from repair_writer.store.transaction import Connection, Pool, new_connection, re
 
 
 class KeyRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One API key; times are aware, `live` is judged by the database's clock."""
+    """One API key; times are aware, `live` is judged by the database's clock.
+
+    The first of `sources` is what the key publishes under; `customers` None stands for all.
+    """
 
     key_id: str
     secret_sha256: bytes
     client: str
     scopes: frozenset[str]
+    sources: tuple[str, ...]
+    customers: frozenset[int] | None
     created_at: datetime
     expires_at: datetime
     revoked_at: datetime | None
@@ -30,17 +35,28 @@ class NewKey(msgspec.Struct, frozen=True, kw_only=True):
     secret_sha256: bytes
     client: str
     scopes: list[str]
+    sources: list[str]
+    customers: list[int] | None
 
 
 _SELECT = """
-SELECT key_id, secret_sha256, client, scopes, created_at, expires_at, revoked_at, last_used_at,
+SELECT key_id, secret_sha256, client, scopes, coalesce(sources, ARRAY[client]) AS sources,
+    customers, created_at, expires_at, revoked_at, last_used_at,
     revoked_at IS NULL AND expires_at > clock_timestamp() AS live
 FROM writer.api_key
 """
 
 
 def _key(row: asyncpg.Record) -> KeyRow:
-    return KeyRow(**{**row, "scopes": frozenset(row["scopes"])})
+    customers = row["customers"]
+    return KeyRow(
+        **{
+            **row,
+            "scopes": frozenset(row["scopes"]),
+            "sources": tuple(row["sources"]),
+            "customers": None if customers is None else frozenset(customers),
+        }
+    )
 
 
 async def find_keys(connection: Connection, key_ids: Sequence[str]) -> dict[str, KeyRow]:
@@ -87,42 +103,37 @@ async def find_key(connection: Connection, key_id: str) -> KeyRow | None:
 async def insert_key(connection: Connection, key: NewKey, days: int) -> None:
     """Write a new key that lives for `days`."""
     await connection.execute(
-        "INSERT INTO writer.api_key (key_id, secret_sha256, client, scopes, expires_at)"
-        " VALUES ($1, $2, $3, $4, clock_timestamp() + make_interval(days => $5))",
+        "INSERT INTO writer.api_key"
+        " (key_id, secret_sha256, client, scopes, sources, customers, expires_at)"
+        " VALUES ($1, $2, $3, $4, $5, $6, clock_timestamp() + make_interval(days => $7))",
         key.key_id,
         key.secret_sha256,
         key.client,
         key.scopes,
+        key.sources,
+        key.customers,
         days,
     )
 
 
 async def renew_key(connection: Connection, key: NewKey, days: int) -> None:
-    """Let a key live for `days` from now, with these scopes."""
+    """Let a key live for `days` from now, with these scopes, sources and customers."""
     await connection.execute(
-        "UPDATE writer.api_key SET scopes = $2,"
-        " expires_at = clock_timestamp() + make_interval(days => $3) WHERE key_id = $1",
+        "UPDATE writer.api_key SET scopes = $2, sources = $3, customers = $4,"
+        " expires_at = clock_timestamp() + make_interval(days => $5) WHERE key_id = $1",
         key.key_id,
         key.scopes,
+        key.sources,
+        key.customers,
         days,
     )
 
 
-async def revoke_key(connection: Connection, key_id: str) -> bool:
-    """Revoke a key; say whether there was a live one."""
-    status = await connection.execute(
+async def revoke_key(connection: Connection, key_id: str) -> str | None:
+    """Revoke a key; return its client, None when there was no key to revoke."""
+    client: str | None = await connection.fetchval(
         "UPDATE writer.api_key SET revoked_at = clock_timestamp()"
-        " WHERE key_id = $1 AND revoked_at IS NULL",
+        " WHERE key_id = $1 AND revoked_at IS NULL RETURNING client",
         key_id,
     )
-    return status == "UPDATE 1"
-
-
-async def note_use(pool: Pool, key_ids: Iterable[str]) -> None:
-    """Note that keys are in use: whoever rotates them wants to know."""
-    async with reading(pool) as connection:
-        await connection.execute(
-            "UPDATE writer.api_key SET last_used_at = clock_timestamp()"
-            " WHERE key_id = ANY($1::text[])",
-            list(key_ids),
-        )
+    return client

@@ -2,19 +2,16 @@ import asyncio
 import re
 from typing import Any
 
+import msgspec
 import pytest
 
-from repair_writer.callers import (
-    KeyRefusedError,
-    KeyRing,
-    adopt_key,
-    create_key,
-    new_key,
-    parse_key,
-)
-from repair_writer.store.keys import list_keys, revoke_key
+from repair_writer.callers import KeyRing, new_key, parse_key
+from repair_writer.key_admin import KeyGrant, KeyRefusedError, adopt_key, create_key, end_key
+from repair_writer.store.audit import Operator
+from repair_writer.store.keys import list_keys
 
-SCOPES = frozenset({"repairs:read"})
+APP = KeyGrant(client="app", scopes=frozenset({"repairs:read"}))
+BY = Operator(name="test", machine="localhost")
 
 
 async def test_without_a_good_key_there_is_no_answer(writer: Any) -> None:
@@ -58,9 +55,8 @@ async def test_a_revoked_and_an_expired_key_are_refused_at_the_next_request(writ
     key = await writer.make_key("history:read")
     key_id = key.split("_")[2]
     assert (await writer.call("GET", "/v1/heads", key=key)).status == 200
-    async with writer.pool.acquire() as connection:
-        assert await revoke_key(connection, key_id)
-        assert not await revoke_key(connection, key_id)
+    assert await end_key(writer.pool, key_id, BY)
+    assert not await end_key(writer.pool, key_id, BY)
     assert (await writer.call("GET", "/v1/heads", key=key)).code == "unauthorized"
     expired = await writer.make_key("history:read", client="expired")
     await writer.pool.execute(
@@ -72,17 +68,16 @@ async def test_a_revoked_and_an_expired_key_are_refused_at_the_next_request(writ
 async def test_two_keys_of_a_client_live_at_once_and_no_third(writer: Any) -> None:
     first, second = new_key(), new_key()
     for key in (first, second):
-        await create_key(writer.pool, key, "app", SCOPES, 30)
+        await create_key(writer.pool, key, APP, 30, BY)
     with pytest.raises(KeyRefusedError, match="live keys"):
-        await create_key(writer.pool, new_key(), "app", SCOPES, 30)
-    async with writer.pool.acquire() as connection:
-        await revoke_key(connection, first.key_id)
-    await create_key(writer.pool, new_key(), "app", SCOPES, 30)
+        await create_key(writer.pool, new_key(), APP, 30, BY)
+    await end_key(writer.pool, first.key_id, BY)
+    await create_key(writer.pool, new_key(), APP, 30, BY)
 
 
 async def test_only_two_of_many_at_once_are_made(writer: Any) -> None:
     made = await asyncio.gather(
-        *(create_key(writer.pool, new_key(), "app", SCOPES, 30) for _ in range(6)),
+        *(create_key(writer.pool, new_key(), APP, 30, BY) for _ in range(6)),
         return_exceptions=True,
     )
     assert sum(result is None for result in made) == 2
@@ -91,23 +86,24 @@ async def test_only_two_of_many_at_once_are_made(writer: Any) -> None:
 async def test_a_key_that_was_made_elsewhere_is_taken_over_again_and_again(writer: Any) -> None:
     key = new_key()
     for _ in range(2):
-        await adopt_key(writer.pool, key, "app", SCOPES, 30)
+        await adopt_key(writer.pool, key, APP, 30, BY)
     assert (
         await writer.call("GET", "/v1/repairs?source=a&source_ref=b", key=key.text)
     ).status == 404
-    await adopt_key(writer.pool, key, "app", frozenset({"history:read"}), 30)
+    await adopt_key(
+        writer.pool, key, msgspec.structs.replace(APP, scopes=frozenset({"history:read"})), 30, BY
+    )
     assert (await writer.call("GET", "/v1/heads", key=key.text)).status == 200
     with pytest.raises(KeyRefusedError, match="another"):
-        await adopt_key(writer.pool, key, "billing", SCOPES, 30)
-    async with writer.pool.acquire() as connection:
-        await revoke_key(connection, key.key_id)
+        await adopt_key(writer.pool, key, msgspec.structs.replace(APP, client="billing"), 30, BY)
+    await end_key(writer.pool, key.key_id, BY)
     with pytest.raises(KeyRefusedError, match="revoked"):
-        await adopt_key(writer.pool, key, "app", SCOPES, 30)
+        await adopt_key(writer.pool, key, APP, 30, BY)
 
 
 async def test_secrets_are_not_kept(writer: Any) -> None:
     key = new_key()
-    await create_key(writer.pool, key, "app", SCOPES, 30)
+    await create_key(writer.pool, key, APP, 30, BY)
     row = str(
         await writer.pool.fetchrow("SELECT t::text FROM writer.api_key t WHERE client = 'app'")
     )
