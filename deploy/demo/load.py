@@ -69,10 +69,12 @@ async def _import(writer: Writer, fleet: Fleet, steps: Sequence[Step]) -> dict[s
     sent = [step for step in steps if step.act != "remove"]
     ids: dict[str, str] = {}
     async for result in writer.import_lines(_line(fleet, step) for step in sent):
-        step = sent[result["line"] - 1]
         # A repair that an earlier, broken load has removed already stays removed.
-        if result["outcome"] == "refused" and result["code"] != "removed":
-            raise SystemExit(f"the writer refused a line of the demo: {result}")
+        if result["outcome"] == "refused":
+            if result["code"] != "removed":
+                raise SystemExit(f"the writer refused a line of the demo: {result}")
+            continue
+        step = sent[result["line"] - 1]
         ids[step.source_ref] = result["repair_id"]
     return ids
 

@@ -2,7 +2,7 @@
 
 A line is recorded or makes what is there say the same (upsert by source and source_ref), so a
 broken upload is simply sent again. A bad line is refused by itself. Memory holds two chunks:
-one being saved while the next is read and checked.
+one being checked and saved while the next is read.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ from repair_events.event import RECORDED
 from repair_events.ids import new_id
 from repair_events.repair import Repair
 from repair_writer.asking import customer_unknown
+from repair_writer.binding import ANY, KeyBinding
 from repair_writer.bodies import BadBodyError, ImportedRepair, parse
 from repair_writer.commands import append_change
 from repair_writer.fields import Bounds
@@ -28,7 +29,7 @@ from repair_writer.store.transaction import Connection, Pool, is_lost_race, tran
 from service_runtime.postgres import is_infrastructure
 
 CHUNK_LINES: Final = 500
-CHUNK_BYTES: Final = 4 * 1024 * 1024
+CHUNK_BYTES: Final = 1024 * 1024
 #: Room for the longest texts, each character escaped.
 MAX_LINE_BYTES: Final = 262_144
 _ATTEMPTS: Final = 6
@@ -66,34 +67,51 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ImportAsk(msgspec.Struct, frozen=True, kw_only=True):
-    """How an import was asked: who, until when dates may lie, and whether only to try."""
+    """How an import was asked: who, until when dates may lie, and whether only to try.
+
+    `binding` bounds the sources and customers of its lines.
+    """
 
     author: Author
     bounds: Bounds
+    binding: KeyBinding = ANY
     dry_run: bool = False
 
 
 async def import_repairs(
-    pool: Pool, ask: ImportAsk, pieces: AsyncIterator[bytes]
+    pool: Pool, ask: ImportAsk, pieces: AsyncIterator[bytes], slots: asyncio.Semaphore
 ) -> AsyncGenerator[list[Result], None]:
     """Yield the results of the lines that these pieces of a body make up, chunk by chunk.
 
-    While one chunk is being saved the next is read and checked. Raises what the store raises
-    when Postgres stays away; the chunks before that have been saved.
+    A chunk takes one of `slots` while it is checked and saved; the next one is read meanwhile,
+    without a slot. Raises what the store raises when Postgres stays away; the chunks before that
+    have been saved.
     """
     saving: asyncio.Task[list[Result]] | None = None
     try:
         async for chunk in _chunks(pieces):
-            lines, refused = await _read(ask, chunk)
             if saving is not None:
                 yield await saving
-            saving = asyncio.create_task(_save_chunk(pool, ask, lines, refused))
+            saving = asyncio.create_task(_process(pool, ask, chunk, slots))
         if saving is not None:
             yield await saving
     finally:
         if saving is not None:
             saving.cancel()
             await asyncio.gather(saving, return_exceptions=True)
+
+
+async def _process(
+    pool: Pool,
+    ask: ImportAsk,
+    chunk: Sequence[tuple[int, bytes | None]],
+    slots: asyncio.Semaphore,
+) -> list[Result]:
+    """Check and save one chunk in a slot; return its results in the order of the lines."""
+    async with slots:
+        lines, refused = await _read(ask, chunk)
+        results = await _until_won(pool, ask, lines) if lines else []
+    return sorted([*results, *refused], key=lambda result: result.line)
 
 
 async def _chunks(pieces: AsyncIterator[bytes]) -> AsyncIterator[list[tuple[int, bytes | None]]]:
@@ -111,27 +129,29 @@ async def _chunks(pieces: AsyncIterator[bytes]) -> AsyncIterator[list[tuple[int,
 
 
 async def _lines(pieces: AsyncIterator[bytes]) -> AsyncIterator[tuple[int, bytes | None]]:
-    """Yield (number, line) of each line that is not blank, whatever the pieces' borders."""
+    """Yield (number, line) of each line that is not blank, whatever the pieces' borders.
+
+    Each byte is copied once, however small the pieces are.
+    """
     number = 0
-    rest = b""
+    rest = bytearray()
     too_long = False
     async for piece in pieces:
-        *whole, rest = (rest + piece).split(b"\n")
-        for line in whole:
-            number += 1
-            if number % _BLANK_AT_ONCE == 0:
-                await asyncio.sleep(0)
-            if too_long or len(line) > MAX_LINE_BYTES:
+        for place, part in enumerate(piece.split(b"\n")):
+            if place:
+                number += 1
+                if number % _BLANK_AT_ONCE == 0:
+                    await asyncio.sleep(0)
+                if too_long or rest.strip():
+                    yield number, None if too_long else bytes(rest)
+                rest.clear()
                 too_long = False
-                yield number, None
-            elif line.strip():
-                yield number, line
-        if len(rest) > MAX_LINE_BYTES:
-            rest, too_long = b"", True
-    if too_long or len(rest) > MAX_LINE_BYTES:
-        yield number + 1, None
-    elif rest.strip():
-        yield number + 1, rest
+            rest += part
+            if len(rest) > MAX_LINE_BYTES:
+                rest.clear()
+                too_long = True
+    if too_long or rest.strip():
+        yield number + 1, None if too_long else bytes(rest)
 
 
 async def _read(
@@ -149,32 +169,32 @@ async def _read(
         if at_once > _READ_AT_ONCE:
             await asyncio.sleep(0)
             at_once = 0
-        if text is None:
-            detail = f"A line has at most {MAX_LINE_BYTES} bytes."
-            refused.append(_refused(number, "line-too-long", detail))
-            continue
-        try:
-            body = parse(ImportedRepair, text, ask.bounds)
-        except BadBodyError as error:
-            code = "invalid" if error.errors else "malformed"
-            refused.append(_refused(number, code, error.detail, errors=error.errors or None))
-            continue
-        repair = body.to_repair(new_id(), ask.author.source)
-        restate = Restate(repair=repair, given=body.given())
-        lines.append(Line(number=number, restate=restate, occurred_at=body.occurred_at))
+        one = _read_line(ask, number, text)
+        if isinstance(one, Line):
+            lines.append(one)
+        else:
+            refused.append(one)
     return lines, refused
+
+
+def _read_line(ask: ImportAsk, number: int, text: bytes | None) -> Line | Result:
+    if text is None:
+        return _refused(number, "line-too-long", f"A line has at most {MAX_LINE_BYTES} bytes.")
+    try:
+        body = parse(ImportedRepair, text, ask.bounds)
+    except BadBodyError as error:
+        code = "invalid" if error.errors else "malformed"
+        return _refused(number, code, error.detail, errors=error.errors or None)
+    repair = body.to_repair(new_id(), ask.author.source)
+    outside = ask.binding.check_repair(repair)
+    if outside is not None:
+        return _refused(number, outside.code, outside.detail)
+    restate = Restate(repair=repair, given=body.given())
+    return Line(number=number, restate=restate, occurred_at=body.occurred_at)
 
 
 def _refused(number: int, code: str, detail: str, **more: Any) -> Result:
     return Result(line=number, outcome="refused", code=code, detail=detail, **more)
-
-
-async def _save_chunk(
-    pool: Pool, ask: ImportAsk, lines: Sequence[Line], refused: Sequence[Result]
-) -> list[Result]:
-    """Save the lines in one transaction and return the results of the whole chunk."""
-    results = await _until_won(pool, ask, lines) if lines else []
-    return sorted([*results, *refused], key=lambda result: result.line)
 
 
 async def _until_won(pool: Pool, ask: ImportAsk, lines: Sequence[Line]) -> list[Result]:
@@ -247,7 +267,8 @@ def _decide_line(
     if history.head(wanted) is None:
         decision = customer_unknown(wanted)
     else:
-        decision = decide(before and before[0], line.restate)
+        outside = ask.binding.check_repair(before[0]) if before else None
+        decision = outside or decide(before and before[0], line.restate)
     if isinstance(decision, Refusal):
         return _refused(line.number, decision.code, decision.detail), None
     if isinstance(decision, Unchanged):

@@ -4,19 +4,21 @@ Answering while the body still arrives would hang clients that send all before t
 Starlette's answer would take pieces of the body for itself.
 """
 
-import tempfile
-from collections.abc import AsyncIterator
-from contextlib import aclosing
-from typing import IO, Any, Final
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing, contextmanager
+from functools import cache
+from typing import Any, Final
 
-import msgspec
 from fastapi import APIRouter, Request
 from fastapi.responses import Response, StreamingResponse
-from prometheus_client import Counter
-from starlette.background import BackgroundTask
+from starlette.types import Receive, Scope, Send
 
 from portal_access.scopes import REPAIRS_WRITE
 from repair_writer.api.documentation import operation, query
+from repair_writer.api.encodings import is_packed, unpacked
+from repair_writer.api.import_results import ImportResults, SpoolRoom
 from repair_writer.api.problems import bad_query, problem_of
 from repair_writer.api.reading import (
     Dependencies,
@@ -27,10 +29,9 @@ from repair_writer.api.reading import (
     pieces_of,
 )
 from repair_writer.fields import bounds_at
-from repair_writer.imports import ImportAsk, Result, import_repairs
+from repair_writer.imports import ImportAsk, import_repairs
 from service_runtime.errors import Problem
 from service_runtime.logs import get
-from service_runtime.metrics import REGISTRY
 
 _MEDIA_TYPES: Final = (
     "application/x-ndjson",
@@ -38,93 +39,109 @@ _MEDIA_TYPES: Final = (
     "application/jsonl",
     "application/x-jsonlines",
 )
-_PIECE: Final = 256 * 1024
-#: Below this many bytes the results never touch a disk.
-_SPOOL_BYTES: Final = 1024 * 1024
-
-LINES = Counter(
-    "writer_import_lines",
-    "Lines of imports by what became of them.",
-    ["outcome"],
-    registry=REGISTRY,
-)
 
 
-class _Spool:
-    """Results on their way: written once, read once, gone when closed."""
+class _Places:
+    """Imports that may be open at a time, waiting for bytes or not; half of them of one client."""
 
-    def __init__(self) -> None:
-        self._file: IO[bytes] = tempfile.SpooledTemporaryFile(_SPOOL_BYTES)  # noqa: SIM115
-        self.lines = 0
-        self.refused = 0
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._each = max(1, most // 2)
+        self._open: Counter[str] = Counter()
 
-    def write(self, results: list[Result]) -> None:
-        """Append results, one a line."""
-        self._file.write(b"".join(_encoder.encode(result) + b"\n" for result in results))
-        self.lines += len(results)
-        for result in results:
-            self.refused += result.outcome == "refused"
-            LINES.labels(result.outcome).inc()
-
-    async def read(self) -> AsyncIterator[bytes]:
-        """Yield everything that was written."""
-        self._file.seek(0)
-        while piece := self._file.read(_PIECE):
-            yield piece
-
-    def close(self) -> None:
-        """Forget everything."""
-        self._file.close()
+    @contextmanager
+    def taken(self, client: str) -> Iterator[None]:
+        """Hold a place for the length of the block; raises the problem 503 when there is none."""
+        if self._open.total() >= self._most:
+            raise _overloaded(f"{self._most} imports are open")
+        if self._open[client] >= self._each:
+            raise _overloaded(f"{self._each} imports of {client} are open")
+        self._open[client] += 1
+        try:
+            yield
+        finally:
+            self._open[client] -= 1
+            if not self._open[client]:
+                del self._open[client]
 
 
-_encoder = msgspec.json.Encoder()
+class _Limits:
+    """What all imports share: places, slots for work, and room for results."""
+
+    def __init__(self, d: Dependencies) -> None:
+        self.places = _Places(d.imports_open)
+        self.slots = asyncio.Semaphore(d.imports_at_once)
+        self.room = SpoolRoom(d.import_spool_bytes)
+
+
+def _overloaded(why: str) -> Problem:
+    return problem_of(
+        "overloaded", f"{why}, as many as there may be. Nothing was read; send it again later."
+    )
 
 
 def import_routes(d: Dependencies) -> APIRouter:
     """Return the route POST /v1/repairs/import."""
     router = APIRouter()
-    running = 0
+
+    # Made at the first import: the OpenAPI document is written without dependencies.
+    @cache
+    def limits() -> _Limits:
+        return _Limits(d)
 
     @router.post("/v1/repairs/import", **_documented())
     async def import_lines(request: Request) -> Response:
-        nonlocal running
         caller = await internal_caller(d, request, REPAIRS_WRITE)
         dry_run = _dry_run(request)
         check_media_type(request, accepted=_MEDIA_TYPES)
-        if running >= d.imports_at_once:
-            raise problem_of("busy", f"{running} imports are running; send it again later.")
+        packed = is_packed(request, gzip_is_read=True)
+        _check_declared(request, d.import_max_bytes)
         ask = ImportAsk(
-            author=author_of(request, caller), bounds=bounds_at(d.clock.now()), dry_run=dry_run
+            author=author_of(request, caller),
+            bounds=bounds_at(d.clock.now()),
+            binding=caller.binding,
+            dry_run=dry_run,
         )
-        spool = _Spool()
-        running += 1
-        try:
+        with limits().places.taken(caller.actor):
             pieces = _pieces(request, d.import_max_bytes)
-            async with aclosing(import_repairs(d.pool, ask, pieces)) as chunks:
-                async for results in chunks:
-                    spool.write(results)
-        except BaseException:
-            spool.close()
-            raise
-        finally:
-            running -= 1
-        get().info("import", lines=spool.lines, refused=spool.refused, client=caller.source)
-        return _answer(spool)
+            if packed:
+                pieces = unpacked(pieces, d.import_max_bytes)
+            results = ImportResults(limits().room)
+            try:
+                async with aclosing(import_repairs(d.pool, ask, pieces, limits().slots)) as chunks:
+                    async for chunk in chunks:
+                        results.write(chunk)
+                results.finish()
+            except BaseException:
+                results.close()
+                raise
+        get().info("import", lines=results.lines, refused=results.refused, client=caller.actor)
+        return _ResultsResponse(results)
 
     return router
 
 
-def _answer(spool: _Spool) -> Response:
-    return StreamingResponse(
-        spool.read(),
-        media_type="application/x-ndjson",
-        headers={
-            "Import-Lines": str(spool.lines),
-            "Import-Refused": str(spool.refused),
-            "Cache-Control": "no-store",
-        },
-        background=BackgroundTask(spool.close),
-    )
+class _ResultsResponse(StreamingResponse):
+    """The results, which are closed however their sending ends."""
+
+    def __init__(self, results: ImportResults) -> None:
+        self._results = results
+        super().__init__(
+            results.read(),
+            media_type="application/x-ndjson",
+            headers={
+                "Import-Lines": str(results.lines),
+                "Import-Refused": str(results.refused),
+                "Cache-Control": "no-store",
+            },
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send them."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._results.close()
 
 
 async def _pieces(request: Request, most: int) -> AsyncIterator[bytes]:
@@ -134,6 +151,14 @@ async def _pieces(request: Request, most: int) -> AsyncIterator[bytes]:
         if taken > most:
             raise _too_large(most)
         yield piece
+        # A body that has arrived already must not keep the event loop for itself.
+        await asyncio.sleep(0)
+
+
+def _check_declared(request: Request, most: int) -> None:
+    declared = request.headers.get("content-length", "0")
+    if declared.isdecimal() and int(declared) > most:
+        raise _too_large(most)
 
 
 def _too_large(most: int) -> Problem:
@@ -152,6 +177,13 @@ def _dry_run(request: Request) -> bool:
     return text == "true"
 
 
+_ANSWER: Final = (
+    "One result a line, in the order of the lines. After 1 000 refused lines, or 1 MiB of refusals, "
+    "further ones are counted: at the end one object a code with `count`, `ranges` of line numbers "
+    "(1 000 ranges in all) and `unlisted`, the count of lines in no range"
+)
+
+
 def _documented() -> dict[str, Any]:
     line = (
         '{"customer_id":1042,"unit_number":"A123","repair_date":"2026-03-01T14:30:00Z",'
@@ -163,11 +195,12 @@ def _documented() -> dict[str, Any]:
         '{"line":2,"outcome":"refused","code":"invalid","detail":"Every bad field is named in '
         'errors; nothing was changed.","errors":[{"pointer":"/cost","detail":"must lie between '
         '0 and 9999999999.99 and have at most two decimal places"}]}\n'
+        '{"outcome":"refused","code":"malformed","count":65,"ranges":[[1001,1065]],"unlisted":0}\n'
     )
     documented = operation(
         "Import repairs, one a line, recorded or corrected by source and source_ref",
-        answers={200: ("One result a line, in the order of the lines", _ndjson(result))},
-        refusals=("malformed", "invalid", "too-large", "media-type", "busy"),
+        answers={200: (_ANSWER, _ndjson(result))},
+        refusals=("malformed", "invalid", "too-slow", "too-large", "media-type", "overloaded"),
         parameters=(
             query(
                 "dry_run",

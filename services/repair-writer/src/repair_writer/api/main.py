@@ -53,7 +53,9 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
                 tokens=TokenVerifier(settings.identity_keys_writer, WRITER),
                 clock=SystemClock(),
                 imports_at_once=settings.writer_imports_at_once,
+                imports_open=settings.writer_imports_open,
                 import_max_bytes=settings.writer_import_max_bytes,
+                import_spool_bytes=settings.writer_import_spool_bytes,
             )
         )
         app.openapi()  # made before anybody waits for it: it takes a quarter of a second

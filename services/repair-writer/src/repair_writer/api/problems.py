@@ -82,7 +82,11 @@ PROBLEMS: Final[dict[str, tuple[int, str, str]]] = {
         "If-Match is required",
         "Say which state of the repair is decided: If-Match with its ETag.",
     ),
-    "busy": (429, "Too many imports at once", "Two imports are running; send it again later."),
+    "overloaded": (
+        503,
+        "Too much to do",
+        "16 imports are open, as many as there may be. Nothing was read; send it again later.",
+    ),
     "unavailable": (
         503,
         "Temporarily unavailable",
@@ -96,7 +100,7 @@ PROBLEMS: Final[dict[str, tuple[int, str, str]]] = {
 }
 
 #: How long a caller who may try again should wait, in seconds.
-_RETRY_AFTER: Final = {"key-running": "1", "busy": "5", "unavailable": "5"}
+_RETRY_AFTER: Final = {"key-running": "1", "overloaded": "5", "unavailable": "5"}
 
 NO_TABLES: Final = "The writer's tables are missing; an operator runs `repair-writer migrate`. Nothing was changed."
 

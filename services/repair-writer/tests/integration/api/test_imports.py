@@ -1,10 +1,13 @@
 import asyncio
+import gzip
 import json
 from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
 import pytest
+
+HEADERS = {"Content-Type": "application/x-ndjson"}
 
 
 def line(number: int, customer_id: int = 7, **fields: Any) -> dict[str, Any]:
@@ -196,34 +199,189 @@ async def test_imports_of_the_same_lines_and_commands_at_once_agree(
     await check_lists(writer.pool)
 
 
-async def _is_busy(writer: Any) -> bool:
-    return bool((await writer.send_lines([])).status != 200)
+async def stalled(gate: asyncio.Event, number: int) -> AsyncIterator[bytes]:
+    """A body of one line, and nothing more before the gate opens."""
+    yield json.dumps(line(number)).encode() + b"\n"
+    await gate.wait()
 
 
-async def test_a_third_import_at_once_is_told_to_come_back(writer: Any, eventually: Any) -> None:
-    gate = asyncio.Event()
-
-    async def slow(begun: asyncio.Event) -> AsyncIterator[bytes]:
-        yield json.dumps(line(1)).encode() + b"\n"
-        begun.set()
-        await gate.wait()
-
-    headers = {"Content-Type": "application/x-ndjson"}
-    begun = [asyncio.Event(), asyncio.Event()]
-    running = [
+def uploads(writer: Any, gate: asyncio.Event, count: int, **more: Any) -> list[asyncio.Task[Any]]:
+    return [
         asyncio.create_task(
-            writer.call("POST", "/v1/repairs/import", data=slow(one), headers=headers)
+            writer.call(
+                "POST", "/v1/repairs/import", data=stalled(gate, n), headers=HEADERS, **more
+            )
         )
-        for one in begun
+        for n in range(count)
     ]
-    await asyncio.gather(*(one.wait() for one in begun))
-    await eventually(lambda: _is_busy(writer))
-    answer = await writer.send_lines([])
-    assert (answer.status, answer.code) == (429, "busy")
-    assert answer.headers["Retry-After"]
-    gate.set()
-    assert [answer.status for answer in await asyncio.gather(*running)] == [200, 200]
-    assert (await writer.send_lines([])).status == 200
+
+
+async def test_uploads_that_wait_for_bytes_hold_no_slot(serve: Any) -> None:
+    gate = asyncio.Event()
+    async with serve(imports_at_once=1) as writer:
+        await writer.put_customer(7)
+        waiting = uploads(writer, gate, 4)
+        lines = [line(number) for number in range(100, 1_300)]
+        answer = await asyncio.wait_for(writer.send_lines(lines), 60)
+        assert answer.headers["Import-Refused"] == "0"
+        assert not any(one.done() for one in waiting)
+        gate.set()
+        assert [one.status for one in await asyncio.gather(*waiting)] == [200] * 4
+
+
+async def test_imports_beyond_the_limit_are_told_to_come_back(serve: Any, eventually: Any) -> None:
+    gate = asyncio.Event()
+    async with serve(imports_open=4) as writer:
+        await writer.put_customer(7)
+        other = await writer.make_key("repairs:write", client="other")
+
+        async def is_full(**more: Any) -> bool:
+            answer = await writer.send_lines([], patient=False, **more)
+            if answer.status == 200:
+                return False
+            assert (answer.status, answer.code) == (503, "overloaded")
+            assert answer.headers["Retry-After"]
+            return "imports" in answer.json["detail"]
+
+        waiting = uploads(writer, gate, 2)
+        await eventually(is_full)  # of this client
+        assert (await writer.send_lines([], key=other, patient=False)).status == 200
+        waiting += uploads(writer, gate, 2, key=other)
+        third = await writer.make_key("repairs:write", client="third")
+        await eventually(lambda: is_full(key=third))  # of all
+        gate.set()
+        await asyncio.gather(*waiting)
+        assert [one.result().status for one in waiting] == [200] * 4
+        assert (await writer.send_lines([])).status == 200
+
+
+async def test_a_flood_of_bad_lines_gets_a_bounded_answer(writer: Any) -> None:
+    body = b"{}\n" * 65_000
+    answer = await writer.call("POST", "/v1/repairs/import", data=body, headers=HEADERS)
+    assert answer.status == 200
+    assert answer.headers["Import-Refused"] == answer.headers["Import-Lines"] == "65000"
+    *told, rest = answer.lines
+    assert [one["line"] for one in told] == list(range(1, 1_001))
+    assert rest == {
+        "outcome": "refused", "code": "invalid", "count": 64_000,
+        "ranges": [[1_001, 65_000]], "unlisted": 0,
+    }  # fmt: skip
+    assert len(answer.body) < 2 * 1024**2
+
+
+async def test_refused_lines_are_counted_by_reason_with_bounded_ranges(writer: Any) -> None:
+    lines: list[Any] = [b"{"] * 1_000
+    for number in range(1_200):
+        lines += [b"{", line(number, customer_id=404), line(number)]
+    answer = await writer.send_lines(lines)
+    *told, malformed, unknown = answer.lines
+    assert len(told) == 1_000 + 1_200
+    assert sum(one["outcome"] == "recorded" for one in told) == 1_200
+    assert (malformed["code"], unknown["code"]) == ("malformed", "customer-unknown")
+    assert (malformed["count"], unknown["count"]) == (1_200, 1_200)
+    assert malformed["ranges"][0] == [1_001, 1_001]
+    assert unknown["ranges"][0] == [1_002, 1_002]
+    ranges = len(malformed["ranges"]) + len(unknown["ranges"])
+    assert ranges == 1_000
+    assert malformed["unlisted"] + unknown["unlisted"] == 2_400 - ranges
+
+
+async def test_long_refusals_are_bounded_by_their_size(writer: Any) -> None:
+    bad = {f"{number:02d}": 1 for number in range(100)}
+    answer = await writer.send_lines([bad] * 500)
+    assert answer.headers["Import-Refused"] == "500"
+    assert len(answer.body) < 1.2 * 1024**2
+    assert answer.lines[-1]["count"] == 500 - (len(answer.lines) - 1) > 0
+
+
+async def test_results_beyond_the_room_are_refused_and_the_room_is_given_back(
+    serve: Any,
+) -> None:
+    async with serve(import_spool_bytes=100_000) as writer:
+        await writer.put_customer(7)
+        lines = [line(number) for number in range(2_000)]
+        for _ in range(2):
+            answer = await writer.send_lines(lines, patient=False)
+            assert (answer.status, answer.code) == (503, "overloaded")
+            assert "may have been saved" in answer.json["detail"]
+        for _ in range(4):
+            assert (await writer.send_lines(lines[:500])).status == 200
+
+
+def packed(lines: list[Any]) -> bytes:
+    return gzip.compress(b"\n".join(json.dumps(one).encode() for one in lines))
+
+
+async def send_packed(writer: Any, data: Any, coding: str = "gzip") -> Any:
+    headers = HEADERS | {"Content-Encoding": coding}
+    return await writer.call("POST", "/v1/repairs/import", data=data, headers=headers)
+
+
+async def test_a_packed_import_is_read(writer: Any) -> None:
+    lines = [line(number) for number in range(600)]
+    for coding in ("gzip", "x-gzip", "GZIP", "identity"):
+        data = packed(lines) if coding != "identity" else gzip.decompress(packed(lines))
+        answer = await send_packed(writer, data, coding)
+        assert (answer.status, answer.headers["Import-Refused"]) == (200, "0"), coding
+    two = packed(lines[:2]) + gzip.compress(b"\n") + packed(lines[2:4])
+    answer = await send_packed(writer, two)
+    assert [one["outcome"] for one in answer.lines] == ["unchanged"] * 4
+
+    async def bytewise() -> AsyncIterator[bytes]:
+        for byte in packed(lines[:3]):
+            yield bytes([byte])
+
+    assert len((await send_packed(writer, bytewise())).lines) == 3
+    assert (await send_packed(writer, b"")).body == b""
+
+
+async def test_another_encoding_is_415_and_says_what_is_read(writer: Any) -> None:
+    for coding in ("br", "deflate", "gzip, gzip", "identity, zstd"):
+        answer = await send_packed(writer, b"x", coding)
+        assert (answer.status, answer.code) == (415, "media-type"), coding
+        assert answer.headers["Accept-Encoding"] == "gzip, identity"
+    repair = await writer.recorded()
+    one = f"/v1/repairs/{repair['repair_id']}"
+    for method, path in (
+        ("POST", "/v1/repairs"), ("PATCH", one), ("DELETE", one), ("POST", f"{one}/status"),
+        ("POST", f"{one}/restore"), ("PUT", "/v1/customers/7"),
+    ):  # fmt: skip
+        for coding in ("gzip", "br"):
+            answer = await writer.call(
+                method, path, {"reason": "x"}, headers={"Content-Encoding": coding}
+            )
+            assert (answer.status, answer.code) == (415, "media-type"), path
+            assert answer.headers["Accept-Encoding"] == "identity"
+    for method, path in (
+        ("POST", "/customer/api/repairs/"), ("POST", "/customer/api/repairs/status/"),
+        ("POST", f"/customer/api/repairs/{repair['repair_id']}/status/"),
+        ("PATCH", "/customer/api/profile/"),
+    ):  # fmt: skip
+        answer = await writer.portal(method, path, {}, headers={"Content-Encoding": "gzip"})
+        assert (answer.status, answer.code) == (415, "media-type"), path
+
+
+async def test_what_is_no_gzip_stream_or_half_of_one_is_malformed(writer: Any) -> None:
+    whole = packed([line(1)])
+    for data in (b"{}", whole[:-4], whole[:5], whole + b"{}", whole[:20] + b"\0" * 20):
+        answer = await send_packed(writer, data)
+        assert (answer.status, answer.code) == (400, "malformed"), data
+
+
+async def test_a_bomb_is_given_up_soon(writer: Any) -> None:
+    bomb = gzip.compress(b"\n" * (64 * 1024**2))
+    assert len(bomb) < 100_000
+    answer = await send_packed(writer, bomb)
+    assert (answer.status, answer.code) == (413, "too-large")
+    assert "200 times" in answer.json["detail"]
+
+
+async def test_the_limit_holds_for_what_is_sent_and_what_it_unpacks_to(serve: Any) -> None:
+    async with serve(import_max_bytes=50_000) as writer:
+        await writer.put_customer(7)
+        lines = [line(number) for number in range(500)]
+        for answer in (await writer.send_lines(lines), await send_packed(writer, packed(lines))):
+            assert (answer.status, answer.code) == (413, "too-large")
 
 
 async def test_what_is_no_import_is_refused(writer: Any) -> None:
