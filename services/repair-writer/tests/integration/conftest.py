@@ -257,14 +257,17 @@ def serve(database: Any) -> Callable[..., "serving"]:
 class serving:  # noqa: N801 - reads as a verb
     """Serve the API over a database for the length of a block."""
 
-    def __init__(self, url: str, **limits: Any) -> None:
+    def __init__(
+        self, url: str, *, pool_limits: Mapping[str, float] | None = None, **limits: Any
+    ) -> None:
         self._url = url
+        self._pool_limits = pool_limits or {}
         self._limits = limits
         self._stack = AsyncExitStack()
         self._stop = asyncio.Event()
 
     async def __aenter__(self) -> Writer:
-        pool = await create_pool(self._url, name="test-writer", size=12)
+        pool = await create_pool(self._url, name="test-writer", size=12, **self._pool_limits)
         self._stack.push_async_callback(pool.close)
         key_pool = await create_pool(self._url, name="test-writer-keys", size=1)
         self._stack.push_async_callback(key_pool.close)

@@ -8,6 +8,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
 from repair_writer.api.customers import customer_routes
+from repair_writer.api.departed import CancelDeparted
 from repair_writer.api.documentation import install_document
 from repair_writer.api.importing import import_routes
 from repair_writer.api.lists import list_routes
@@ -40,6 +41,7 @@ def create_app(dependencies: Dependencies) -> FastAPI:
     install_problem_handlers(app)
     install_document(app)
     app.add_api_route("/openapi.json", _document(app, dependencies), include_in_schema=False)
+    app.add_middleware(CancelDeparted)
     app.add_middleware(RequestLog)
     return app
 
