@@ -25,7 +25,7 @@ def show(system: System, found: Mapping[str, object], seconds: float | None) -> 
         ("query api", f"{system.at.query}  (behind the gateway: answers no one without its token)"),
     ):
         say.line(f"  {name:<10} {address}")
-    say.line(f"  {'API key':<10} {system.secrets['internal_key']}  (all scopes)")
+    say.line(f"  {'API key':<10} {system.secrets['internal_key']}  (all scopes, any source)")
     say.line()
     _next_steps(system)
 

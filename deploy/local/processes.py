@@ -21,7 +21,8 @@ KEY_COMMANDS = {
     "writer_history_key": "key of the projector",
     "internal_key": "key of internal systems",
 }
-ALL_SCOPES = "repairs:write,repairs:read,customers:write,history:read"
+#: With sources:any: the key of whoever tries things here, whatever source they name.
+ALL_SCOPES = "repairs:write,repairs:read,customers:write,history:read,sources:any"
 
 
 def writer(at: Addresses, secrets: Mapping[str, str]) -> dict[str, str]:

@@ -24,6 +24,9 @@ REQUEST_ID_HEADER: Final = "X-Request-Id"
 
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9_-]{8,64}")
 _HEADER_KEY: Final = REQUEST_ID_HEADER.lower().encode()
+#: A request of nothing but faults gets no answer that grows with it.
+_MAX_ERRORS: Final = 100
+_MAX_NAME: Final = 200
 _TITLES: Final = {
     400: ("malformed", "The request cannot be read"),
     404: ("not-found", "There is nothing here"),
@@ -108,12 +111,12 @@ def invalid_request(error: RequestValidationError) -> Problem:
         where = faults[0].get("ctx", {}).get("error", "it is no JSON")
         return Problem(400, "malformed", _TITLES[400][1], f"The body is not JSON: {where}.")
     errors = []
-    for fault in faults:
+    for fault in faults[:_MAX_ERRORS]:
         place, *rest = fault["loc"] or ("body",)
         named = (
-            {"pointer": pointer(rest)}
+            {"pointer": pointer(rest)[:_MAX_NAME]}
             if place == "body"
-            else {str(place): ".".join(map(str, rest))}
+            else {str(place): ".".join(map(str, rest))[:_MAX_NAME]}
         )
         errors.append({**named, "detail": str(fault["msg"]).removeprefix("Value error, ")})
     return Problem(

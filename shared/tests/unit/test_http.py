@@ -132,6 +132,13 @@ async def test_every_bad_field_is_named_in_a_422(app: ASGIApp) -> None:
     assert all(error["detail"] for error in answer.problem["errors"])
 
 
+async def test_a_body_of_nothing_but_faults_gets_a_bounded_answer(app: ASGIApp) -> None:
+    body = json.dumps({"cost": 1, "unit": "A", "tags": list(range(10_000))}).encode()
+    answer = await ask(app, "POST", "/things", body)
+    assert answer.status == 422
+    assert len(answer.problem["errors"]) == 100
+
+
 @pytest.mark.parametrize("body", [b"{", b"", b"\xff", b'{"cost": NaN', b'{"cost": 1,}'])
 async def test_a_body_that_is_no_json_is_a_problem(app: ASGIApp, body: bytes) -> None:
     answer = await ask(app, "POST", "/things", body)

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -258,10 +258,16 @@ class serving:  # noqa: N801 - reads as a verb
     """Serve the API over a database for the length of a block."""
 
     def __init__(
-        self, url: str, *, pool_limits: Mapping[str, float] | None = None, **limits: Any
+        self,
+        url: str,
+        *,
+        pool_limits: Mapping[str, float] | None = None,
+        trusted_proxies: Sequence[str] = (),
+        **limits: Any,
     ) -> None:
         self._url = url
         self._pool_limits = pool_limits or {}
+        self._trusted_proxies = trusted_proxies
         self._limits = limits
         self._stack = AsyncExitStack()
         self._stop = asyncio.Event()
@@ -279,7 +285,8 @@ class serving:  # noqa: N801 - reads as a verb
                 tokens=TokenVerifier(IDENTITY_KEYS, WRITER),
                 clock=SystemClock(),
                 **self._limits,
-            )
+            ),
+            trusted_proxies=self._trusted_proxies,
         )
         listener = listen("127.0.0.1", 0, None)
         port = listener.getsockname()[1]

@@ -1,9 +1,13 @@
 """Answers: repairs and profiles as JSON, with the headers that go with them."""
 
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 import msgspec
-from fastapi.responses import Response
+from fastapi.responses import Response, StreamingResponse
+from starlette.requests import ClientDisconnect
+from starlette.types import Message, Receive, Scope, Send
 
 from repair_events.repair import profile_tag
 from repair_writer.api.problems import problem_of_refusal
@@ -17,11 +21,41 @@ from repair_writer.api.views import (
 )
 from repair_writer.asking import Outcome, Result
 from repair_writer.store.rows import HeldCustomer, HeldRepair
+from service_runtime.logs import get
 
 REVISION_HEADER: Final = "Portal-Revision"
 REPLAYED_HEADER: Final = "Idempotent-Replayed"
+#: How long a body may be silent, or an answer not be taken: such a client must hold nothing.
+SILENCE_SECONDS: Final = 30
 _CREATED: Final = 201
 _OK: Final = 200
+
+
+class ClosingResponse(StreamingResponse):
+    """A streamed answer that calls `close` however its sending ends.
+
+    A client that takes nothing for thirty seconds has left: what the answer holds is given back.
+    """
+
+    def __init__(
+        self, content: AsyncIterator[bytes], *, close: Callable[[], None], headers: dict[str, str]
+    ) -> None:
+        self._close = close
+        super().__init__(content, media_type="application/x-ndjson", headers=headers)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+
+        async def send_in_time(message: Message) -> None:
+            async with asyncio.timeout(SILENCE_SECONDS):
+                await send(message)
+
+        try:
+            await super().__call__(scope, receive, send_in_time)
+        except (ClientDisconnect, TimeoutError):
+            get().info("answer_abandoned", path=scope["path"])
+        finally:
+            self._close()
 
 
 def repair_answer(held: HeldRepair, *, portal: bool = False) -> Response:

@@ -1,11 +1,12 @@
 """The application: routes, problems, the log around them; everything it needs is handed in."""
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, cast
 
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from repair_writer.api.customers import customer_routes
 from repair_writer.api.departed import CancelDeparted
@@ -25,8 +26,11 @@ def openapi_document() -> dict[str, Any]:
     return create_app(cast("Dependencies", None)).openapi()
 
 
-def create_app(dependencies: Dependencies) -> FastAPI:
-    """Return the writer's API. It opens nothing: whoever calls this closes what it handed in."""
+def create_app(dependencies: Dependencies, *, trusted_proxies: Sequence[str] = ()) -> FastAPI:
+    """Return the writer's API. It opens nothing: whoever calls this closes what it handed in.
+
+    `trusted_proxies` are the addresses and networks whose X-Forwarded-For names the caller.
+    """
     app = FastAPI(
         title="repair-writer",
         openapi_url=None,
@@ -43,6 +47,8 @@ def create_app(dependencies: Dependencies) -> FastAPI:
     app.add_api_route("/openapi.json", _document(app, dependencies), include_in_schema=False)
     app.add_middleware(CancelDeparted)
     app.add_middleware(RequestLog)
+    if trusted_proxies:
+        app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(trusted_proxies))
     return app
 
 

@@ -12,10 +12,10 @@ from functools import cache
 from typing import Any, Final
 
 from fastapi import APIRouter, Request
-from fastapi.responses import Response, StreamingResponse
-from starlette.types import Receive, Scope, Send
+from fastapi.responses import Response
 
 from portal_access.scopes import REPAIRS_WRITE
+from repair_writer.api.answers import ClosingResponse
 from repair_writer.api.documentation import operation, query
 from repair_writer.api.encodings import is_packed, unpacked
 from repair_writer.api.import_results import ImportResults, SpoolRoom
@@ -116,32 +116,21 @@ def import_routes(d: Dependencies) -> APIRouter:
                 results.close()
                 raise
         get().info("import", lines=results.lines, refused=results.refused, client=caller.actor)
-        return _ResultsResponse(results)
+        return _answer(results)
 
     return router
 
 
-class _ResultsResponse(StreamingResponse):
-    """The results, which are closed however their sending ends."""
-
-    def __init__(self, results: ImportResults) -> None:
-        self._results = results
-        super().__init__(
-            results.read(),
-            media_type="application/x-ndjson",
-            headers={
-                "Import-Lines": str(results.lines),
-                "Import-Refused": str(results.refused),
-                "Cache-Control": "no-store",
-            },
-        )
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send them."""
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            self._results.close()
+def _answer(results: ImportResults) -> Response:
+    return ClosingResponse(
+        results.read(),
+        close=results.close,
+        headers={
+            "Import-Lines": str(results.lines),
+            "Import-Refused": str(results.refused),
+            "Cache-Control": "no-store",
+        },
+    )
 
 
 async def _pieces(request: Request, most: int) -> AsyncIterator[bytes]:

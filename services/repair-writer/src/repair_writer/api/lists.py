@@ -6,11 +6,11 @@ from typing import Final
 
 import msgspec
 from fastapi import APIRouter, Request
-from fastapi.responses import Response, StreamingResponse
+from fastapi.responses import Response
 
 from portal_access.scopes import HISTORY_READ
 from repair_events.moment import moment_of
-from repair_writer.api.answers import REVISION_HEADER
+from repair_writer.api.answers import REVISION_HEADER, ClosingResponse
 from repair_writer.api.documentation import CUSTOMER_ID, operation, query
 from repair_writer.api.problems import bad_query, problem_of
 from repair_writer.api.reading import (
@@ -53,12 +53,18 @@ def _add_events(router: APIRouter, d: Dependencies) -> None:
     example = '{"id":"01970f4e-...","type":"com.rswindrepair.repair.recorded.v1","data":{}}\n'
     content = {"application/x-ndjson": {"schema": {"type": "string"}, "example": example}}
 
+    running = 0
+
+    def end() -> None:
+        nonlocal running
+        running -= 1
+
     @router.get(
         _EVENTS,
         **operation(
             "Read a customer's list: one event a line, ascending, the bytes that are sent",
             answers={200: ("The events above `after`", content)},
-            refusals=("customer-unknown", "malformed", "invalid"),
+            refusals=("customer-unknown", "malformed", "invalid", "overloaded"),
             parameters=(CUSTOMER_ID, query("after", "The last revision that is known.", _NUMBER)),
         ),
     )
@@ -72,9 +78,16 @@ def _add_events(router: APIRouter, d: Dependencies) -> None:
             held = await read_customer(connection, customer_id)
         if held is None:
             raise problem_of("customer-unknown", f"There is no customer {customer_id}.")
-        return StreamingResponse(
+        nonlocal running
+        if running >= d.lists_open:
+            raise problem_of(
+                "overloaded",
+                f"{running} lists are being sent, as many as there may be; ask again later.",
+            )
+        running += 1
+        return ClosingResponse(
             _pages(d.pool, customer_id, after, held.revision),
-            media_type="application/x-ndjson",
+            close=end,
             headers={REVISION_HEADER: str(held.revision), "Cache-Control": "no-store"},
         )
 

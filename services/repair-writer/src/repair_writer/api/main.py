@@ -56,7 +56,8 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
                 imports_open=settings.writer_imports_open,
                 import_max_bytes=settings.writer_import_max_bytes,
                 import_spool_bytes=settings.writer_import_spool_bytes,
-            )
+            ),
+            trusted_proxies=settings.trusted_proxies,
         )
         app.openapi()  # made before anybody waits for it: it takes a quarter of a second
         listener = listen(settings.writer_host, settings.writer_port or 0, settings.listen_fd)

@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 from fastapi import Request
 
 from portal_access.token import HEADER, BadTokenError, TokenVerifier
+from repair_writer.api.answers import SILENCE_SECONDS
 from repair_writer.api.encodings import is_packed
 from repair_writer.api.problems import bad_query, problem_of, problem_of_refusal
 from repair_writer.asking import Ask
@@ -26,14 +27,12 @@ from service_runtime.logs import get
 #: Room for the longest texts of every field, each character escaped.
 MAX_BODY_BYTES: Final = 262_144
 
-#: How long a body may be silent: a client that is gone must not hold a place for ever.
-SILENCE_SECONDS: Final = 30
-
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _KEY: Final = re.compile(r'"?([\x21\x23-\x7e]{1,255})"?')
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _MAX_TAGS: Final = 20
 _MAX_DIGITS: Final = 19
+_MAX_ADDRESS: Final = 100
 
 BodyT = TypeVar("BodyT", bound=Body)
 
@@ -44,6 +43,7 @@ class Dependencies:
 
     `imports_open` may be under way, `imports_at_once` of them check and save lines at a time;
     `import_max_bytes` bounds a body, `import_spool_bytes` the results of all that are kept.
+    `lists_open` lists of events may be sent at a time.
     """
 
     pool: Pool
@@ -54,6 +54,7 @@ class Dependencies:
     import_max_bytes: int = 4 * 1024**3
     imports_open: int = 16
     import_spool_bytes: int = 2 * 1024**3
+    lists_open: int = 32
 
 
 async def internal_caller(d: Dependencies, request: Request, scope: str) -> Caller:
@@ -62,7 +63,7 @@ async def internal_caller(d: Dependencies, request: Request, scope: str) -> Call
     Raises the problems 401 and 403.
     """
     kind, _, key = request.headers.get("authorization", "").partition(" ")
-    address = "" if request.client is None else request.client.host
+    address = "" if request.client is None else request.client.host[:_MAX_ADDRESS]
     caller = await d.keys.caller_of(key.strip(), address) if kind.lower() == "bearer" else None
     if caller is None:
         raise problem_of("unauthorized", "Send an API key: Authorization: Bearer rsw_live_...")

@@ -1,5 +1,6 @@
 """What the writer's API is told by its environment."""
 
+import ipaddress
 from typing import Self
 
 from pydantic import Field, field_validator, model_validator
@@ -21,6 +22,21 @@ class Settings(HttpSettings):
     writer_imports_open: int = Field(default=16, ge=1, le=1_000)
     writer_import_max_bytes: int = Field(default=4 * 1024**3, ge=1)
     writer_import_spool_bytes: int = Field(default=2 * 1024**3, ge=1024**2)
+
+    writer_trusted_proxies: str = ""
+
+    @property
+    def trusted_proxies(self) -> list[str]:
+        """The addresses and networks whose X-Forwarded-For is believed."""
+        return [name for one in self.writer_trusted_proxies.split(",") if (name := one.strip())]
+
+    @field_validator("writer_trusted_proxies")
+    @classmethod
+    def _are_networks(cls, text: str) -> str:
+        for part in text.split(","):
+            if part.strip():
+                ipaddress.ip_network(part.strip())
+        return text
 
     @field_validator("identity_keys_writer")
     @classmethod

@@ -27,15 +27,10 @@ COMMANDS: dict[str, tuple[str, str, Any]] = {
 
 
 async def send(
-    writer: Any,
-    method: str,
-    path: str,
-    body: Any,
-    kind: str = "application/json",
-    key: str = KEY,
+    writer: Any, command: tuple[str, str, Any], kind: str = "application/json", key: str = KEY
 ) -> asyncio.StreamWriter:
     """Send a whole request and return the connection, on which nothing is read."""
-    at = urlsplit(writer.url)
+    (method, path, body), at = command, urlsplit(writer.url)
     data = json.dumps(body).encode()
     _, stream = await asyncio.open_connection(at.hostname, at.port)
     head = (
@@ -76,7 +71,7 @@ async def test_a_client_that_leaves_before_the_decision_changes_nothing(
 
         async with writer.pool.acquire() as other, other.transaction():
             await other.execute("SELECT FROM writer.customer WHERE customer_id = 7 FOR UPDATE")
-            stream = await send(writer, method, path, body, kind)
+            stream = await send(writer, (method, path, body), kind)
             await eventually(is_waiting)
             stream.close()
             await eventually(has_been_given_up)
@@ -92,7 +87,7 @@ async def test_a_client_that_leaves_before_the_decision_changes_nothing(
 async def test_a_client_that_leaves_after_the_decision_gets_its_answer_by_the_key(
     writer: Any, eventually: Any, check_lists: Any
 ) -> None:
-    stream = await send(writer, *COMMANDS["record"])
+    stream = await send(writer, COMMANDS["record"])
 
     async def is_recorded() -> bool:
         return bool(await writer.pool.fetchval("SELECT count(*) FROM writer.repair"))
@@ -120,7 +115,7 @@ async def test_clients_that_leave_give_back_their_connections(serve: Any, eventu
                 await other.execute("SELECT FROM writer.customer WHERE customer_id = 7 FOR UPDATE")
                 streams = [
                     await send(
-                        writer, "POST", "/v1/repairs", BODY | {"source_ref": str(n)}, key=str(n)
+                        writer, ("POST", "/v1/repairs", BODY | {"source_ref": str(n)}), key=str(n)
                     )
                     for n in range(10)
                 ]

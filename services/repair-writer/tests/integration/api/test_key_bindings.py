@@ -191,6 +191,20 @@ async def test_the_use_of_a_key_is_noted_with_the_address_of_its_caller(writer: 
     assert use.origin == "127.0.0.1"
 
 
+@pytest.mark.parametrize(
+    ("trusted", "origin"), [((), "127.0.0.1"), (("127.0.0.0/8",), "192.0.2.7")]
+)
+async def test_only_a_trusted_proxy_names_the_caller(
+    serve: Any, trusted: tuple[str, ...], origin: str
+) -> None:
+    async with serve(trusted_proxies=trusted) as writer:
+        headers = {"X-Forwarded-For": "198.51.100.1, 192.0.2.7"}
+        await writer.call("GET", "/v1/heads", headers=headers)
+        await writer.keys.note_uses()
+        found = await entries(writer, writer.key.split("_")[2])
+        assert [one.origin for one in found if one.what == "key-used"] == [origin]
+
+
 async def test_the_writers_role_appends_to_the_audit_and_changes_nothing(writer: Any) -> None:
     assert await writer.pool.fetchval("SELECT count(*) FROM writer.audit") == 1
     for statement in (

@@ -1,4 +1,8 @@
+import socket
 from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
 
 from repair_writer.store.outbox import set_aside
 
@@ -26,6 +30,48 @@ async def test_a_list_of_nobody_and_a_bad_place_are_refused(writer: Any) -> None
         answer = await writer.call("GET", f"/v1/customers/7/events?after={after}")
         assert (answer.status, answer.pointers) == (422, ["after"])
     assert (await writer.call("GET", "/v1/customers/7/events?from=1")).status == 400
+
+
+@pytest.mark.parametrize("leaves", [True, False])
+async def test_lists_that_nobody_takes_hold_no_place_for_ever(
+    serve: Any, leaves: bool, eventually: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not leaves:
+        monkeypatch.setattr("repair_writer.api.answers.SILENCE_SECONDS", 1)
+    async with serve(lists_open=1) as writer:
+        await writer.put_customer(7)
+        text = "x" * 4_000
+        line = {
+            "customer_id": 7, "unit_number": "A", "repair_date": "2026-03-01T00:00:00Z",
+            "description": text, "customer_notes": text, "technician_notes": text,
+        }  # fmt: skip
+        for start in range(0, 1_000, 50):
+            lines = [line | {"source_ref": str(start + number)} for number in range(50)]
+            assert (await writer.send_lines(lines)).headers["Import-Refused"] == "0"
+
+        async def is_served() -> bool:
+            answer = await writer.call("GET", "/v1/customers/7/events?after=1000", patient=False)
+            if answer.status == 503:
+                assert answer.code == "overloaded"
+                assert answer.headers["Retry-After"]
+            return bool(answer.status == 200)
+
+        async def is_refused() -> bool:
+            return not await is_served()
+
+        at = urlsplit(writer.url)
+        # Small buffers: the answer does not fit between the two.
+        with socket.socket() as reader:
+            reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+            reader.connect((at.hostname, at.port))
+            reader.sendall(
+                b"GET /v1/customers/7/events HTTP/1.1\r\nHost: x\r\n"
+                b"Authorization: Bearer " + writer.key.encode() + b"\r\n\r\n"
+            )
+            await eventually(is_refused)
+            if leaves:
+                reader.close()
+            await eventually(is_served)
 
 
 async def test_heads_are_paged_in_the_order_of_ids_and_name_the_last_event(writer: Any) -> None:
