@@ -50,6 +50,39 @@ async def test_a_key_is_made_listed_used_and_revoked(writer: Any, database: Any)
     assert (again.returncode, "no live key" in again.stderr) == (1, True)
 
 
+async def test_a_key_is_bound_on_the_command_line_and_its_history_listed(
+    writer: Any, database: Any
+) -> None:
+    url = database.writer_url
+    options = (
+        "--client", "app", "--scopes", "repairs:write,repairs:read", "--json",
+        "--source", "app-v2", "--source", "[b]portal[/x]", "--customer", "7", "--customer", "9",
+    )  # fmt: skip
+    made = json.loads((await command(url, "keys", "create", *options)).stdout)
+    assert made["sources"] == ["app-v2", "[b]portal[/x]"]
+    assert made["customers"] == [7, 9]
+    answer = await writer.call(
+        "POST", "/v1/repairs",
+        {"customer_id": 8, "unit_number": "A", "repair_date": "2026-03-01T00:00:00Z"},
+        key=made["key"],
+    )  # fmt: skip
+    assert (answer.status, answer.code) == (403, "scope")
+    await writer.keys.note_uses()
+    listed = await command(url, "keys", "list")
+    assert listed.returncode == 0, listed.stderr
+    assert (await command(url, "keys", "revoke", made["id"])).returncode == 0
+    found = await command(url, "audit", "list", "--key", made["id"], "--json")
+    rows = json.loads(found.stdout)
+    assert [row["what"] for row in rows] == ["key-revoked", "key-used", "key-created"]
+    assert [row["by"].partition(":")[0] for row in rows] == ["os", "internal", "os"]
+    assert all(row["from"] and row["at"] for row in rows)
+    assert made["key"] not in found.stdout
+    assert (
+        len(json.loads((await command(url, "audit", "list", "--limit", "2", "--json")).stdout)) == 2
+    )
+    assert "key-revoked" in (await command(url, "audit", "list")).stdout
+
+
 async def test_a_secret_goes_into_a_file_that_only_its_owner_reads(
     writer: Any, database: Any, tmp_path: Path
 ) -> None:
@@ -61,6 +94,9 @@ async def test_a_secret_goes_into_a_file_that_only_its_owner_reads(
     assert parse_key(text)
     assert text not in made.stdout
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    again = await command(database.writer_url, *("keys", "create"), *options)
+    assert (again.returncode, "--secret-file" in again.stderr) == (2, True)
+    assert await writer.pool.fetchval("SELECT count(*) FROM writer.api_key") == 2
     assert (await writer.call("GET", "/v1/heads", key=text)).status == 200
 
 
@@ -90,6 +126,9 @@ async def test_what_cannot_be_done_is_said_without_a_traceback(
         (url, (*create, "Big Name", *good), 2),
         (url, (*create, "app", "--scopes", "everything"), 2),
         (url, (*create, "app", *good, "--expires-days", "0"), 2),
+        (url, (*create, "app", *good, "--source", " "), 2),
+        (url, (*create, "app", *good, "--customer", "0"), 2),
+        (url, (*create, "app", *good, "--customer", "x"), 2),
         (url, ("keys", "ensure", "--client", "app", *good, "--key-file", str(file)), 2),
         (url, ("keys", "ensure", "--client", "app", *good, "--key-file", "/nowhere"), 2),
     ):
