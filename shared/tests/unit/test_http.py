@@ -133,7 +133,7 @@ async def test_every_bad_field_is_named_in_a_422(app: ASGIApp) -> None:
 
 
 async def test_a_body_of_nothing_but_faults_gets_a_bounded_answer(app: ASGIApp) -> None:
-    body = json.dumps({"cost": 1, "unit": "A", "tags": list(range(10_000))}).encode()
+    body = json.dumps({"cost": 1, "unit": "A", "tags": ["x"] * 10_000}).encode()
     answer = await ask(app, "POST", "/things", body)
     assert answer.status == 422
     assert len(answer.problem["errors"]) == 100
