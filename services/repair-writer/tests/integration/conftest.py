@@ -261,7 +261,7 @@ class serving:  # noqa: N801 - reads as a verb
         self,
         url: str,
         *,
-        pool_limits: Mapping[str, float] | None = None,
+        pool_limits: Mapping[str, Any] | None = None,
         trusted_proxies: Sequence[str] = (),
         **limits: Any,
     ) -> None:
