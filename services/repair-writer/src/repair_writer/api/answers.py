@@ -47,12 +47,15 @@ class ClosingResponse(StreamingResponse):
         """Send it."""
 
         async def send_in_time(message: Message) -> None:
-            async with asyncio.timeout(SILENCE_SECONDS):
-                await send(message)
+            try:
+                async with asyncio.timeout(SILENCE_SECONDS):
+                    await send(message)
+            except TimeoutError:
+                raise ClientDisconnect from None
 
         try:
             await super().__call__(scope, receive, send_in_time)
-        except (ClientDisconnect, TimeoutError):
+        except ClientDisconnect:
             get().info("answer_abandoned", path=scope["path"])
         finally:
             self._close()

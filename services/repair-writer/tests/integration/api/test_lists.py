@@ -37,7 +37,7 @@ async def test_lists_that_nobody_takes_hold_no_place_for_ever(
     serve: Any, leaves: bool, eventually: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not leaves:
-        monkeypatch.setattr("repair_writer.api.answers.SILENCE_SECONDS", 1)
+        monkeypatch.setattr("repair_writer.api.answers.SILENCE_SECONDS", 8)
     async with serve(lists_open=1) as writer:
         await writer.put_customer(7)
         text = "x" * 4_000
