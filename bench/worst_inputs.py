@@ -19,7 +19,9 @@ from gateway.pages import STATIC_PATH, Pages
 from gateway.routes import ROUTES
 from portal_access.scopes import SCOPES
 from repair_writer.api.app import openapi_document
-from repair_writer.callers import create_key, new_key
+from repair_writer.callers import new_key
+from repair_writer.key_admin import KeyGrant, create_key
+from repair_writer.store.audit import Operator
 from service_runtime.postgres import create_pool
 
 if TYPE_CHECKING:
@@ -97,7 +99,8 @@ async def every(place: Place, urls: dict[str, str], http: aiohttp.ClientSession)
     """Fill the stores and return a request for each endpoint. Raises RuntimeError for one without."""
     pool = await create_pool(place.urls["writer"], name="bench", size=1)
     key = new_key()
-    await create_key(pool, key, "bench", frozenset(SCOPES), 1)
+    grant = KeyGrant(client="bench", scopes=frozenset(SCOPES))
+    await create_key(pool, key, grant, 1, Operator(name="bench", machine="localhost"))
     await pool.close()
     (session,) = await open_sessions(place.urls["gateway"], [CUSTOMER])
     writer = _Writer(urls["writer"], {"Authorization": f"Bearer {key.text}"})
