@@ -82,11 +82,6 @@ PROBLEMS: Final[dict[str, tuple[int, str, str]]] = {
         "If-Match is required",
         "Say which state of the repair is decided: If-Match with its ETag.",
     ),
-    "overloaded": (
-        503,
-        "Too much to do",
-        "16 imports are open, as many as there may be. Nothing was read; send it again later.",
-    ),
     "unavailable": (
         503,
         "Temporarily unavailable",

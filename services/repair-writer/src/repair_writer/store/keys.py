@@ -1,12 +1,12 @@
 """API keys: only the SHA-256 of a secret is ever stored."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 import asyncpg
 import msgspec
 
-from repair_writer.store.transaction import Connection, Pool, new_connection, reading
+from repair_writer.store.transaction import Connection, new_connection
 
 
 class KeyRow(msgspec.Struct, frozen=True, kw_only=True):
