@@ -25,6 +25,17 @@ HTTP_REFUSED = Counter(
     ["reason"],
     registry=REGISTRY,
 )
+EVENT_LOOP_TASKS = Gauge(
+    "process_event_loop_tasks",
+    "Tasks of the event loop that have not ended. At rest it is constant: more is a leak.",
+    registry=REGISTRY,
+)
+POOL_LENT = Gauge(
+    "postgres_pool_lent_connections",
+    "Connections of a Postgres pool that are in use. At rest it is 0: more is a leak.",
+    ["pool"],
+    registry=REGISTRY,
+)
 BUILD_INFO = Gauge(
     "repair_build_info",
     "Always 1; the labels say which.",

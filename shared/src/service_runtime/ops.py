@@ -13,7 +13,8 @@ from typing import Self
 from prometheus_client import generate_latest
 
 from service_runtime.clock import Clock, SystemClock
-from service_runtime.metrics import REGISTRY
+from service_runtime.failpoints import fp
+from service_runtime.metrics import EVENT_LOOP_TASKS, REGISTRY
 
 Check = Callable[[], Awaitable[None]]
 
@@ -139,11 +140,13 @@ class OpsServer:
         if method not in {"GET", "HEAD"}:
             return 405, "text/plain", b"only GET\n"
         if path == "/metrics":
+            EVENT_LOOP_TASKS.set(len(asyncio.all_tasks()))
             return 200, "text/plain; version=0.0.4; charset=utf-8", generate_latest(REGISTRY)
         if path == "/livez":
             stopped = self._health.stopped_hearts()
             return (503 if stopped else 200), "text/plain", _lines(dict.fromkeys(stopped, "silent"))
         if path == "/readyz":
+            fp(f"ops.{self.port}")  # a test blocks the event loop of this process here
             faults = await self._health.faults()
             shown = dict(faults)
             if query == "verbose":

@@ -10,6 +10,7 @@ from asyncpg.pool import PoolConnectionProxy
 from sqlalchemy.engine import make_url
 
 from service_runtime.errors import OverloadedError
+from service_runtime.metrics import POOL_LENT
 
 if TYPE_CHECKING:
     Pool: TypeAlias = asyncpg.Pool[asyncpg.Record]
@@ -113,7 +114,7 @@ async def create_pool(
     A statement is given up by the client half a second after the server should have done so:
     a server that has vanished answers nothing.
     """
-    return await asyncpg.create_pool(
+    pool = await asyncpg.create_pool(
         make_url(url).render_as_string(hide_password=False),
         min_size=0,
         max_size=size,
@@ -122,6 +123,8 @@ async def create_pool(
         server_settings=server_settings(name, **limits),
         reset=_keep_session,
     )
+    POOL_LENT.labels(name).set_function(lambda: pool.get_size() - pool.get_idle_size())
+    return pool
 
 
 async def close_pool(pool: Pool) -> None:

@@ -1,6 +1,7 @@
 """The operators' port over a real socket: what it answers, and that nothing hurts it."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import suppress
 from typing import Any
@@ -54,6 +55,24 @@ async def test_a_process_is_alive_until_one_of_its_hearts_is_silent(port: Port) 
     port.health.beat("loop")
     port.clock.advance(HEART_STOPPED_AFTER_SECONDS + 1)
     assert await port.get("/livez") == (503, "loop: silent\n")
+
+
+async def test_metrics_count_the_tasks_that_have_not_ended(port: Port) -> None:
+    async def tasks() -> int:
+        _, text = await port.get("/metrics")
+        found = re.search(r"^process_event_loop_tasks (\S+)$", text, re.MULTILINE)
+        assert found is not None
+        return int(float(found[1]))
+
+    before = await tasks()
+    leaked = [asyncio.create_task(asyncio.Event().wait()) for _ in range(20)]
+    during = await tasks()
+    for task in leaked:
+        task.cancel()
+    await asyncio.gather(*leaked, return_exceptions=True)
+
+    assert during >= before + 15  # the server's own tasks come and go
+    assert await tasks() <= during - 15
 
 
 async def test_readiness_names_what_is_wrong_and_on_request_every_part(port: Port) -> None:
