@@ -52,6 +52,9 @@ from service_runtime.settings import load
 from service_runtime.watchdog import Watchdog
 
 _POOL: Final = 8
+#: Twice what the services are asked at once, so that none of their connections ever waits for work.
+#: By Little's law 128 requests wait 0.1 s where 1 000 a second are served, 1 s where 128 are.
+_MAX_REQUESTS: Final = 2 * CONNECTIONS
 _SWEEP_SECONDS: Final = 600.0
 _VERSION: Final = "0.1.0"
 
@@ -273,6 +276,7 @@ async def serve(stop: asyncio.Event, settings: GatewaySettings) -> None:
                 health=health,
                 before_stop=gateway.streams.close,
                 limits=settings.http_limits(settings.trusted_proxies),
+                max_requests=_MAX_REQUESTS,
                 refusal_headers=security_headers(https=settings.gateway_cookie_secure),
             )
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Final
 
 from portal_access.token import QUERY, TokenVerifier
 from portal_query.api.access_log import AccessLog
@@ -23,6 +24,9 @@ from service_runtime.settings import load
 from service_runtime.watchdog import Watchdog
 
 NAME = "portal-query"
+#: Two gateways at their bound of connections. Counts come in batches, so that many at once cost
+#: little more than one; what needs a connection of its own has a smaller bound (`Snapshots`).
+_MAX_REQUESTS: Final = 128
 
 
 @asynccontextmanager
@@ -81,6 +85,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
                 health=health,
                 before_stop=parts.revisions.close,
                 limits=settings.http_limits(),
+                max_requests=_MAX_REQUESTS,
             )
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import AsyncExitStack
+from typing import Final
 
 from portal_access.token import WRITER, TokenVerifier
 from repair_writer.api.app import create_app
@@ -23,6 +24,10 @@ from service_runtime.watchdog import Watchdog
 
 #: One looks keys up, the other notes their use: a row that is locked keeps nobody out.
 _KEY_CONNECTIONS = 2
+
+
+#: Requests in progress for each pooled connection: one works, three wait for a few milliseconds.
+_REQUESTS_PER_CONNECTION: Final = 4
 
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
@@ -64,7 +69,14 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         await stack.enter_async_context(
             background(watchdog.run(), keep_house(pool, keys), insist_on_durability(pool))
         )
-        await serve_http(app, listener, stop=stop, health=health, limits=settings.http_limits())
+        await serve_http(
+            app,
+            listener,
+            stop=stop,
+            health=health,
+            limits=settings.http_limits(),
+            max_requests=_REQUESTS_PER_CONNECTION * settings.writer_pool_size,
+        )
 
 
 def _watchdog(url: str, health: Health, pool: Pool, keys: KeyRing) -> Watchdog:
