@@ -60,27 +60,24 @@ class Connection(asyncio.Protocol):
             self._transport.close()
             return
         self._sent_at = time.perf_counter()
-        self._transport.write(self._run.request())
+        self._transport.write(self._run.requests.next())
 
 
-class Run:
-    """All connections of one measurement and what they have seen."""
+class Requests:
+    """The requests of a measurement: heads take turns, numbers and customers in the body count."""
 
     def __init__(self, spec: dict[str, Any]) -> None:
-        self.failures = 0
         self._spec = spec
-        self._times: list[float] = []
         self._turn = random.randrange(1, 100_000) * 1_000_000
         self._address = urlsplit(spec["url"])
         self._heads = [self._head(group) for group in spec["headers"]]
-        self._end = 0.0
-        self._tasks: set[asyncio.Task[None]] = set()
 
-    def over(self) -> bool:
-        """Say whether the time is up."""
-        return time.perf_counter() >= self._end
+    @property
+    def at(self) -> tuple[str, int]:
+        """The host and the port to connect to."""
+        return self._address.hostname or "", self._address.port or 80
 
-    def request(self) -> bytes:
+    def next(self) -> bytes:
         """Return the next request."""
         self._turn += 1
         head = self._heads[self._turn % len(self._heads)]
@@ -88,6 +85,31 @@ class Run:
         text = str(self._spec["body"]).replace("%d", str(self._turn)).replace("%c", str(customer))
         body = text.encode()
         return head + f"Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+    def _head(self, group: dict[str, str]) -> bytes:
+        lines = [
+            f"{self._spec['method']} {self._spec['path']} HTTP/1.1",
+            f"Host: {self._address.netloc}",
+        ]
+        return (
+            "\r\n".join(lines + [f"{name}: {value}" for name, value in group.items()]) + "\r\n"
+        ).encode()
+
+
+class Run:
+    """All connections of one measurement and what they have seen."""
+
+    def __init__(self, spec: dict[str, Any]) -> None:
+        self.failures = 0
+        self.requests = Requests(spec)
+        self._spec = spec
+        self._times: list[float] = []
+        self._end = 0.0
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def over(self) -> bool:
+        """Say whether the time is up."""
+        return time.perf_counter() >= self._end
 
     def answered(self, head: bytes, seconds: float) -> None:
         """Note an answer."""
@@ -116,17 +138,8 @@ class Run:
 
     async def _open(self) -> None:
         await asyncio.get_running_loop().create_connection(
-            lambda: Connection(self), self._address.hostname, self._address.port
+            lambda: Connection(self), *self.requests.at
         )
-
-    def _head(self, group: dict[str, str]) -> bytes:
-        lines = [
-            f"{self._spec['method']} {self._spec['path']} HTTP/1.1",
-            f"Host: {self._address.netloc}",
-        ]
-        return (
-            "\r\n".join(lines + [f"{name}: {value}" for name, value in group.items()]) + "\r\n"
-        ).encode()
 
 
 def main() -> None:
