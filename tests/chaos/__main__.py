@@ -22,6 +22,8 @@ from tests.chaos.verdict import NOT_STAGED, Result, conduct
 
 ROUND_SECONDS = 60.0
 LONG_HOLD = 6.0
+#: As long as the faults of a round.
+SOAK_LOAD_SECONDS = 45.0
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -30,6 +32,9 @@ def parser() -> argparse.ArgumentParser:
     found = argparse.ArgumentParser(prog="./dev chaos", description=__doc__)
     found.add_argument("--seed", type=int, default=None, help="a run's seed; any by default")
     found.add_argument("--minutes", type=float, default=0.0, help="random faults for so long")
+    found.add_argument(
+        "--overload", action="store_true", help="with --minutes: at twice the capacity, pauses only"
+    )
     found.add_argument("--only", default="", help="the scenarios with this in their names")
     found.add_argument("--plan", type=Path, help="a plan that an earlier run wrote")
     found.add_argument("--hold", type=float, default=1.0, help="how much longer faults last (1)")
@@ -50,6 +55,9 @@ def planned(arguments: argparse.Namespace) -> plan.Plan:
     seed = SystemRandom().randrange(10**6) if arguments.seed is None else arguments.seed
     if arguments.minutes:
         rounds = max(1, round(arguments.minutes * 60 / ROUND_SECONDS))
+        if arguments.overload:
+            load = plan.Step(0.0, "overloaded", {"times": 2.0, "seconds": SOAK_LOAD_SECONDS})
+            return plan.random(seed, rounds, faults.STALLS, first=[load])
         return plan.random(seed, rounds, faults.CHOICES)
     return plan.directed(seed, [s.name for s in catalogue.SCENARIOS if arguments.only in s.name])
 
@@ -120,6 +128,8 @@ def main() -> int:
     found.save(folder / "plan.json")
     results, figures = asyncio.run(run(found, folder, arguments))
     report.save(folder / "report.json", found.seed, results, figures)
+    for text in report.loads(results):
+        say.line(text)
     say.line(report.total(results, arguments.slack))
     for text in soak.lines(figures):
         say.line(text)

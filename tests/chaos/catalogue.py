@@ -1,17 +1,21 @@
 """Every directed scenario, in the order in which they are run."""
 
 from tests.chaos.scenarios import (
+    backlogs,
     brokers,
     caches,
+    clients,
     clocks,
     databases,
     kills,
     limits,
+    overload,
     pauses,
     poison,
     promises,
     redelivery,
     restores,
+    stalls,
     standby,
     wires,
 )
@@ -30,5 +34,9 @@ SCENARIOS = [
     *clocks.SCENARIOS,
     *limits.SCENARIOS,
     *standby.SCENARIOS,
+    *overload.SCENARIOS,
+    *backlogs.SCENARIOS,
+    *stalls.SCENARIOS,
+    *clients.SCENARIOS,
 ]
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}

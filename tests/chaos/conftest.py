@@ -19,5 +19,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     results = terminalreporter.config.stash[RESULTS]
     if results:
         terminalreporter.section("what was broken on purpose")
-        for text in (report.head(), *map(report.line, results), report.total(results, SLACK)):
+        lines = (report.head(), *map(report.line, results), *report.loads(results))
+        for text in (*lines, report.total(results, SLACK)):
             terminalreporter.write_line(text)

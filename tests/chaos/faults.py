@@ -9,6 +9,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from redis.asyncio import Redis
+from tests.chaos import soak_load
+from tests.chaos.scenarios import stalls
 from tests.chaos.trial import Scenario, Trial
 
 if TYPE_CHECKING:
@@ -76,6 +78,31 @@ async def flush(t: Trial) -> None:
     t.stage("FLUSHALL", f"{held} keys gone")
 
 
+async def pause(t: Trial, process: str, seconds: float) -> None:
+    """Stop a process for a moment."""
+    pid = t.stack.pids(process).get(process)
+    if pid is not None:
+        await stalls.stand(pid, seconds)
+        t.stage(f"pause {process}", f"process {pid} for {seconds} s")
+
+
+async def backend(t: Trial, seconds: float) -> None:
+    """Stop one Postgres backend of ours for a moment."""
+    await stalls.pause_backend(t, seconds)
+    t.stage("pause a backend", f"for {seconds} s")
+
+
+async def block(t: Trial, process: str, seconds: float) -> None:
+    """Block the event loop of a process."""
+    await stalls.block_loop(t, process, seconds)
+    t.stage(f"block {process}", f"for {seconds} s")
+
+
+async def overloaded(t: Trial, times: float, seconds: float) -> None:
+    """Offer gateway and writer a multiple of their capacity while other faults happen; `finish` waits for its end."""
+    t.beside.append(asyncio.create_task(soak_load.overloaded(t, times, seconds)))
+
+
 #: Enough for 42 commands and 84 reads a second on average, though faults stop them again and again.
 COMMANDS, READS = 75.0, 150.0
 KINDS: dict[str, Callable[..., Awaitable[None]]] = {
@@ -84,6 +111,10 @@ KINDS: dict[str, Callable[..., Awaitable[None]]] = {
     "freeze": freeze,
     "link": link,
     "flush": flush,
+    "pause": pause,
+    "backend": backend,
+    "block": block,
+    "overloaded": overloaded,
 }
 CHOICES: dict[str, list[dict[str, Any]]] = {
     "kill": [{"process": name} for name in (*OURS, "valkey-documents", "postgres")],
@@ -98,6 +129,22 @@ CHOICES: dict[str, list[dict[str, Any]]] = {
 }
 
 
+#: Of a soak under overload: what slows a process, where the others kill it.
+STALLS: dict[str, list[dict[str, Any]]] = {
+    "pause": [
+        {"process": name, "seconds": seconds}
+        for name in (*OURS, "valkey-documents", "kafka")
+        for seconds in (0.2, 0.7, 2.0)
+    ],
+    "backend": [{"seconds": seconds / 100} for seconds in range(30, 71, 4)],
+    "block": [
+        {"process": name, "seconds": seconds}
+        for name in ("gateway", "query", "writer")
+        for seconds in (0.2, 1.0)
+    ],
+}
+
+
 def round_of(number: int, steps: list[Step]) -> Scenario:
     """Return a scenario that takes these steps, each at its time."""
 
@@ -106,12 +153,17 @@ def round_of(number: int, steps: list[Step]) -> Scenario:
         for step in steps:
             await asyncio.sleep(max(0.0, began + step.at - time.monotonic()))
             await KINDS[step.fault](t, **step.args)
+        for task in t.beside:
+            await task
 
+    under_load = any(step.fault == "overloaded" for step in steps)
     return Scenario(
         f"random round {number}",
         "random",
         run,
         may_break=True,
-        commands=COMMANDS,
-        reads=READS,
+        # Under overload these are witnesses only: the load comes from processes of its own.
+        commands=Scenario.commands if under_load else COMMANDS,
+        reads=Scenario.reads if under_load else READS,
+        direct=under_load,
     )

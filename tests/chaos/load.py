@@ -125,6 +125,12 @@ class Load:
         for customer in customers or self.hot:
             await self.send(self.profile(customer))
 
+    async def found_more(self, count: int) -> list[int]:
+        """Make customers known to whom this load sends nothing; their ids follow each other."""
+        made = [next(_customers) for _ in range(count)]
+        await self.found(*made)
+        return made
+
     def start(self) -> None:
         """Begin to send; the clock decides when, not the answers."""
         self._ticking = asyncio.create_task(self._tick())

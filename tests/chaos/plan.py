@@ -60,14 +60,22 @@ def directed(seed: int, names: Sequence[str]) -> Plan:
 
 
 def random(
-    seed: int, rounds: int, choices: dict[str, list[dict[str, Any]]], *, seconds: float = 45.0
+    seed: int,
+    rounds: int,
+    choices: dict[str, list[dict[str, Any]]],
+    *,
+    seconds: float = 45.0,
+    first: Sequence[Step] = (),
 ) -> Plan:
-    """Return rounds of faults: every kind once before any comes twice, in an order of the seed's."""
+    """Return rounds of faults: every kind once before any comes twice, in an order of the seed's.
+
+    Each round begins with the steps of `first`.
+    """
     rng = Random(seed)
     deck: list[tuple[str, dict[str, Any]]] = []
     made: list[list[Step]] = []
     for _ in range(rounds):
-        steps, at = [], 3.0
+        steps, at = list(first), 3.0
         while at < seconds:
             if not deck:
                 deck = [(name, args) for name, every in choices.items() for args in every]

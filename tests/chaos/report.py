@@ -7,6 +7,7 @@ import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from tests.chaos import measured
 from tests.chaos.trial import PROMISED
 
 if TYPE_CHECKING:
@@ -41,6 +42,12 @@ def line(result: Result) -> str:
         f"{result.seconds:.0f}",
         len(result.violations),
     )
+
+
+def loads(results: Sequence[Result]) -> list[str]:
+    """Return the table of what was measured under load; nothing where nothing was."""
+    lines = [found.line() for result in results for found in result.measured]
+    return [measured.head(), *lines] if lines else []
 
 
 def total(results: Sequence[Result], slack: float) -> str:

@@ -108,6 +108,8 @@ class ChaosSystem(System):
         self.servers: list[Spec] = []
         #: Options of the servers' own that a scenario needs.
         self.postgres_options: tuple[str, ...] = ()
+        #: Whether processes connect to each other without links, which are slower than they.
+        self.direct = False
 
     def targets(self) -> dict[str, tuple[int, int]]:
         """Return each link's own port and the port that it leads to."""
@@ -142,7 +144,7 @@ class ChaosSystem(System):
         env = {**spec.env, "FAILPOINTS_DIR": str(self.failpoints)}
         if spec.name.startswith("projector"):
             env |= QUICK
-        for variable, server in ROUTES[spec.name].items():
+        for variable, server in {} if self.direct else ROUTES[spec.name].items():
             there = f"{HOST}:{self.ports[server]}"
             here = f"{HOST}:{self.ports[link_name(spec.name, server)]}"
             if there not in env[variable]:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
     from pathlib import Path
 
+    from tests.chaos.measured import Measured
     from tests.chaos.system import ChaosStack
 
 Found = TypeVar("Found")
@@ -35,6 +36,8 @@ READY_SECONDS = 90.0
 HEAL_SECONDS = 90.0
 #: What has been promised: so many seconds after it has struck, numbers agree again.
 PROMISED = {"kill -9": 15.0, "redis lost": 60.0, "kafka's data lost": 90.0}
+#: Each of them has links.
+RESTARTED = ("writer", "relay", "projector-1", "projector-2", "query", "gateway")
 #: Who shows within this what had been accepted is up to date.
 LIVE_SECONDS = 1.0
 
@@ -61,6 +64,8 @@ class Scenario:
     #: How many a second are sent, and asked.
     commands: float = 30.0
     reads: float = 12.0
+    #: Whether processes talk to each other directly: links are slower than they are.
+    direct: bool = False
 
 
 class Trial:
@@ -85,6 +90,10 @@ class Trial:
         self.staged: Counter[str] = Counter()
         self.evidence: list[str] = []
         self.broken: list[str] = []
+        #: One line for each process and load.
+        self.measured: list[Measured] = []
+        #: What goes on beside the faults of a round, which waits for its end.
+        self.beside: list[asyncio.Task[None]] = []
         #: Seconds from a blow to the agreement of all numbers, by the kind of the blow.
         self.recovered: dict[str, float] = {}
         self.struck = time.monotonic()
@@ -118,6 +127,11 @@ class Trial:
         """Return the address of the database for its superuser."""
         cluster, at = self.stack.system.cluster, self.stack.system.ports["postgres"]
         return f"postgresql://postgres:{cluster.password}@127.0.0.1:{at}/rswind"
+
+    @property
+    def slack(self) -> float:
+        """How many times as long a promise may take on this machine."""
+        return self._slack
 
     def stage(self, fault: str, proof: str) -> None:
         """Note that a fault has happened, and how that is known."""
@@ -244,6 +258,18 @@ class Trial:
         except InconclusiveError as late:
             self.broken.append(f"I10: {late}")
 
+    async def use_links(self, *, direct: bool) -> None:
+        """Have processes talk to each other over links, or directly; they are restarted where that is new."""
+        if self.stack.system.direct == direct:
+            return
+        before = set(self.stack.pids(*RESTARTED).values())
+        self.stack.system.direct = direct
+        self.stack.want()
+        await self.until(
+            lambda: not before & set(self.stack.pids(*RESTARTED).values()), "processes restart", 60
+        )
+        await self.ready()
+
     async def _is_ready(self) -> bool:
         return bool((await asyncio.to_thread(self.stack.status))["ready"])
 
@@ -336,6 +362,9 @@ class Trial:
 
     async def close(self) -> None:
         """Leave a sound system behind."""
+        for task in self.beside:
+            task.cancel()
+        await asyncio.gather(*self.beside, return_exceptions=True)
         await self.readers.close()
         await self.load.close()
         self.stack.system.spares.clear()

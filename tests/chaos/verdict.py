@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from deploy.local import control
 from tests.chaos import check
 from tests.chaos.load import UnansweredError
+from tests.chaos.measured import Measured
 from tests.chaos.trial import HEAL_SECONDS, InconclusiveError, NotStagedError, Scenario, Trial
 from tests.oracle.compare import agree
 from tests.oracle.settle import PATHS, settled
@@ -51,6 +52,7 @@ class Result:
     #: Where the time went, in seconds.
     spent: dict[str, float] = field(default_factory=dict)
     violations: list[str] = field(default_factory=list)
+    measured: list[Measured] = field(default_factory=list)
 
 
 async def conduct(
@@ -125,6 +127,7 @@ def _shows_nothing(result: Result, why: str) -> None:
 
 async def _begin(t: Trial) -> None:
     """Have customers, sessions and traffic."""
+    await t.use_links(direct=t.scenario.direct)
     await t.load.found()
     await t.readers.sign_in(t.databases["gateway"], t.load.hot)
     t.readers.start()
@@ -186,6 +189,7 @@ def _count(result: Result, trial: Trial) -> None:
         result.verdict = "VIOLATION"
     result.staged, result.evidence = dict(trial.staged), trial.evidence
     result.recovered = trial.recovered
+    result.measured = trial.measured
     result.acked = len(done)
     result.retried = sum(ack.tries > 1 for ack in done)
     result.reads = sum(read.status == 200 for read in trial.readers.reads)
