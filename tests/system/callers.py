@@ -28,6 +28,8 @@ WORDS = (
     b"is not reachable just now",
     b"cannot be read just now",
     b"temporarily unavailable",
+    b"too many requests at once",
+    b"too much to do",
 )
 PASSWORD = "a long password of nobody else's"
 TOKEN = "m" * 32

@@ -10,18 +10,22 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from tests.chaos import offered
 from tests.chaos.scenarios import clocks
+from tests.chaos.targets import targets_of
 from tests.oracle.settle import eventually
-from tests.system.callers import COLUMNS, NOBODY, OK, SAYS_SO, Callers, Told
+from tests.system.callers import COLUMNS, CUSTOMER, NOBODY, OK, OTHER, SAYS_SO, Callers, Told
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from tests.chaos.offered import Answered
     from tests.chaos.system import ChaosStack
 
 MODES = ("away", "slow", "silent")
 SLOW_SECONDS = 0.05
+FLOOD_SECONDS, FLOOD_TIMES = 3.0, 4
 SPELL_SECONDS = 1.5
 HEAL_SECONDS = 60.0
 FELT_SECONDS = 15.0
@@ -201,6 +205,38 @@ async def _all_well_again(stack: ChaosStack, sessions: list[str]) -> None:
             return bool((await asyncio.to_thread(stack.status))["ready"])
 
         await eventually(ready, "the system is ready", HEAL_SECONDS)
+
+
+@dataclass
+class Flood:
+    """What callers were told while one part was offered more than it can do, and who did not outlive that."""
+
+    told: dict[str, list[Told]]
+    answered: Answered
+    ended: list[str]
+
+
+async def overloaded(stack: ChaosStack, sessions: list[str], part: str) -> Flood:
+    """Offer a part four times its capacity while everybody asks, then wait until all is well again.
+
+    Raises AssertionError when all is not well in time.
+    """
+    target = next(
+        one
+        for one in targets_of(stack, CUSTOMER, sessions[:1], [CUSTOMER, OTHER])
+        if one.name == part
+    )
+    pids = stack.pids()
+    peak = await offered.send(target.closed(FLOOD_SECONDS))
+    told: dict[str, list[Told]] = {column: [] for column in COLUMNS}
+    offer = asyncio.create_task(offered.send(target.open(FLOOD_TIMES * peak.served, FLOOD_SECONDS)))
+    async with Callers(stack, sessions) as callers:
+        while not offer.done():
+            for column, one in (await callers.everybody()).items():
+                told[column].append(one)
+    await _all_well_again(stack, sessions)
+    now = stack.pids()
+    return Flood(told, await offer, [name for name, pid in pids.items() if now.get(name) != pid])
 
 
 async def under_wrong_clocks(

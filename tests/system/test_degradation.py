@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from tests.chaos.system import ChaosStack
     from tests.system.callers import Told
-    from tests.system.degraded import Row, Spell
+    from tests.system.degraded import Flood, Row, Spell
 
 #: The longest promise there is: the gateway gives any answer within ten seconds.
 PROMISED_SECONDS = 10.0
@@ -50,6 +50,10 @@ class Matrix:
             work = degraded.spell(self._stack, self._sessions, row, mode)
             self._seen[place] = asyncio.run(work)
         return self._seen[place]
+
+    def flood(self, part: str) -> Flood:
+        """Return what was seen while a part was offered more than it can do."""
+        return asyncio.run(degraded.overloaded(self._stack, self._sessions, part))
 
     def under_wrong_clocks(self, folder: Path) -> dict[str, Told]:
         """Return what everybody was told while clocks differed a little. Raises NotStagedError."""
@@ -87,6 +91,31 @@ def test_a_page_does_not_wait_for_what_it_can_do_without(matrix: Matrix, mode: s
     told = matrix.spell(row, mode).told["dashboard"]
 
     assert max(one.seconds for one in told) < SOON_SECONDS
+
+
+#: The part, and the columns whose callers do not concern it: these are served as always. An import floods relay
+#: and projector with as many events as the writer can accept.
+FLOODED = {
+    "gateway": {"command"},
+    "query, counts": {"login", "command"},
+    "query, repairs": {"login", "command"},
+    "writer": {"login", "counts"},
+    "import": {"login", "counts"},
+}
+
+
+@pytest.mark.parametrize("part", FLOODED)
+def test_a_part_with_too_much_to_do_refuses_and_says_so(matrix: Matrix, part: str) -> None:
+    flood = matrix.flood(part)
+
+    for column, told in flood.told.items():
+        allowed = {OK} if column in FLOODED[part] else {OK, SAYS_SO}
+        assert {one.outcome for one in told} <= allowed, (column, told)
+        assert all(one.says_why for one in told if one.outcome == SAYS_SO), (column, told)
+        assert max(one.seconds for one in told) < PROMISED_SECONDS
+    assert (flood.answered.broken, flood.answered.unanswered) == (0, 0), flood.answered
+    assert flood.answered.without_retry_after == 0
+    assert flood.ended == []
 
 
 @rows
