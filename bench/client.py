@@ -84,6 +84,8 @@ class Requests:
         customer = self._spec["first_customer"] + self._turn % self._spec["customers"]
         text = str(self._spec["body"]).replace("%d", str(self._turn)).replace("%c", str(customer))
         body = text.encode()
+        if not body and self._spec["method"] == "GET":
+            return head + b"\r\n"
         return head + f"Content-Length: {len(body)}\r\n\r\n".encode() + body
 
     def _head(self, group: dict[str, str]) -> bytes:
