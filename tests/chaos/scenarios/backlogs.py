@@ -26,7 +26,7 @@ CUSTOMERS = 40
 #: The first one is the peak that the others are held against.
 TIMES = (1, 1, 2, 4)
 PROJECTORS = ("projector-1", "projector-2")
-SAMPLE_SECONDS = 0.02
+SAMPLE_SECONDS, SAMPLES = 0.02, 5
 DRAIN_SECONDS = 120.0
 
 
@@ -89,7 +89,7 @@ async def _import(t: Trial, customers: Sequence[int], count: int, run: str) -> N
 async def _drained(t: Trial, part: Part, count: int, peaks: dict[str, float]) -> None:
     """Measure how fast processes that have just started take a backlog, from the first event to the last."""
     first = last = 0.0
-    done, small, large = 0.0, 0, 0
+    done, begun, small, large = 0.0, 0.0, 0, 0
     until = time.monotonic() + DRAIN_SECONDS * t.slack
     read = _reader(t, part)
     while done < count:
@@ -98,18 +98,20 @@ async def _drained(t: Trial, part: Part, count: int, peaks: dict[str, float]) ->
             raise InconclusiveError(f"{part.name} took {done:.0f} of {count} events")
         seen, resident = await asyncio.to_thread(read)
         if seen and not first:
-            first, small = now, resident
+            first, begun, small = now, seen, resident
         if seen > done:
             done, last = seen, now
         large = max(large, resident)
         await asyncio.sleep(SAMPLE_SECONDS)
-    rate = done / max(SAMPLE_SECONDS, last - first)
-    peak = peaks.setdefault(part.name, rate)
+    # A backlog that is gone within a few samples says nothing of its speed.
+    measurable = last - first > SAMPLES * SAMPLE_SECONDS
+    rate = (done - begun) / (last - first) if measurable else 0.0
+    peak = peaks.setdefault(part.name, rate) if measurable else 0.0
     result = Measured(
         process=part.name,
         load=f"{count} events",
         served=rate,
-        share=rate / peak,
+        share=rate / peak if peak else None,
         normal=await until_normal(t, time.monotonic()),
         growth=large - small,
     )
