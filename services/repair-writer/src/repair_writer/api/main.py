@@ -25,7 +25,6 @@ from service_runtime.watchdog import Watchdog
 #: One looks keys up, the other notes their use: a row that is locked keeps nobody out.
 _KEY_CONNECTIONS = 2
 
-
 #: Requests in progress for each pooled connection: one works, three wait for a few milliseconds.
 _REQUESTS_PER_CONNECTION: Final = 4
 
