@@ -103,6 +103,8 @@ async def _play(
         result = await conduct(stack, scenario, found.seed, trial, hold=hold, slack=asked.slack)
         results.append(result)
         say.line(report.line(result))
+        for text in report.loads([result]):
+            say.line(f"    {text}")
         for violation in result.violations[:5]:
             say.line(f"    {violation}")
         if result.verdict == "VIOLATION" and not asked.keep_going:
@@ -128,8 +130,6 @@ def main() -> int:
     found.save(folder / "plan.json")
     results, figures = asyncio.run(run(found, folder, arguments))
     report.save(folder / "report.json", found.seed, results, figures)
-    for text in report.loads(results):
-        say.line(text)
     say.line(report.total(results, arguments.slack))
     for text in soak.lines(figures):
         say.line(text)
