@@ -97,7 +97,8 @@ class KeyRing:
     async def caller_of(self, text: str, address: str = "") -> Caller | None:
         """Return who owns this key at this moment; None: nobody, or it has ended.
 
-        `address` is where the request came from, for the audit. Raises what the store raises while Postgres is away.
+        `address` is where the request came from, for the audit. Raises what the store
+        raises while Postgres is away.
         """
         key = parse_key(text)
         row = None if key is None else await self._lookups.load(key.key_id)

@@ -6,6 +6,7 @@ import asyncpg
 import pytest
 
 from repair_writer.schema import check_migrated
+from repair_writer.store.transaction import reading
 
 
 async def test_missing_tables_are_a_503(writer: Any, database: Any) -> None:
@@ -23,7 +24,7 @@ async def test_missing_tables_are_a_503(writer: Any, database: Any) -> None:
             assert answer.headers["Retry-After"], path
             assert "repair-writer migrate" in answer.json["detail"], path
         with pytest.raises(RuntimeError, match="repair-writer migrate"):
-            await check_migrated(writer.pool)
+            await check_migrated(reading(writer.pool))
 
         await owner.execute("ALTER SCHEMA lost RENAME TO writer")
         assert (await writer.record()).status == 201
