@@ -5,7 +5,6 @@ from typing import Any
 import asyncpg
 import pytest
 
-from gateway import store
 from gateway.testing.portal import Portal
 
 
@@ -20,11 +19,11 @@ async def test_missing_tables_are_a_503_and_no_end(gate: Portal, database: Any) 
             assert answered.header("retry-after"), path
         assert (await gate.browser().sign_in("anna", "correct horse battery")).status == 503
         with pytest.raises(RuntimeError, match="gateway migrate"):
-            await store.ping(gate.gateway.pool)
+            await gate.gateway.visitors.check()
         await gate.gateway.audit.write_waiting(gate.gateway.pool)  # waits, and raises nothing
 
         await owner.execute("ALTER SCHEMA lost RENAME TO gateway")
         assert (await browser.get("/accounts/session/")).status == 200
-        await store.ping(gate.gateway.pool)
+        await gate.gateway.visitors.check()
     finally:
         await owner.close()

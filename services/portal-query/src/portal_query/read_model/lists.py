@@ -121,7 +121,7 @@ def walking(customer_id: int, wanted: PageWanted) -> tuple[str, Sequence[object]
     conditions = " AND ".join(_conditions(aside, place)) or "true"
     order = _order_by(wanted)
     sql = (
-        f"SELECT * FROM (SELECT {COLUMNS} FROM portal.repair {path}"  # noqa: S608
+        f"SELECT * FROM (SELECT {COLUMNS}, search_text FROM portal.repair {path}"  # noqa: S608
         f" LIMIT {place(steps_of(wanted))}) AS walked"
         f" WHERE {conditions} {order} LIMIT {place(wanted.limit + 1)}"
     )
