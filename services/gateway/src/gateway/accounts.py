@@ -1,7 +1,8 @@
-"""Signing in and out: the order of the steps is what keeps them safe.
+"""Sign-in and sign-out. The order of the steps is a security property.
 
-Count before hashing, hash off the loop, the same answer for every wrong login, a new session id
-at every login, and a session only if the user is still the one that was read.
+An attempt is counted before a password is hashed. Hashing runs off the event loop. Every wrong
+login gets the same response, and every login gets a new session id. A session begins only if the
+user's row is still the one that was read.
 """
 
 import asyncio
@@ -25,13 +26,14 @@ from service_runtime.clock import Clock
 
 _ID_ALPHABET: Final = string.ascii_lowercase + string.digits
 _ID_LENGTH: Final = 32
-#: Checks of old and new hashes differ in what they cost; a wrong login never shows which it was.
+#: A wrong login takes at least this long (seconds). So its duration does not show which kind of
+#: hash was checked.
 FAILED_SECONDS: Final = 0.6
 
 
 @dataclass(frozen=True, slots=True)
 class SessionRules:
-    """How long a session lives unused and in all (seconds), and how many a user may have."""
+    """Bounds of a session: seconds without use, seconds in all, and sessions of one user."""
 
     idle_seconds: int
     max_seconds: int
@@ -40,7 +42,7 @@ class SessionRules:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """Somebody who wants to sign in, and from where."""
+    """An attempt to sign in, with its origin."""
 
     username: str
     password: str
@@ -48,13 +50,13 @@ class Attempt:
     user_agent: str
     request_id: str
     old_sessions: tuple[bytes, ...]
-    #: What the browser says of its users' devices; the signatures have been verified.
+    #: The devices that the browser names; their signatures have been verified.
     devices: tuple[DeviceToken, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """It worked; the id and the device's token are in no log and in no table."""
+    """A successful sign-in. The session id and the device token are in no log and in no table."""
 
     session_id: str
     user_id: int
@@ -63,12 +65,15 @@ class SignedIn:
 
 @dataclass(frozen=True, slots=True)
 class WrongLogin:
-    """No such user, another password, or no longer active: nobody is told which."""
+    """A failed sign-in: no such user, a wrong password, or a disabled user.
+
+    The response is the same for all of them. It also covers a user that changed during the sign-in.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class TryLater:
-    """Too many attempts (429), or more at once than can be hashed (503)."""
+    """A refusal of an attempt: too many attempts (429), or a full hashing queue (503)."""
 
     seconds: float
     overloaded: bool = False
@@ -86,7 +91,7 @@ def _overloaded() -> TryLater:
 
 
 class Accounts:
-    """Signs users in and out."""
+    """The sign-in and sign-out of users."""
 
     def __init__(
         self,
@@ -114,7 +119,8 @@ class Accounts:
     async def sign_in(self, attempt: Attempt) -> Outcome:
         """Check a name and a password and begin a session.
 
-        Raises what `service_runtime.postgres.is_infrastructure` knows when the store is away.
+        Raises the errors that `service_runtime.postgres.is_infrastructure` recognises while the
+        store is unavailable.
         """
         if self._hashes.is_full and not attempt.devices:  # before anything is counted or read
             return _overloaded()
@@ -132,7 +138,8 @@ class Accounts:
         try:
             outcome = await self._check(attempt, account, device)
         finally:
-            # A guess is counted before it is checked; what proved to be none is given back.
+            # A guess is counted before it is checked. An attempt with any other outcome is given
+            # back.
             if not isinstance(outcome, WrongLogin):
                 await self._limits.give_back(counted)
         if isinstance(outcome, WrongLogin):
@@ -147,8 +154,8 @@ class Accounts:
     ) -> Attempted:
         if device is not None:
             return await self._limits.from_known_device(device.id_hash.hex())
-        # One key for all names that lead to one account; a name that leads to none is counted
-        # like one that does. The store of the limits holds no names.
+        # All names of one account share one key. A name without an account is counted in the same
+        # way. The key is an HMAC, so the store of the limits holds no names.
         if account is None:
             meant = f"name {clean_username(attempt.username).casefold()}"
         else:
@@ -210,7 +217,7 @@ class Accounts:
             )
 
     async def sign_out(self, sessions: Sequence[bytes], *, request_id: str, peer: str) -> None:
-        """End these sessions, those that there are."""
+        """End those of these sessions that exist."""
         hashes = [hash_of(session_id) for session_id in sessions]
         for id_hash, user_id in await store.delete_sessions(self._pool, hashes):
             self._audit.note(

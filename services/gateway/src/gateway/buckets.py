@@ -1,7 +1,7 @@
-"""Leaky buckets whose wait grows: several are filled by one atomic step, or none is.
+"""Leaky buckets with a growing wait. One atomic step fills several buckets, or changes none.
 
-`limits` has no strategy that returns what was counted, nor one whose wait grows. The same rule is
-written twice, in Lua for the shared store and in Python for the memory of one process;
+`limits` has no strategy that returns a count, or one whose wait grows. The rule is written twice:
+in Lua for the shared store, in Python for the memory of one process.
 `tests/integration/test_buckets.py` compares them.
 """
 
@@ -12,9 +12,9 @@ from typing import Any, Final, Protocol
 
 from service_runtime.clock import Clock
 
-#: A command that the shared store executes so much later than it was sent counts nothing.
+#: A take that the shared store executes later than this after it was sent counts nothing.
 _LATE_SECONDS: Final = 1.0
-#: Keys that one process keeps in memory; beyond it the one that was used least recently goes.
+#: Keys in the memory of one process; beyond it the least recently used key is removed.
 _MAX_IN_MEMORY: Final = 50_000
 _LATE: Final = -1
 
@@ -22,15 +22,15 @@ _Script = Callable[..., Awaitable[Any]]
 
 
 class LateError(Exception):
-    """The store executed the command when nobody waited for its result any more."""
+    """An error for a command that the store executed too late for its caller."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """A limit: `size` at once, one forgotten every `forget_seconds`.
+    """A limit: `size` at once, and one is forgotten every `forget_seconds`.
 
-    The one that fills it blocks the bucket for `forget_seconds`. Each further one doubles the
-    time, up to `longest_seconds`. While it is blocked nothing is forgotten.
+    The drop that fills the bucket blocks it for `forget_seconds`. Each further drop doubles the
+    time, up to `longest_seconds`. A blocked bucket forgets nothing.
     """
 
     name: str
@@ -40,28 +40,28 @@ class Bucket:
 
     @property
     def top(self) -> int:
-        """The highest count: the wait is the longest there."""
+        """The highest count: it has the longest wait."""
         return self.size + math.ceil(math.log2(self.longest_seconds / self.forget_seconds))
 
     def shared_among(self, processes: int, smallest: int) -> "Bucket":
-        """Return the part of one of so many processes, at least `smallest`."""
+        """Return the share of one of `processes` processes, with a size of at least `smallest`."""
         return replace(self, size=max(min(smallest, self.size), self.size // processes))
 
 
-#: A bucket and the key of the one that is meant: an account, an address, a device.
+#: A bucket and the key that it counts: an account, an address, a device.
 Drop = tuple[Bucket, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """The result of one step: nothing refused it, or the named bucket did for so many seconds."""
+    """The result of a step: allowed, or refused by the named bucket for `seconds`."""
 
     refused_by: str = ""
     seconds: float = 0.0
 
     @property
     def allowed(self) -> bool:
-        """Whether every bucket took its drop."""
+        """True if every bucket took its drop."""
         return not self.refused_by
 
 
@@ -73,7 +73,7 @@ class Buckets(Protocol):
         ...
 
     async def give_back(self, drops: Sequence[Drop]) -> Taken:
-        """Remove the one that was added to each bucket, and end the wait that it began."""
+        """Remove the one that was added to each bucket, and end the wait that it caused."""
         ...
 
 
@@ -98,7 +98,7 @@ class _State:
 
 
 class MemoryBuckets:
-    """Buckets of one process."""
+    """The buckets of one process, in its memory."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -113,13 +113,13 @@ class MemoryBuckets:
         if waits[longest] > 0:
             return Taken(drops[longest][0].name, waits[longest])
         for (bucket, key), state in zip(drops, states, strict=True):
-            self._held.pop((bucket.name, key), None)  # so that it is the newest afterwards
+            self._held.pop((bucket.name, key), None)  # so that it becomes the newest key
             self._held[bucket.name, key] = (bucket, state.after_another(bucket, now))
         self._bound(now)
         return Taken()
 
     async def give_back(self, drops: Sequence[Drop]) -> Taken:
-        """Remove the one that was added to each bucket, and end the wait that it began."""
+        """Remove the one that was added to each bucket, and end the wait that it caused."""
         now = self._clock.monotonic()
         for bucket, key in drops:
             state = self._state((bucket, key), now)
@@ -211,11 +211,11 @@ return answer(0, 0)
 
 
 class SharedBuckets:
-    """Buckets of all gateways, in Valkey, by its clock.
+    """The buckets of all gateways, in Valkey, by its clock.
 
-    A command carries the latest moment at which it may count: one that lay in the buffer of a
-    store that stood still must not count an attempt that was counted elsewhere meanwhile.
-    `register` is the driver's `register_script`.
+    A command carries the latest time at which it may count. While the store hangs, a command can
+    wait in its buffer, and the attempt is counted elsewhere. The late command must not count it
+    again. `register` is the driver's `register_script`.
     """
 
     def __init__(self, register: Callable[[str], _Script], clock: Clock) -> None:
@@ -224,13 +224,13 @@ class SharedBuckets:
         self._clock = clock
         #: Replaces the store's clock, in seconds; for tests.
         self.now: float | None = None
-        #: The store's clock less ours, as the last answer said.
+        #: The store's clock minus this process's clock (seconds), from the last reply.
         self._offset: float | None = None
 
     async def take(self, drops: Sequence[Drop]) -> Taken:
         """Add one to each bucket, or to none if one of them is blocked.
 
-        Raises LateError, and what the driver raises while the store is unavailable.
+        Raises LateError, and the driver's errors while the store is unavailable.
         """
         sent = self._clock.monotonic()
         latest = "" if self._offset is None else repr(sent + self._offset + _LATE_SECONDS)
@@ -241,9 +241,9 @@ class SharedBuckets:
         return Taken() if refused == 0 else Taken(drops[refused - 1][0].name, float(wait))
 
     async def give_back(self, drops: Sequence[Drop]) -> Taken:
-        """Remove the one that was added to each bucket, and end the wait that it began.
+        """Remove the one that was added to each bucket, and end the wait that it caused.
 
-        Raises what the driver raises while the store is unavailable.
+        Raises the driver's errors while the store is unavailable.
         """
         await self._run(self._give_back, drops, "")
         return Taken()

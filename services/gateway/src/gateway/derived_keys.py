@@ -1,7 +1,7 @@
 """Secret keys for one purpose, derived from the identity keys, so that no purpose needs a setting.
 
 All gateways must agree on the identity keys. They are written `kid:secret,kid:secret`; the first
-one signs, every one verifies. Pure.
+one signs, every one verifies. This module is pure.
 """
 
 import hashlib

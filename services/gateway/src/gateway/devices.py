@@ -1,8 +1,8 @@
-"""Devices with which a user has signed in before, and the signed cookie that names them.
+"""Known devices, on which a user has signed in before, and the signed cookie that names them.
 
-OWASP's device cookies (Slow Down Online Guessing Attacks with Device Cookies): attempts from a
-known device are counted for that device alone, so that strangers cannot shut out its user. The
-cookie opens no session, and it stays when its user signs out. Pure.
+They are OWASP's device cookies (Slow Down Online Guessing Attacks with Device Cookies). Attempts
+from a known device are counted for that device alone, so that strangers cannot lock out its user.
+The cookie opens no session, and it stays after a sign-out. This module is pure.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from typing import Final
 from gateway.derived_keys import derived_keys
 
 COOKIE: Final = "portaldevice"
-#: Users of one browser, and the bytes that their tokens take at most.
+#: The users of one browser, and the largest size of a cookie value with their tokens (bytes).
 _MAX_TOKENS: Final = 4
 _MAX_BYTES: Final = 512
 _NONCE_BYTES: Final = 16
@@ -27,7 +27,7 @@ _TOKEN: Final = re.compile(r"([1-9][0-9]{0,18})\.([A-Za-z0-9_-]{22})\.([A-Za-z0-
 
 @dataclass(frozen=True, slots=True)
 class DeviceToken:
-    """One device of one user, as its cookie names it."""
+    """A device of one user, as its cookie names it."""
 
     user_id: int
     nonce: str
@@ -47,7 +47,7 @@ class DeviceToken:
 
 
 class DeviceTokens:
-    """Makes, signs and verifies tokens; `keys` is written as the identity keys are."""
+    """A maker, signer and verifier of tokens; `keys` is written as the identity keys."""
 
     def __init__(self, keys: str) -> None:
         self._keys = derived_keys("devices of users", keys)
@@ -58,7 +58,10 @@ class DeviceTokens:
         return DeviceToken(user_id, _base64(secrets.token_bytes(_NONCE_BYTES)))
 
     def read(self, values: Iterable[bytes]) -> tuple[DeviceToken, ...]:
-        """Return the tokens in these cookie values that are signed by one of the keys."""
+        """Return the tokens in these cookie values that one of the keys has signed.
+
+        At most four are returned; a value of more than 512 bytes is ignored.
+        """
         tokens: dict[DeviceToken, None] = {}
         for value in values:
             if len(value) > _MAX_BYTES:
@@ -70,7 +73,10 @@ class DeviceTokens:
         return tuple(tokens)[:_MAX_TOKENS]
 
     def write(self, newest: DeviceToken, others: Iterable[DeviceToken]) -> str:
-        """Return the cookie value that names `newest`, then the devices of other users."""
+        """Return the cookie value that names `newest`, then devices of other users.
+
+        It names at most four.
+        """
         kept = [newest, *(one for one in others if one.user_id != newest.user_id)]
         return ":".join(
             f"{token.user_id}.{token.nonce}.{token.signature(self._keys[0])}"

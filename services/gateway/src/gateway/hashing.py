@@ -1,8 +1,8 @@
-"""Threads in which passwords are hashed, at a low priority, and short queues before them.
+"""Threads that hash passwords at a low priority, with short queues before them.
 
-In the event loop one sign-in would delay every reader for a third of a second; without a bound
-on the queue a flood of sign-ins would take all memory and answer nobody. Known devices have a
-thread and a queue of their own, so that a flood from unknown ones never takes their place.
+In the event loop one sign-in would delay every reader for a third of a second. Without a bound on
+the queue, a flood of sign-ins would take all memory. Known devices have a thread and a queue of
+their own. So a flood from unknown devices leaves them room.
 """
 
 import asyncio
@@ -23,11 +23,14 @@ _T = TypeVar("_T")
 
 
 class HashQueueFullError(Exception):
-    """More sign-ins at once than the queue takes; try again in a few seconds."""
+    """An error for more concurrent sign-ins than the queue takes; retry in a few seconds."""
 
 
 def _step_back() -> None:
-    """Let readers go before logins; a machine that does not know priorities loses only that."""
+    """Lower the priority of this thread, so that readers run first.
+
+    A system that refuses this is ignored.
+    """
     try:
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
     except (OSError, AttributeError):
@@ -35,9 +38,9 @@ def _step_back() -> None:
 
 
 class _BoundedThreads:
-    """Threads with a bounded queue.
+    """A pool of threads with a bounded queue.
 
-    A place is free again when its work has ended, also if its caller has gone before.
+    A place becomes free when its work has ended, even if its caller was cancelled before.
     """
 
     def __init__(self, name: str, threads: int, queue: int) -> None:
@@ -70,23 +73,23 @@ class _BoundedThreads:
 
 
 class HashPool:
-    """Verifies and makes password hashes off the event loop."""
+    """A verifier and maker of password hashes, off the event loop."""
 
     def __init__(self, threads: int = THREADS, queue: int = QUEUE) -> None:
         self._unknown = _BoundedThreads("password", threads, queue)
         self._known = _BoundedThreads("password-known", 1, queue)
-        # What an unknown name is checked against, so that it costs as much as a known one.
+        # The hash that an unknown name is checked against, so that it costs as much as a known one.
         self._nobody = passwords.hash_password("nobody has this one")
 
     @property
     def is_full(self) -> bool:
-        """Whether one more from an unknown device would be refused."""
+        """True if one more attempt from an unknown device would be refused."""
         return self._unknown.is_full
 
     async def verify(self, stored: str | None, password: str, *, known_device: bool) -> bool:
-        """Say whether the password is right; without a stored one, after the same work, no.
+        """Return whether the password is right.
 
-        Raises HashQueueFullError.
+        Without a stored hash, return False after the same work. Raises HashQueueFullError.
         """
         threads = self._known if known_device else self._unknown
         if stored is None or not passwords.is_known(stored):
@@ -99,6 +102,6 @@ class HashPool:
         return await self._known.run(passwords.hash_password, password)
 
     def close(self) -> None:
-        """Let the work under way finish and end the threads."""
+        """Wait for the work in progress and end the threads; cancel the work in the queue."""
         self._unknown.close()
         self._known.close()

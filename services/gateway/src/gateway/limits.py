@@ -1,7 +1,7 @@
-"""Bounds on the requests of a session and of a customer, and the way to the store of all limits.
+"""Limits on the requests of a session and of a customer, and the access to the store of all limits.
 
-Counts live in a Valkey of their own. While it is unavailable, slow or holds something else, the
-process counts in its own memory; a fault of the counting changes no other answer.
+The counts live in a Valkey of their own. While it is unavailable, slow or returns other data, the
+process counts in its own memory. A fault of the counting changes no other response.
 """
 
 import asyncio
@@ -19,9 +19,10 @@ from service_runtime.clock import Clock
 from service_runtime.logs import get
 
 _STORE_SECONDS: Final = 0.3
-#: After a fault the store is not called for so long: a slow one must not delay every request.
+#: Seconds without calls to the store after a fault, so that a slow store does not delay every
+#: request.
 _PAUSE_SECONDS: Final = 5.0
-#: Commands at once. More wait here: a client without a free connection is no store that fails.
+#: Concurrent commands. Further ones wait here: a busy client is no fault of the store.
 _AT_ONCE: Final = 8
 
 _T = TypeVar("_T")
@@ -29,7 +30,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One limit: a name that is part of its keys, and how many in which time."""
+    """A limit: a name that is part of its keys, and an amount for a period."""
 
     name: str
     item: RateLimitItem
@@ -37,7 +38,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether it may go on, by which rule; how many are left, and the seconds until it eases."""
+    """The result of a check: its rule, the requests left, and the seconds until the reset."""
 
     allowed: bool
     rule: Rule | None = None
@@ -49,23 +50,24 @@ ALLOWED: Final = Verdict(allowed=True)
 
 
 class Counter(Protocol):
-    """Counts what happens under a key, each time for one rule."""
+    """A counter of events by key, one rule at a time."""
 
     async def hit(self, rule: Rule, key: str) -> Verdict:
-        """Count one more, unless the limit is reached."""
+        """Count one event, unless the limit is reached."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class LimitsCounter:
-    """Counts with a strategy of the `limits` library."""
+    """A counter that uses a strategy of the `limits` library."""
 
     limiter: RateLimiter
     clock: Clock
 
     async def hit(self, rule: Rule, key: str) -> Verdict:
-        """Count one more, unless the limit is reached."""
-        # All strategies of the library share their keys and cannot read each other's values.
+        """Count one event, unless the limit is reached."""
+        # All strategies of the library share their keys, but their values differ. So the strategy's
+        # name is part of the key.
         named = type(self.limiter).__name__, rule.name, key
         allowed = await self.limiter.hit(rule.item, *named)
         window = await self.limiter.get_window_stats(rule.item, *named)
@@ -76,7 +78,7 @@ class LimitsCounter:
 
 
 class CircuitBreaker:
-    """Calls the shared store, and leaves it alone for five seconds after a fault."""
+    """A circuit breaker before the shared store: after a fault it stays open for five seconds."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -99,7 +101,7 @@ class CircuitBreaker:
 
 
 class SafeCounter:
-    """Counts in the shared store, and in memory while that is unavailable."""
+    """A counter in the shared store, and in memory while the store is unavailable."""
 
     def __init__(self, shared: Counter | None, own: Counter, clock: Clock) -> None:
         self._shared = shared
@@ -107,7 +109,7 @@ class SafeCounter:
         self._breaker = CircuitBreaker(clock)
 
     async def hit(self, rule: Rule, key: str) -> Verdict:
-        """Count one more, unless the limit is reached."""
+        """Count one event, unless the limit is reached."""
         shared = self._shared
         if shared is not None:
             verdict = await self._breaker.call(lambda: shared.hit(rule, key))
@@ -117,7 +119,7 @@ class SafeCounter:
 
 
 class RequestLimits:
-    """Bounds the requests of one session and of one customer; a zero is no bound."""
+    """Limits on the requests of one session and of one customer; 0 means no limit."""
 
     def __init__(self, counter: Counter, *, per_session: int, per_customer: int) -> None:
         self._counter = counter
@@ -125,7 +127,7 @@ class RequestLimits:
         self._customer = _rule("customer", per_customer) if per_customer else None
 
     async def check(self, session: str, customer_id: int | None) -> Verdict:
-        """Count a request; the first limit that is reached answers."""
+        """Count a request; return the verdict of the first limit that is reached."""
         verdict = ALLOWED
         if self._session is not None:
             verdict = await self._counter.hit(self._session, session)
@@ -139,7 +141,7 @@ def _rule(name: str, amount: int) -> Rule:
 
 
 def network_of(peer: str) -> str:
-    """Return what an address is counted under: itself, or its /64, which one person holds."""
+    """Return the key of an address: itself, or its /64 for IPv6, which one person controls."""
     try:
         address = ipaddress.ip_address(peer)
     except ValueError:
@@ -150,7 +152,7 @@ def network_of(peer: str) -> str:
 
 
 def request_counter(redis_url: str | None, clock: Clock) -> SafeCounter:
-    """Return the counter of requests: cheap, since the numbers are large."""
+    """Return the counter of requests; it is cheap, because the numbers are large."""
     own = LimitsCounter(SlidingWindowCounterRateLimiter(MemoryStorage()), clock)
     if redis_url is None:
         return SafeCounter(None, own, clock)

@@ -34,7 +34,7 @@ from service_runtime.clock import Clock
 from service_runtime.headers import tags_of
 
 _BODY_BYTES = 16 * 1024
-#: Where signing out leads, so that the page can say so.
+#: The target of a sign-out; the query makes the page confirm it.
 SIGNED_OUT = f"{LOGIN_PATH}?signed-out"
 _CLEAR_SITE_DATA = (b"clear-site-data", b'"cache", "storage"')
 
@@ -56,7 +56,7 @@ _BUSY = "Many people are signing in just now. Please try again in a few seconds.
 
 @dataclass(frozen=True, slots=True)
 class Cookies:
-    """How the gateway's cookies are written."""
+    """The attributes of the gateway's cookies."""
 
     secure: bool
     session_seconds: int
@@ -68,11 +68,11 @@ class Cookies:
         return HOST_PREFIX + SESSION_COOKIE if self.secure else SESSION_COOKIE
 
     def session(self, session_id: str) -> tuple[bytes, bytes]:
-        """Return the header that keeps a session in the browser."""
+        """Return the header that sets the session cookie."""
         return self._hidden(SESSION_COOKIE, session_id, self.session_seconds)
 
     def device(self, value: str) -> tuple[bytes, bytes]:
-        """Return the header that keeps in the browser which devices it is."""
+        """Return the header that sets the cookie of the browser's devices."""
         return self._hidden(devices.COOKIE, value, DEVICE_SECONDS)
 
     def _hidden(self, name: str, value: str, seconds: int) -> tuple[bytes, bytes]:
@@ -88,7 +88,7 @@ class Cookies:
         )
 
     def csrf(self, secret: str) -> tuple[bytes, bytes]:
-        """Return the header that keeps the secret of the forms in the browser."""
+        """Return the header that sets the cookie with the secret of the forms."""
         return set_cookie(
             csrf.COOKIE,
             secret,
@@ -102,9 +102,10 @@ class Cookies:
 
 @dataclass(frozen=True, slots=True)
 class Back:
-    """Somebody who signed in from the midst of her own form, which is to be shown again as typed.
+    """A sign-in that interrupted a form of the same user; the form is shown again as typed.
 
-    `answer` is what else would be told: the cookies, and the way to the form's empty page.
+    `answer` is the response without the form: the cookies, and the redirect to the form's empty
+    page.
     """
 
     address: str
@@ -115,7 +116,7 @@ class Back:
 
 
 class LoginPages:
-    """Answers the gateway's own addresses, after the order of judgement has been kept."""
+    """The responses of the gateway's own addresses, after all checks of the request."""
 
     def __init__(
         self,
@@ -135,7 +136,7 @@ class LoginPages:
         self._clock = clock
 
     async def answer(self, name: str, request: Request, *, host: str, peer: str) -> Answer | Back:
-        """Return the answer of the page called `name` in the route table."""
+        """Return the response of the page called `name` in the route table."""
         if name == "home":
             return redirect(302, HOME_PATH)
         if name == "static":
@@ -147,13 +148,13 @@ class LoginPages:
             return await self._log_out(request, host=host, peer=peer)
         if request.method == "POST":
             return await self._log_in(request, host=host, peer=peer)
-        # Django treats PUT as a form without fields; so a page with its complaint.
+        # Django treats a PUT as a form without fields, and so returns the page with an error.
         error = _MISSING if request.method == "PUT" else ""
         notice = _GOOD_BYE if request.query == b"signed-out" else ""
         return self._form(request, self._next_of(request, {}), error=error, notice=notice)
 
     def in_the_midst(self, request: Request, address: str, typed: Pairs) -> Answer:
-        """Return the sign-in page for a form whose session has ended; it keeps what was typed."""
+        """Return the sign-in page for a form whose session has ended; it carries what was typed."""
         return self._form(request, address, notice=_ENDED, typed=typed, status=403)
 
     def _static(self, request: Request) -> Answer:
@@ -190,8 +191,8 @@ class LoginPages:
             )
         )
         if isinstance(outcome, SignedIn):
-            # The secret is still the one of the page that the form stood on: every sign-in makes
-            # a new one. So it tells whose the form was; anybody else is shown nothing of it.
+            # Every sign-in makes a new secret, so this one still identifies the user of the
+            # interrupted form. Another user gets nothing of the form.
             secret = csrf.unmask(form.get(csrf.FIELD) or request.text(csrf.HEADER) or "")
             own = self._secrets.is_of(secret, outcome.user_id)
             destination = self._destination(next_address, host)
@@ -297,7 +298,7 @@ class LoginPages:
 
 
 def _complaint(username: str, password: str) -> str:
-    """Return what keeps a form from being tried at all; no hash is spent on it."""
+    """Return why a form is rejected before any password is hashed; empty if it may be tried."""
     if not username or not password:
         return _MISSING
     if (
@@ -310,7 +311,7 @@ def _complaint(username: str, password: str) -> str:
 
 
 def _reason(outcome: TryLater) -> str:
-    """Return why an attempt was not checked; it says nothing about whether the user exists."""
+    """Return why an attempt was not checked; the text hides whether the user exists."""
     if outcome.overloaded:
         return _BUSY
     text = _LATER if outcome.known_device else f"{_LATER} {_ELSEWHERE}"

@@ -1,7 +1,7 @@
-"""Passwords: argon2id for new ones, and Django's own forms for those who have theirs already.
+"""Password hashes: argon2id for new ones, and the forms that Django has stored.
 
-A stored text is judged by its form alone; one that we do not know is no password. Pure apart
-from the random salt; every call costs a tenth of a second of a processor or more, so that only
+The form of a stored text selects its check; a text of an unknown form matches no password. The
+module is pure, apart from the random salt. A call takes 0.1 s of a processor or more, so only
 `hashing` calls it, in threads of its own.
 """
 
@@ -18,7 +18,8 @@ from argon2.exceptions import Argon2Error, InvalidHashError, VerificationError
 MIN_LENGTH: Final = 8
 MAX_LENGTH: Final = 1_024
 
-#: OWASP's minimum: 46 MiB, one pass. About 0.07 s, so that two threads sign in twenty a second.
+#: OWASP's minimum: 46 MiB, one pass. A hash takes about 0.07 s, so two threads sign in twenty a
+#: second.
 _HASHER: Final = argon2.PasswordHasher(time_cost=1, memory_cost=47_104, parallelism=1)
 _MAX_STORED: Final = 256
 _MAX_ITERATIONS: Final = 10_000_000
@@ -26,12 +27,12 @@ _MAX_SCRYPT_MEMORY: Final = 256 * 1024 * 1024
 
 
 def hash_password(password: str) -> str:
-    """Return what is stored for a new password: Django's name for it, then argon2's own text."""
+    """Return the text to store for a new password: the prefix `argon2`, then argon2's own text."""
     return "argon2" + _HASHER.hash(password)
 
 
 def needs_rehash(stored: str) -> bool:
-    """Say whether a password that was right should be stored anew, in today's form."""
+    """Return whether a correct password should be stored with a hash of the current form."""
     algorithm, _, rest = stored.partition("$")
     if algorithm != "argon2":
         return True
@@ -42,7 +43,7 @@ def needs_rehash(stored: str) -> bool:
 
 
 def verify(stored: str, password: str) -> bool:
-    """Say whether the password is the stored one; False for a form that we do not know."""
+    """Return whether the password matches the stored hash; False for an unknown form."""
     check = _CHECKS.get(stored.partition("$")[0])
     if check is None or len(stored) > _MAX_STORED:
         return False
@@ -53,7 +54,7 @@ def verify(stored: str, password: str) -> bool:
 
 
 def is_known(stored: str) -> bool:
-    """Say whether the stored text has a form that `verify` spends a full check on."""
+    """Return whether the stored text has a form that `verify` spends a full check on."""
     return stored.partition("$")[0] in _CHECKS
 
 

@@ -1,8 +1,8 @@
 """Limits on attempts to sign in, counted before a password is checked.
 
-Attempts from a known device are counted for that device alone. Those from unknown devices are
-counted for the account over all addresses, for the address, and for both together. An attempt
-counts as failed until it is given back, so that a hundred at once are as many as one by one.
+Attempts from a known device are counted for that device alone. Attempts from unknown devices are
+counted for the account over all addresses, for the address, and for the pair. An attempt counts as
+failed until it is given back. So a hundred concurrent attempts count like a hundred in sequence.
 The numbers are explained in docs/operating.md, the reasons in decision 15.
 """
 
@@ -20,15 +20,15 @@ DEVICE: Final = Bucket("sign-in-device", 10, 90.0, 720.0)
 ACCOUNT: Final = Bucket("sign-in-account", 10, _HOUR, 8 * _HOUR)
 ACCOUNT_AND_ADDRESS: Final = Bucket("sign-in-account-address", 5, 180.0, 180.0)
 ADDRESS: Final = Bucket("sign-in-address", 30, 30.0, 30.0)
-#: Without the store each gateway takes a fifth of the limits: five of them keep within them.
+#: Without the store each gateway takes a fifth of the limits, so five gateways stay within them.
 _PROCESSES: Final = 5
-#: Who mistypes once is no attacker, with the store or without it.
+#: One typing error is no attack, with the store or without it.
 _SMALLEST: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Attempted:
-    """An attempt that has been counted, or why it is refused, and where to give it back."""
+    """An attempt that was counted or refused, with the place to give it back."""
 
     taken: Taken
     drops: tuple[Drop, ...]
@@ -36,7 +36,7 @@ class Attempted:
 
 
 class SignInLimits:
-    """Counts attempts in the shared store, and in memory while that is unavailable."""
+    """A counter of attempts in the shared store, and in memory while the store is unavailable."""
 
     def __init__(
         self, shared: Buckets | None, own: Buckets, clock: Clock, *, attempts_a_minute: int
@@ -48,11 +48,11 @@ class SignInLimits:
         self._rate = Bucket("sign-in-rate", attempts_a_minute, seconds, seconds)
 
     async def from_known_device(self, device: str) -> Attempted:
-        """Count an attempt from a device of the account that is meant."""
+        """Count an attempt from a known device of the account."""
         return await self._take([(DEVICE, device)])
 
     async def from_unknown_device(self, account: str, peer: str) -> Attempted:
-        """Count an attempt at an account, or at a name that no account has."""
+        """Count an attempt at an account, or at a name without an account."""
         network = network_of(peer)
         return await self._take(
             [
@@ -64,7 +64,7 @@ class SignInLimits:
         )
 
     async def give_back(self, attempted: Attempted) -> None:
-        """Forget an attempt that was no wrong guess; it stays an attempt of its minute."""
+        """Remove an attempt that was no wrong guess; it still counts in the rate of its minute."""
         drops = [drop for drop in attempted.drops if drop[0] is not self._rate]
         shared = self._shared
         if attempted.shared and shared is not None:

@@ -1,4 +1,4 @@
-"""Names to sign in with, as Django's form takes them. Pure."""
+"""Usernames, normalised as Django's sign-in form does it. This module is pure."""
 
 import unicodedata
 from typing import Final
@@ -9,8 +9,8 @@ MAX_USERNAME: Final = 150
 def clean_username(username: str) -> str:
     """Return a name as it is stored and compared: trimmed, NFKC.
 
-    One that is too long comes back as it is, for the caller to refuse, as Django's form has it
-    (CVE-2023-46695): NFKC takes the square of the longest run of combining marks.
+    A name of more than 150 characters is only trimmed, and the caller rejects it, as in Django's
+    form (CVE-2023-46695): NFKC takes quadratic time in the longest run of combining marks.
     """
     name = username.strip()
     return name if len(name) > MAX_USERNAME else unicodedata.normalize("NFKC", name)
