@@ -1,4 +1,4 @@
-"""Calls to a service by aiohttp's client: for streams, which stay open for hours."""
+"""Calls to a service by aiohttp's client, for streams that stay open for hours."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -23,7 +23,7 @@ _OURS_ALONE: Final = ("Accept", "Accept-Encoding", "User-Agent", "Content-Type")
 
 
 class AiohttpReply:
-    """An answer under way on one of the session's connections."""
+    """A response in progress on one of the session's connections."""
 
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         self._response = response
@@ -31,7 +31,7 @@ class AiohttpReply:
         self.headers: Headers = [(name.lower(), value) for name, value in response.raw_headers]
 
     async def beginning(self, limit: int) -> tuple[bytes, bool]:
-        """Return the body's first bytes and whether that is all."""
+        """Return the body's first bytes, and whether that is all."""
         parts: list[bytes] = []
         size = 0
         async for chunk in self.chunks():
@@ -42,7 +42,7 @@ class AiohttpReply:
         return b"".join(parts), True
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """Return the body as it comes."""
+        """Return the body as it arrives."""
         try:
             async for chunk in self._response.content.iter_any():
                 yield chunk
@@ -52,14 +52,14 @@ class AiohttpReply:
             raise UpstreamBrokenError(repr(error)) from error
 
     def close(self) -> None:
-        """Give the answer up."""
+        """Give the response up."""
         self._response.close()
 
 
 class AiohttpUpstream:
-    """One service, asked through a pool of connections of its own.
+    """A service, called through a connection pool of its own.
 
-    `idle_seconds` is how long an answer under way may be silent.
+    `idle_seconds` is the longest silence within a response.
     """
 
     def __init__(self, url: str, *, connections: int, idle_seconds: float) -> None:
@@ -75,7 +75,10 @@ class AiohttpUpstream:
         )
 
     async def send(self, call: Call) -> AiohttpReply:
-        """Ask, and return when the head of the answer is there."""
+        """Send a call; return when the head of the response has arrived.
+
+        Raises UpstreamAwayError or UpstreamBrokenError.
+        """
         headers = CIMultiDict(
             (name.decode(), value.decode("latin-1")) for name, value in call.headers
         )

@@ -1,7 +1,7 @@
-"""One kept connection to a service and the answer that comes over it, one at a time.
+"""A kept connection to a service and its responses, one at a time.
 
-A connection is used again only after an answer that ended where it said it would; whatever else
-happens, it is cut.
+A connection is used again only after a response that ended where it announced. In every other
+case it is cut.
 """
 
 import asyncio
@@ -23,23 +23,26 @@ _NO_BODY: Final = frozenset({204, 304})
 
 
 class Pool(Protocol):
-    """Who keeps connections."""
+    """The owner of kept connections."""
 
     def give_back(self, connection: "Connection | None") -> None:
-        """Take note that a call has ended, and of the connection if it can be used again."""
+        """Release the place of a finished call, and keep its connection if it can be used again."""
         ...
 
     def forget(self, connection: "Connection") -> None:
-        """Take note that a connection has closed."""
+        """Remove a connection that has closed."""
         ...
 
 
 class StaleError(Exception):
-    """The connection closed before a byte of answer: whoever may ask twice asks anew."""
+    """An error for a connection that closed before the first byte of a response.
+
+    A call that may repeat is sent again.
+    """
 
 
 class KeptReply:
-    """An answer: its head is there, its body comes into a bounded buffer."""
+    """A response whose head has arrived; its body goes into a bounded buffer."""
 
     __slots__ = (
         "_connection", "_error", "_parts", "_waiter", "complete", "head", "headers", "size",
@@ -58,13 +61,13 @@ class KeptReply:
         self.complete = False
 
     async def beginning(self, limit: int) -> tuple[bytes, bool]:
-        """Return the body's first bytes and whether that is all."""
+        """Return the body's first bytes, and whether that is all."""
         while not self.complete and self._error is None and self.size <= limit:
             await self._more()
         return self._take(), self.complete
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """Return the rest of the body as it comes."""
+        """Return the rest of the body as it arrives."""
         while True:
             part = self._take()
             if part:
@@ -75,24 +78,24 @@ class KeptReply:
                 await self._more()
 
     def close(self) -> None:
-        """Give it up."""
+        """Give the response up; cut the connection if the response is incomplete."""
         if not self.complete:
             self._connection.cut(self)
 
     def add(self, part: bytes) -> int:
-        """Buffer a part of the body; return how much is buffered."""
+        """Buffer a part of the body; return the number of buffered bytes."""
         self._parts.append(part)
         self.size += len(part)
         self._wake()
         return self.size
 
     def end(self) -> None:
-        """Say that the body is whole."""
+        """Mark the body as complete."""
         self.complete = True
         self._wake()
 
     def fail(self, error: Exception) -> None:
-        """Say that there will be no more, or that what came is not to be used."""
+        """Mark the response as failed: no more arrives, or what arrived cannot be used."""
         self._error = error
         if not self.head.done():
             self.head.set_exception(error)
@@ -124,7 +127,7 @@ class KeptReply:
 
 
 class Connection(asyncio.Protocol):
-    """One connection; the parser calls its `on_...` methods."""
+    """A connection; the parser calls its `on_...` methods."""
 
     def __init__(self, pool: "Pool") -> None:
         self._pool = pool
@@ -142,11 +145,14 @@ class Connection(asyncio.Protocol):
 
     @property
     def is_open(self) -> bool:
-        """Whether it can be used."""
+        """True if the connection can be used."""
         return self._transport is not None and not self._transport.is_closing()
 
     async def ask(self, data: bytes, head_seconds: float) -> KeptReply:
-        """Send a request and return when the head of its answer is there, within so many seconds."""
+        """Send a request; return when the head of its response has arrived, within `head_seconds`.
+
+        Raises StaleError, UpstreamAwayError (too late) or UpstreamBrokenError.
+        """
         reply = self._reply = KeptReply(self, self._loop.create_future())
         self._header_bytes = 0
         self._heard = self._framed = False
@@ -158,22 +164,22 @@ class Connection(asyncio.Protocol):
                 self._transport.write(data)
             await reply.head
         except BaseException:
-            self.cut(reply)  # whatever it was: the place in the pool is given back once
+            self.cut(reply)  # for any error: the place in the pool is released once
             raise
         return reply
 
     def cut(self, reply: KeptReply) -> None:
-        """Give an answer up; the connection cannot be used again."""
+        """Give a response up and close its connection."""
         if self._reply is reply:
             self._end(UpstreamBrokenError("given up"), keep=False)
 
     def close(self) -> None:
-        """Close a connection that nobody uses."""
+        """Close an unused connection."""
         if self._transport is not None:
             self._transport.abort()
 
     def resume(self, reply: KeptReply) -> None:
-        """Read on after the buffer was emptied."""
+        """Resume reading after the buffer was emptied."""
         if self._paused and self._reply is reply and self._transport is not None:
             self._paused = False
             self._transport.resume_reading()
@@ -182,7 +188,10 @@ class Connection(asyncio.Protocol):
         self._end(UpstreamAwayError("no answer in time"), keep=False)
 
     def _end(self, error: Exception | None, *, keep: bool) -> None:
-        """End the call under way, in exactly one of the ways it can end."""
+        """End the call in progress exactly once.
+
+        Its connection is kept for the next call, or closed.
+        """
         reply, self._reply = self._reply, None
         if self._timer is not None:
             self._timer.cancel()
@@ -197,13 +206,13 @@ class Connection(asyncio.Protocol):
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep what to write to."""
+        """Store the transport."""
         self._transport = cast("asyncio.Transport", transport)  # TCP gives no other
 
     def data_received(self, data: bytes) -> None:
-        """Read on in the answer under way."""
+        """Parse the next bytes of the response in progress."""
         reply = self._reply
-        if reply is None:  # nobody asked: what it says next cannot be trusted either
+        if reply is None:  # no call is in progress: later bytes cannot be trusted either
             self.close()
             return
         self._heard = True
@@ -216,7 +225,7 @@ class Connection(asyncio.Protocol):
             self._end(None, keep=self._keep)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End the call under way, if there is one."""
+        """End the call in progress, if there is one."""
         self._pool.forget(self)
         if self._reply is None:
             return
@@ -229,12 +238,12 @@ class Connection(asyncio.Protocol):
     # httptools
 
     def on_message_begin(self) -> None:
-        """Refuse an answer after the answer."""
+        """Reject a second response to the same call."""
         if self._reply is not None and self._reply.complete:
             raise ValueError("more than it said")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header, within the bound of all."""
+        """Store a header; all headers together are bounded."""
         self._header_bytes += len(name) + len(value)
         if self._header_bytes > MAX_HEADER_BYTES:
             raise ValueError("too many headers")
@@ -245,12 +254,12 @@ class Connection(asyncio.Protocol):
             self._reply.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
-        """Say that the head is there."""
+        """Check status and framing, then mark the head as arrived."""
         status = self._parser.get_status_code()
         if status < 200:  # noqa: PLR2004 - we ask for nothing that would be answered so
             raise ValueError("an answer before the answer")
         if not self._framed and status not in _NO_BODY:
-            # Its end would be the end of the connection: half of it could not be told from all.
+            # It would end with the connection: a half of it would look like the whole.
             raise ValueError("a body without a length")
         if self._timer is not None:
             self._timer.cancel()
@@ -262,7 +271,7 @@ class Connection(asyncio.Protocol):
                 reply.head.set_result(None)
 
     def on_body(self, body: bytes) -> None:
-        """Buffer a part of the body, and stop reading when that is full."""
+        """Buffer a part of the body; pause reading while the buffer is full."""
         reply = self._reply
         if reply is not None and reply.add(body) > _BUFFERED and not self._paused:
             self._paused = True
@@ -270,7 +279,7 @@ class Connection(asyncio.Protocol):
                 self._transport.pause_reading()
 
     def on_message_complete(self) -> None:
-        """Say that the body is whole."""
-        self._keep = self._parser.should_keep_alive()  # it has forgotten a moment later
+        """Mark the body as complete."""
+        self._keep = self._parser.should_keep_alive()  # the parser resets this a moment later
         if self._reply is not None:
             self._reply.end()

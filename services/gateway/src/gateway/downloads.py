@@ -1,7 +1,7 @@
-"""Downloads: whole lists as files, over connections of their own, a few at a time and not for ever.
+"""Downloads: whole lists as files, over connections of their own, bounded in number and in time.
 
-A download that has begun ends by itself: with its last line, with its time, or cut when the
-service breaks off, so that half a file never looks like a whole one.
+A download that has begun ends with its last line or at its time limit. If the service breaks off,
+the connection is cut, so that a client can detect an incomplete file.
 """
 
 from collections import Counter
@@ -18,12 +18,12 @@ from gateway.upstream import Call, Reply
 IN_ALL: Final = 8
 PER_CUSTOMER: Final = 2
 SECONDS: Final = 600.0
-#: A file is made whole before its first byte comes.
+#: A service builds the whole file before it sends the first byte.
 HEAD_SECONDS: Final = 60.0
 
 
 class Downloads:
-    """Passes downloads on; `proxy` asks over a pool that nothing else uses."""
+    """A forwarder of downloads; `proxy` uses a connection pool that nothing else uses."""
 
     def __init__(self, proxy: Proxy, *, seconds: float = SECONDS) -> None:
         self._proxy = proxy
@@ -31,9 +31,10 @@ class Downloads:
         self._open: Counter[int | None] = Counter()
 
     async def forward(self, visitor: Visitor, call: Call, route: Route) -> Answer | LongAnswer:
-        """Return the service's answer.
+        """Return the service's response.
 
-        Raises ServiceRefusedError, also when the customer has as many under way as are allowed.
+        Raises ServiceRefusedError, also if the customer already has two downloads in progress
+        (429).
         """
         customer = visitor.customer_id
         if self._open[customer] >= PER_CUSTOMER:
@@ -57,7 +58,7 @@ class Downloads:
 
 
 class _Counted:
-    """A reply that says when it has been closed."""
+    """A reply that calls `on_close` once, when it is closed."""
 
     def __init__(self, reply: Reply, on_close: Callable[[], None]) -> None:
         self._reply = reply

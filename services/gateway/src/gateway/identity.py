@@ -1,7 +1,7 @@
-"""The gateway's word to a service about a visitor, signed at most every half minute.
+"""Identity tokens of a visitor for a service; each is used for up to 24 s of its 30 s lifetime.
 
-Signing costs more than everything else of a request; a token is used again by the same session,
-user and customer until shortly before its end. It says who asked; it never opens a session.
+Signing costs more than all other work of a request. So a token is used again for the same session,
+user and customer until shortly before its end. It identifies the visitor and opens no session.
 """
 
 from typing import Final
@@ -17,7 +17,7 @@ _Key = tuple[bytes, int, int]
 
 
 class IdentityTokens:
-    """Signs tokens for one service."""
+    """A signer of tokens for one service."""
 
     def __init__(self, signer: TokenSigner, clock: Clock) -> None:
         self._signer = signer
@@ -25,7 +25,7 @@ class IdentityTokens:
         self._kept: dict[_Key, tuple[float, bytes]] = {}
 
     def of(self, visitor: Visitor, customer_id: int) -> bytes:
-        """Return a token that is good for at least five seconds."""
+        """Return a token that is valid for at least five more seconds."""
         key = (visitor.id_hash, visitor.user_id, customer_id)
         kept = self._kept.get(key)
         now = self._clock.monotonic()
@@ -35,6 +35,6 @@ class IdentityTokens:
         token = self._signer.sign(identity, self._clock.now()).encode()
         if len(self._kept) >= _MAX_KEPT:
             self._kept.clear()
-        # A token's life begins at the whole second before now.
+        # A token's lifetime begins at the last whole second.
         self._kept[key] = (now + LIFETIME_SECONDS - _SPARE_SECONDS - 1, token)
         return token

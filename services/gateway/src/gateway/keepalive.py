@@ -1,8 +1,8 @@
-"""Calls to a service over kept connections: what every read goes through, so it is made for that.
+"""Calls to a service over kept connections, optimised because every read passes through here.
 
-One connection carries one call at a time. A GET is asked once more, on a new connection, if the
-first closed before a byte of answer came (a kept one was dead, or the service was just being
-replaced); nothing else is.
+A connection carries one call at a time. A GET is retried once, on a new connection, if the first
+connection closed before a byte of the response. That happens to a dead connection, or while the
+service restarts. No other call is retried.
 """
 
 import asyncio
@@ -19,16 +19,16 @@ from gateway.upstream import (
     UpstreamBusyError,
 )
 
-#: Shorter than a service keeps an idle connection (65 s), so that it is we who close.
+#: Shorter than a service's own idle time (65 s), so the gateway closes first.
 _IDLE_SECONDS: Final = 15.0
-#: A change is never sent twice, so it is not sent over a connection that may just have died.
+#: A change is sent once only, so it avoids a connection that may just have closed.
 _IDLE_SECONDS_FOR_CHANGES: Final = 1.0
 
 
 class KeptUpstream:
-    """One service, asked over at most `connections` connections at once.
+    """A service, called over at most `connections` concurrent connections.
 
-    `head_seconds` is how long it may take until its answer begins, if not as long as any other.
+    `head_seconds` is the time until its response begins; None means FIRST_BYTE_SECONDS.
     """
 
     def __init__(self, url: str, *, connections: int, head_seconds: float | None = None) -> None:
@@ -41,7 +41,10 @@ class KeptUpstream:
         self._idle: list[Connection] = []
 
     async def send(self, call: Call) -> KeptReply:
-        """Ask, and return when the head of the answer is there."""
+        """Send a call; return when the head of the response has arrived.
+
+        Raises UpstreamAwayError, UpstreamBusyError or UpstreamBrokenError.
+        """
         data = self._encode(call)
         try:
             return await self._attempt(data, call, fresh=False)
@@ -54,20 +57,20 @@ class KeptUpstream:
             raise UpstreamAwayError(repr(error)) from error
 
     async def close(self) -> None:
-        """Close the connections that nobody uses."""
+        """Close the unused connections."""
         for connection in list(self._idle):
             connection.close()
         self._idle.clear()
 
     def give_back(self, connection: Connection | None) -> None:
-        """Take note that a call has ended, and of the connection if it can be used again."""
+        """Release the place of a finished call, and keep its connection if it can be used again."""
         self._room.release()
         if connection is not None:
             connection.idle_since = asyncio.get_running_loop().time()
             self._idle.append(connection)
 
     def forget(self, connection: Connection) -> None:
-        """Take note that a connection has closed."""
+        """Remove a connection that has closed."""
         if connection in self._idle:
             self._idle.remove(connection)
 
@@ -93,7 +96,10 @@ class KeptUpstream:
             raise UpstreamBusyError("all connections are in use") from error
 
     def _kept(self, call: Call) -> Connection | None:
-        """Return the connection that was used last; older ones are closed when they are too old."""
+        """Return the last used connection that is fresh enough, or None.
+
+        Connections that were idle too long are closed.
+        """
         now = asyncio.get_running_loop().time()
         while self._idle and now - self._idle[0].idle_since > _IDLE_SECONDS:
             self._idle.pop(0).close()
@@ -110,7 +116,7 @@ class KeptUpstream:
             async with asyncio.timeout(CONNECT_SECONDS):
                 await loop.create_connection(lambda: connection, self._host, self._port)
         except BaseException as error:
-            connection.close()  # it may have been made in the turn in which it was given up
+            connection.close()  # it may have opened in the loop turn of the cancellation
             if isinstance(error, OSError):
                 raise UpstreamAwayError(repr(error)) from error
             raise

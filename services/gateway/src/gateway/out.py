@@ -1,4 +1,4 @@
-"""Answers on their way out to the client."""
+"""Responses on their way to the client."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -10,12 +10,12 @@ from gateway.answers import Answer, Headers
 from gateway.proxy import LongAnswer, note_fault
 from gateway.upstream import UpstreamAwayError, UpstreamBrokenError
 
-#: How long a client may take over one part of a long answer.
+#: The time in which a client must take one part of a long response (seconds).
 _TAKEN_SECONDS: Final = 30.0
 
 
 class Out:
-    """Sends one answer; `status` is what was sent, `begun` whether anything was."""
+    """A sender of one response, with the sent `status`; `begun` is True once anything is sent."""
 
     __slots__ = ("always", "begun", "send", "status")
 
@@ -28,16 +28,16 @@ class Out:
     async def whole(
         self, answer: Answer, headers: Headers | None = None, *, body: bool = True
     ) -> None:
-        """Send an answer with its length; without its body for a HEAD."""
+        """Send a response with its length; omit its body for a HEAD."""
         await self._start(answer.status, [*answer.with_length(), *(headers or ())])
         await self.send({"type": "http.response.body", "body": answer.body if body else b""})
 
     async def long(
         self, answer: LongAnswer, headers: Headers, *, body: bool, gone: Awaitable[None]
     ) -> None:
-        """Send an answer as it comes; one that breaks off ends the connection, never silently.
+        """Send a response as it arrives; if it breaks off, cut the connection.
 
-        `gone` returns when the client has left: the server itself would let us talk on.
+        `gone` returns when the client has left, because the server would let the sending continue.
         """
         leaving = asyncio.ensure_future(gone)
         sending: asyncio.Future[None] | None = None
@@ -52,10 +52,10 @@ class Out:
             if sending.done():
                 sending.result()
         except (UpstreamAwayError, UpstreamBrokenError, TimeoutError) as error:
-            # Returning without the last part makes the server cut the connection.
+            # A return without the last part makes the server cut the connection.
             note_fault("any", "broken-off", error)
         finally:
-            answer.reply.close()  # first: waiting for the tasks may be cancelled in its turn
+            answer.reply.close()  # first: the wait for the tasks may itself be cancelled
             tasks = [task for task in (sending, leaving) if task is not None]
             for task in tasks:
                 task.cancel()

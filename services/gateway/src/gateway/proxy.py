@@ -1,7 +1,7 @@
-"""Passing a request on: the headers that its row names, an identity of our making, nothing else.
+"""Forwarding of a request to a service, with the headers of its row and an identity of the gateway.
 
-A small answer is read to its end before the first byte goes to the client, so that one which
-breaks off can still become a 502; a larger one is passed on as it comes.
+A small response is read to its end before the first byte goes to the client. If it breaks off, the
+client gets a 502. A larger response is passed on as it comes.
 """
 
 import asyncio
@@ -42,18 +42,18 @@ _REASON: Final = REASON_HEADER.lower().encode()
 
 @dataclass(frozen=True, slots=True)
 class LongAnswer:
-    """An answer whose rest is still to come from a service."""
+    """A response whose first bytes have been read; the rest still comes from a service."""
 
     status: int
     headers: Headers
     first: bytes
     reply: Reply
-    #: How long it may take in all, once it has begun; None where parts alone are bounded.
+    #: Seconds that it may take in all, from its start. With None only its single parts are bounded.
     seconds: float | None = None
 
 
 class ServiceRefusedError(Exception):
-    """The service gave no answer that a client may see; what it is told instead."""
+    """An error for a response that no client may see; it carries the refusal to send instead."""
 
     def __init__(self, refusal: Refusal, headers: Headers | None = None) -> None:
         super().__init__(refusal.code)
@@ -62,11 +62,11 @@ class ServiceRefusedError(Exception):
 
 
 class BadQueryError(ValueError):
-    """The query string holds bytes that no address may hold."""
+    """An error for a query string with bytes that no address may hold."""
 
 
 class Calls:
-    """Builds what a service is asked."""
+    """A builder of calls to services."""
 
     def __init__(self, tokens: Mapping[str, IdentityTokens]) -> None:
         self._tokens = tokens
@@ -82,10 +82,9 @@ class Calls:
         csrf_token: str | None = None,
         body: bytes | None = None,
     ) -> Call:
-        """Return the call of a request that has been let through.
+        """Return the call of a request that has passed all checks.
 
-        A HEAD is asked as GET: so its headers are those of GET whatever the service does.
-        Raises BadQueryError.
+        A HEAD is sent as GET, so its headers are always those of a GET. Raises BadQueryError.
         """
         fields = request.fields
         headers = [
@@ -115,7 +114,7 @@ class Calls:
         body: bytes,
         csrf_token: str | None = None,
     ) -> Call:
-        """Return a call that the gateway makes of its own for a request; `route` bounds it.
+        """Return a call that the gateway itself makes for a request; `route` bounds it.
 
         Raises BadQueryError.
         """
@@ -132,7 +131,7 @@ class Calls:
         peer: str,
         csrf_token: str | None,
     ) -> Headers:
-        """Return what the gateway itself says of a request."""
+        """Return the headers that the gateway itself adds to a request."""
         headers = [(_REQUEST_ID, request.id.encode()), (b"x-forwarded-for", peer.encode())]
         if visitor is not None and visitor.customer_id is not None:
             token = self._tokens[route.to].of(visitor, visitor.customer_id)
@@ -143,15 +142,15 @@ class Calls:
 
 
 class Proxy:
-    """Asks services and turns their replies into answers."""
+    """A sender of calls to services; it turns their replies into responses."""
 
     def __init__(self, upstreams: Mapping[str, Upstream]) -> None:
         self._upstreams = upstreams
 
     async def forward(self, call: Call, route: Route) -> Answer | LongAnswer:
-        """Return the answer of the row's service.
+        """Return the response of the row's service.
 
-        Raises ServiceRefusedError when there is none that a client may see.
+        Raises ServiceRefusedError if there is no response that a client may see.
         """
         try:
             async with asyncio.timeout(call.seconds):
@@ -168,9 +167,9 @@ class Proxy:
             raise ServiceRefusedError(BROKEN) from error
 
     async def whole(self, call: Call, route: Route, limit: int) -> Answer:
-        """Return the answer of the row's service, read to its end; raises as `forward`.
+        """Return the response of the row's service, read to its end; raises as `forward`.
 
-        An answer of more than `limit` bytes is one that cannot be used.
+        A response of more than `limit` bytes is rejected with ServiceRefusedError (502).
         """
         answer = await self.forward(call, route)
         if isinstance(answer, Answer):
@@ -208,12 +207,12 @@ class Proxy:
 
 
 def without_length(headers: Headers) -> Headers:
-    """Return the headers without the length that a service said."""
+    """Return the headers without the `Content-Length` of the service."""
     return [header for header in headers if header[0] != b"content-length"]
 
 
 def refuse_status(reply: Reply, route: Route) -> None:
-    """Raise ServiceRefusedError for a status that is between us and the service."""
+    """Raise ServiceRefusedError for a status that concerns only the gateway and the service."""
     status = reply.status
     if status < 300 or status == 304 or (400 <= status < 500 and status != 401):  # noqa: PLR2004
         return
@@ -233,7 +232,7 @@ def refuse_status(reply: Reply, route: Route) -> None:
 
 
 def kept_headers(reply: Reply, route: Route) -> Headers:
-    """Return the headers of a reply that the row lets through, and what privacy asks for."""
+    """Return the headers of a reply that the row lets through, with the headers for privacy."""
     kept = [header for header in reply.headers if header[0] in route.returned]
     if route.who is Who.ANYONE:
         return kept
@@ -247,6 +246,6 @@ def kept_headers(reply: Reply, route: Route) -> Headers:
 
 
 def note_fault(upstream: str, kind: str, error: BaseException | None) -> None:
-    """Count and log an answer that could not be had or used."""
+    """Count and log a response that did not arrive or cannot be used."""
     UPSTREAM_FAULTS.labels(upstream, kind).inc()
     get().warning("upstream-fault", upstream=upstream, kind=kind, error=repr(error)[:300])

@@ -1,7 +1,8 @@
-"""Streams of events: open for hours, over connections of their own, and never beyond a session.
+"""Event streams: open for hours, over connections of their own, and never beyond a session.
 
-A stream does not count as use of the session. Every few seconds the session is read again, with
-everybody else's; when it has ended, or acts for another customer, the stream ends with it.
+A stream does not count as use of the session. Every few seconds its session is read again, in one
+batch with those of other requests. When the session has ended, or acts for another customer, the
+stream ends too.
 """
 
 import asyncio
@@ -21,7 +22,7 @@ from gateway.upstream import Call, Reply, Upstream, UpstreamAwayError, UpstreamB
 from gateway.visitor import StoreAwayError, Visitors
 
 RECHECK_SECONDS: Final = 3.0
-#: A service sends a heartbeat oftener than this.
+#: A service sends heartbeats at shorter intervals.
 IDLE_SECONDS: Final = 60.0
 PER_SESSION: Final = 12
 IN_ALL: Final = 1_000
@@ -29,7 +30,7 @@ _FOR_NGINX: Final = (b"x-accel-buffering", b"no")
 
 
 class Streams:
-    """Relays streams until either side, the session or the process ends."""
+    """A relay of streams until either side, the session or the process ends."""
 
     def __init__(
         self,
@@ -45,7 +46,7 @@ class Streams:
         self._open: Counter[bytes] = Counter()
 
     async def close(self) -> None:
-        """End all streams; a browser asks again, another process or this one's successor."""
+        """End all streams; browsers reconnect, to another process or to this one's successor."""
         self._closing.set()
 
     async def relay(
@@ -58,9 +59,9 @@ class Streams:
         send: Send,
         headers: Headers,
     ) -> int:
-        """Pass a stream on until it ends; return the status that was sent.
+        """Relay a stream until it ends; return the status that was sent.
 
-        Raises ServiceRefusedError while nothing has been sent.
+        Raises ServiceRefusedError, only before anything is sent.
         """
         self._enter(visitor)
         try:
@@ -134,7 +135,7 @@ class Streams:
             note_fault(route.to, "stream-broken", error)
 
     async def _until_ended(self, visitor: Visitor) -> None:
-        """Return when the session has ended; that it cannot be known ends nothing."""
+        """Return when the session has ended; while the store is unavailable, continue."""
         while True:
             await asyncio.sleep(self._recheck)
             try:

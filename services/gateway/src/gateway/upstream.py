@@ -1,7 +1,7 @@
-"""A service behind the gateway, as one small interface: a call goes out, a reply comes back.
+"""The interface to a service behind the gateway: it sends a call and returns a reply.
 
-What can go wrong has three names: the service is away (nothing was begun, or a reading may be
-begun again), it is late, or what it says cannot be used. A change is sent at most once.
+There are three kinds of failure. The service is unavailable: no work was begun, or a read may be
+repeated. Its response is late. Its response cannot be used. A change is sent at most once.
 """
 
 from collections.abc import AsyncIterator
@@ -18,22 +18,22 @@ MAX_HEADER_BYTES: Final = 32_768
 
 
 class UpstreamAwayError(Exception):
-    """The service cannot be reached, or did not answer in time."""
+    """An error for a service that cannot be reached, or that sent no response in time."""
 
 
 class UpstreamBusyError(UpstreamAwayError):
-    """All our connections to the service are in use."""
+    """An error for a call while all connections to the service are in use."""
 
 
 class UpstreamBrokenError(Exception):
-    """The service's answer breaks off, or breaks the protocol."""
+    """An error for a response that breaks off, or that breaks the protocol."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What is asked of a service; `headers` are complete but for Host and Content-Length.
+    """A request to a service; `headers` are complete except Host and Content-Length.
 
-    `body` None means a request without one. `seconds` bounds the whole answer.
+    With `body` None the request has no body. `seconds` bounds the whole response.
     """
 
     method: str
@@ -44,12 +44,12 @@ class Call:
 
     @property
     def may_repeat(self) -> bool:
-        """Whether asking twice does no more than asking once."""
+        """True if the call can be sent twice without further effect."""
         return self.method == "GET"
 
 
 class Reply(Protocol):
-    """An answer whose head has arrived. Read it to its end, or close it."""
+    """A response whose head has arrived. Read it to its end, or close it."""
 
     @property
     def status(self) -> int:
@@ -62,26 +62,27 @@ class Reply(Protocol):
         ...
 
     async def beginning(self, limit: int) -> tuple[bytes, bool]:
-        """Return the body's first bytes, some more than `limit` at most, and whether that is all.
+        """Return the body's first bytes, and whether that is all.
 
-        Raises UpstreamAwayError (late) or UpstreamBrokenError, also for a body that breaks off.
+        They exceed `limit` by one chunk at most. Raises UpstreamAwayError (late) or
+        UpstreamBrokenError, also for a body that breaks off.
         """
         ...
 
     def chunks(self) -> AsyncIterator[bytes]:
-        """Return the rest of the body as it comes; raises as `beginning`."""
+        """Return the rest of the body as it arrives; raises as `beginning`."""
         ...
 
     def close(self) -> None:
-        """Give it up; a connection in the midst of an answer is not used again."""
+        """Give the response up; its connection is not used again if the response is incomplete."""
         ...
 
 
 class Upstream(Protocol):
-    """One service."""
+    """A service that takes calls."""
 
     async def send(self, call: Call) -> Reply:
-        """Ask, and return when the head of the answer is there.
+        """Send a call; return when the head of the response has arrived.
 
         Raises UpstreamAwayError or UpstreamBrokenError.
         """
