@@ -1,4 +1,4 @@
-"""Answers as values: a status, headers, a body; and the headers that every answer carries."""
+"""Responses as values (status, headers, body), and the headers that every response carries."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -18,7 +18,7 @@ _JSON: Final = (b"content-type", b"application/json")
 VARY_COOKIE: Final = (b"vary", b"Cookie")
 NO_STORE: Final = (b"cache-control", b"no-store")
 
-#: No script, style, picture or form of another origin, on any page.
+#: No page uses a script, style, picture or form of another origin.
 CONTENT_SECURITY_POLICY: Final = (
     b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     b"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -34,13 +34,13 @@ _TRANSPORT: Final = (b"strict-transport-security", b"max-age=31536000")
 
 
 def security_headers(*, https: bool) -> tuple[tuple[bytes, bytes], ...]:
-    """Return what every answer carries."""
+    """Return the security headers of every response."""
     return (*_SECURITY, _TRANSPORT) if https else _SECURITY
 
 
 @dataclass(slots=True)
 class Answer:
-    """A whole answer, with its length."""
+    """A whole response, with its length."""
 
     status: int
     headers: Headers = field(default_factory=list)
@@ -54,7 +54,7 @@ class Answer:
 
 
 class RefusedError(Exception):
-    """Ends a request early with an answer."""
+    """An error that ends a request early, with a response."""
 
     def __init__(self, answer: Answer, reason: str = "") -> None:
         super().__init__(reason or str(answer.status))
@@ -62,22 +62,22 @@ class RefusedError(Exception):
 
 
 def empty(status: int, *headers: tuple[bytes, bytes]) -> Answer:
-    """Return an answer without a body, typed as Django typed it."""
+    """Return a response without a body, with Django's content type."""
     return Answer(status, [HTML, *headers])
 
 
 def redirect(status: int, location: str, *headers: tuple[bytes, bytes]) -> Answer:
-    """Return a redirection to an address of ours."""
+    """Return a redirect to an address of the portal."""
     return empty(status, (b"location", location.encode("ascii")), *headers)
 
 
 def documented_error(status: int, message: str, headers: Iterable[tuple[bytes, bytes]]) -> Answer:
-    """Return an error as the portal's document writes it."""
+    """Return an error in the format of the portal's document."""
     return Answer(status, [_JSON, *headers], json.dumps({"error": message}).encode())
 
 
 def problem(problem: Problem, request_id: str, *headers: tuple[bytes, bytes]) -> Answer:
-    """Return an error as the extensions write it (RFC 9457)."""
+    """Return an error in the format of the other endpoints (RFC 9457)."""
     own = [(name.lower().encode(), value.encode()) for name, value in problem.headers.items()]
     return Answer(
         problem.status,
@@ -88,7 +88,7 @@ def problem(problem: Problem, request_id: str, *headers: tuple[bytes, bytes]) ->
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """One of the gateway's own refusals, in all the shapes that it may take."""
+    """A refusal of the gateway itself, in all the formats that it may take."""
 
     status: int
     code: str
@@ -100,7 +100,7 @@ class Refusal:
     def as_json(
         self, shape: Refusals, request_id: str, headers: Iterable[tuple[bytes, bytes]] | None = None
     ) -> Answer:
-        """Return it for a program, with these headers or its own; pages are made by `pages`."""
+        """Return it as JSON, with these headers or with its own; `pages` makes the HTML format."""
         carried = self.headers if headers is None else headers
         if shape is Refusals.DOCUMENTED:
             return documented_error(self.status, self.documented, carried)
@@ -109,7 +109,7 @@ class Refusal:
 
 
 def retry_after(seconds: float) -> tuple[bytes, bytes]:
-    """Return the header that says when to come again, in whole seconds, at least one."""
+    """Return the `Retry-After` header in whole seconds, rounded up, at least one."""
     return (b"retry-after", b"%d" % max(1, round(seconds + 0.499)))
 
 
@@ -198,7 +198,7 @@ NOT_FROM_HERE: Final = Refusal(
 
 
 def set_cookie(name: str, value: str, **attributes: Any) -> tuple[bytes, bytes]:
-    """Return a Set-Cookie header; attributes in the order given, a true one without a value."""
+    """Return a `Set-Cookie` header with the attributes in the order given; True omits the value."""
     parts = [f"{name}={value}"]
     for attribute, setting in attributes.items():
         label = _ATTRIBUTES[attribute]
@@ -220,14 +220,14 @@ _ATTRIBUTES: Final[Mapping[str, str]] = {
 
 
 def cookie_expiry(now: float, seconds: int) -> str:
-    """Return the time of `seconds` after `now` (seconds since 1970) as cookies write it."""
+    """Return the time of `seconds` after `now` (seconds since 1970) in the format of cookies."""
     return formatdate(now + seconds, usegmt=True)
 
 
 def delete_cookies(names: Iterable[str]) -> Headers:
-    """Return the headers that take session cookies back: Django's bytes.
+    """Return the headers that delete session cookies, byte for byte as Django sends them.
 
-    A browser takes a name with the prefix `__Host-` only with the attribute Secure.
+    A browser accepts a name with the prefix `__Host-` only with the attribute Secure.
     """
     return [
         set_cookie(
@@ -244,7 +244,7 @@ def delete_cookies(names: Iterable[str]) -> Headers:
 
 
 def fresh_page_headers(now: float) -> Headers:
-    """Return what keeps a page with a form out of every cache, as Django writes it."""
+    """Return the headers that keep a page with a form out of every cache, as Django writes them."""
     return [
         (b"expires", formatdate(now, usegmt=True).encode()),
         (b"cache-control", b"max-age=0, no-cache, no-store, must-revalidate, private"),

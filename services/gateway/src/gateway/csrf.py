@@ -1,10 +1,10 @@
-"""Proof that a form was ours: Django's token, and what the browser itself says of the origin.
+"""CSRF protection: Django's token, and the origin that the browser reports.
 
-The token alone is weak against a neighbour on a sibling host who can set cookies; the origin is
-what a browser cannot be made to lie about. Both are asked.
+The token alone is weak against a sibling host that can set cookies. A page cannot forge the origin
+that its browser reports. Both are checked.
 
-A secret is made for a user, or for nobody, and the gateway can tell for whom: so what was typed
-into a page is known for its user's, however long ago the session ended. Pure.
+A secret is made for a user, or for no user, and the gateway can verify for which. So it recognises
+a user's form however long ago the session ended. This module is pure.
 """
 
 import hmac
@@ -24,20 +24,21 @@ MAX_AGE_SECONDS: Final = 31_449_600
 
 _ALPHABET: Final = string.ascii_letters + string.digits
 _SECRET_LENGTH: Final = 32
-#: Of a user's secret the first half is chance, 95 bits, and the second half says whose it is.
+#: The first half of a user's secret is random (95 bits). The second half identifies the user.
 _CHANCE_LENGTH: Final = 16
 _TOKEN: Final = re.compile(r"[A-Za-z0-9]{32}(?:[A-Za-z0-9]{32})?")
 
 
 def new_secret() -> str:
-    """Return a new value for the cookie, of nobody."""
+    """Return a new value for the cookie; it belongs to no user."""
     return "".join(secrets.choice(_ALPHABET) for _ in range(_SECRET_LENGTH))
 
 
 class UserSecrets:
-    """Makes secrets of users; `keys` is written as the identity keys are, the first one signs.
+    """A maker and verifier of users' secrets; `keys` is written as the identity keys.
 
-    All gateways must agree on the keys. Secrets of a key that is no longer there are of nobody.
+    The first key signs, every key verifies. All gateways must agree on the keys. A secret of a
+    removed key belongs to no user.
     """
 
     def __init__(self, keys: str) -> None:
@@ -49,7 +50,7 @@ class UserSecrets:
         return chance + _tag(self._keys[0], chance, user_id)
 
     def is_of(self, secret: str | None, user_id: int) -> bool:
-        """Say whether a secret was made for this user; one of nobody is of no user."""
+        """Return whether a secret was made for this user; a secret of no user gives False."""
         if secret is None:
             return False
         chance, given = secret[:_CHANCE_LENGTH], secret[_CHANCE_LENGTH:]
@@ -67,7 +68,7 @@ def _tag(key: bytes, chance: str, user_id: int) -> str:
 
 
 def mask(secret: str) -> str:
-    """Return a token for a page: the secret hidden under a fresh mask, so that no two are alike."""
+    """Return a token for a page: the secret under a fresh mask, so that no two tokens are alike."""
     pad = new_secret()
     cipher = "".join(
         _ALPHABET[(_ALPHABET.index(a) + _ALPHABET.index(b)) % len(_ALPHABET)]
@@ -77,7 +78,7 @@ def mask(secret: str) -> str:
 
 
 def unmask(token: str) -> str | None:
-    """Return the secret of a token, masked or bare; None if it has the form of neither."""
+    """Return the secret of a token, masked or bare; None if it has neither form."""
     if not _TOKEN.fullmatch(token):
         return None
     if len(token) == _SECRET_LENGTH:
@@ -89,9 +90,9 @@ def unmask(token: str) -> str | None:
 
 
 def is_of_one(cookies: Sequence[str], token: str | None) -> bool:
-    """Say whether a token belongs to one of the cookies.
+    """Return whether a token belongs to one of the cookies.
 
-    A browser sends several of one name when a parent domain or another path has set one too.
+    A browser sends several cookies of one name if a parent domain or another path has set one too.
     """
     given = unmask(token or "")
     if given is None:
@@ -103,10 +104,10 @@ def is_of_one(cookies: Sequence[str], token: str | None) -> bool:
 def refusal_of_origin(
     *, own: str, origin: str | None, referer: str | None, fetch_site: str | None
 ) -> str | None:
-    """Return why a change is not from a page of `own` (scheme://host), or None if it may be.
+    """Return why a change does not come from a page of `own` (scheme://host), or None if it may.
 
-    A browser says one of the three; a program that says none of them over http is left to its
-    token, as Django leaves it.
+    A browser sends at least one of the three headers. A client over http that sends none is checked
+    by its token alone, as Django does it.
     """
     if fetch_site is not None and fetch_site not in {"same-origin", "none"}:
         return "the browser says that it comes from another site"

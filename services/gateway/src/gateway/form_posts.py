@@ -1,7 +1,8 @@
-"""A page's form that was sent without a script: asked of the writer, and answered by a page.
+"""Forms that are sent without a script: a call to the writer, and a page with its result.
 
-What was accepted leads on to the page that shows it. Whatever was not comes back as the page with
-what had been typed, what is wrong, and what has happened meanwhile. Nothing typed is ever lost.
+An accepted form redirects to the page that shows the change. Any other form comes back as its page,
+with the typed values, the errors, and the changes made meanwhile. The page always keeps what was
+typed.
 """
 
 import asyncio
@@ -31,10 +32,10 @@ from gateway.request import Request
 from gateway.routes import ROUTES, Route
 from gateway.store import Visitor
 
-#: A second click finds the first one still under way, and then its answer.
+#: A second click finds the first call in progress, and later its result.
 _TRIES: Final = 8
 _BETWEEN_SECONDS: Final = 0.4
-#: The largest answer to read whole: a hundred decided repairs with all their texts.
+#: The largest response that is read whole: a hundred decided repairs with all their texts (bytes).
 _ANSWER_BYTES: Final = 8_388_608
 _BY_NAME: Final = {row.name: row for row in ROUTES}
 _JSON: Final = (b"content-type", b"application/json")
@@ -62,7 +63,7 @@ _OLD: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A form on its way: who sent it, from which page, and the token for the page that answers."""
+    """A submitted form: its visitor, its page, and the CSRF token of the responding page."""
 
     request: Request
     route: Route
@@ -75,7 +76,7 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
-    """What the page is to show beside itself."""
+    """The content that the page shows beside its own."""
 
     values: Pairs
     errors: Mapping[str, str] | None = None
@@ -87,7 +88,7 @@ class _Shown:
 
 
 class FormPosts:
-    """Answers forms."""
+    """The responses to forms."""
 
     def __init__(self, calls: Calls, proxy: Proxy, own_pages: Pages) -> None:
         self._calls = calls
@@ -95,7 +96,7 @@ class FormPosts:
         self._pages = own_pages
 
     async def answer(self, sent: Sent) -> Answer:
-        """Return the answer of a form that has been let through."""
+        """Return the response to a form that has passed all checks."""
         form = FORMS[sent.route.name]
         fields = Fields(await sent.request.fields_of_form(sent.route.body_bytes))
         try:
@@ -119,11 +120,11 @@ class FormPosts:
         return await self._page(sent, *_refused(fields, change, reply.status, said))
 
     async def again(self, sent: Sent, typed: Pairs) -> Answer:
-        """Return the page with what was typed before a session ended."""
+        """Return the page with the values that were typed before a session ended."""
         return await self._page(sent, 200, _Shown(typed, notice=_KEPT_THROUGH_SIGN_IN))
 
     async def old(self, sent: Sent) -> Answer:
-        """Return the page with what was typed into a form that is refused for its token."""
+        """Return the page with the values of a form that was rejected for its token."""
         typed = Fields(await sent.request.fields_of_form(sent.route.body_bytes)).typed
         return await self._page(sent, 403, _Shown(typed, notice=_OLD))
 
@@ -158,7 +159,7 @@ class FormPosts:
         return await self._page(sent, 200, results)
 
     async def _page(self, sent: Sent, status: int, shown: _Shown) -> Answer:
-        """Return the page that the form stands on, made again; in plain words if it cannot be."""
+        """Return the form's page, rendered again; a plain message if the page is unavailable."""
         row = _BY_NAME[_PAGE_OF[sent.route.name]]
         address = with_seen(_address(sent), shown.seen)
         values = values_of(shown.values)
@@ -192,7 +193,7 @@ class FormPosts:
         return Answer(status, [*page.headers, *shown.headers], page.body)
 
 
-#: The page that a form stands on, by the names of their rows.
+#: The row name of the page that holds a form, by the form's row name.
 _PAGE_OF: Final = {
     "decide-repairs-form": "repairs-page",
     "request-form": "request-page",
@@ -204,10 +205,10 @@ _PAGE_OF: Final = {
 def _refused(
     fields: Fields, change: Change, status: int, problem: Mapping[str, Any]
 ) -> tuple[int, _Shown]:
-    """Return the status and what to show of a form that the writer did not accept."""
+    """Return the status and the page content for a form that the writer rejected."""
     code, detail = problem.get("code"), str(problem.get("detail", ""))
     errors = errors_by_field(change, problem)
-    if code == "key-reused":  # the page gives it a new one
+    if code == "key-reused":  # the new page carries a new key
         return 422, _Shown(fields.typed, notice=_SENT_BEFORE)
     if code in {"key-running", "unavailable", "overloaded"}:
         wait = (answers.retry_after(1),)
@@ -221,7 +222,7 @@ def _refused(
 
 
 def _in_plain_words(status: int, shown: _Shown) -> Message:
-    """Return what a person is told when the page itself cannot be had."""
+    """Return the message for a person if the page itself is unavailable."""
     if shown.results is not None:
         done = sum(one["status"] == 200 for one in shown.results)  # noqa: PLR2004
         every = done == len(shown.results)
@@ -243,7 +244,7 @@ def _in_plain_words(status: int, shown: _Shown) -> Message:
 
 
 def _address(sent: Sent) -> str:
-    """Return the page's address with its filters, as services are asked for it."""
+    """Return the page's address with its filters, as the service expects it."""
     path = sent.path
     kept = [part for part in sent.query.split(b"&") if part and not part.startswith(b"seen=")]
     return f"{path}?{b'&'.join(kept).decode('latin-1')}" if kept else path
@@ -254,7 +255,7 @@ def _see_other(location: str) -> Answer:
 
 
 def _json(reply: Answer) -> dict[str, Any]:
-    """Return what a service says; an answer that is no JSON object is treated as one that is broken."""
+    """Return the JSON object of a response; raise ServiceRefusedError (502) for any other body."""
     try:
         said = orjson.loads(reply.body)
     except orjson.JSONDecodeError:

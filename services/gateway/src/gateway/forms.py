@@ -1,7 +1,7 @@
-"""The forms of the portal's pages, one entry a form: which change it asks for, and where that shows.
+"""The forms of the portal's pages, each with its change and with the page that shows it.
 
-What was typed becomes the same call that a program makes; whatever is wrong with it is decided by
-the service alone. Its answer is brought back to the names of the form's fields. Pure.
+The typed values become the same call that a program makes, and the service alone validates them.
+Its errors are mapped back to the names of the form's fields. This module is pure.
 """
 
 import re
@@ -12,9 +12,9 @@ from urllib.parse import quote
 
 from gateway.csrf import FIELD as CSRF_FIELD
 
-#: What a form without a script may hold, as it is sent.
+#: The largest body of a form without a script (bytes).
 FORM_BYTES: Final = 65_536
-#: Marks what was typed when it travels through the sign-in page.
+#: The prefix of typed fields while they pass through the sign-in page.
 KEPT: Final = "kept."
 
 _BREAKS: Final = range(1, 11)
@@ -26,18 +26,18 @@ Pairs = tuple[tuple[str, str], ...]
 
 
 class IncompleteFormError(ValueError):
-    """The form lacks what a page of ours puts into it, or it was meddled with."""
+    """An error for a form with a missing or altered hidden field."""
 
 
 class Fields:
-    """What was typed: the fields of a form, in their order; line ends as services want them."""
+    """The fields of a submitted form, in their order, with the line ends (LF) of services."""
 
     def __init__(self, pairs: Iterable[tuple[str, str]]) -> None:
         self.pairs: Pairs = tuple((name, text.replace("\r\n", "\n")) for name, text in pairs)
         self._last = dict(self.pairs)
 
     def one(self, name: str) -> str:
-        """Return the last value of a field, an empty text when there is none."""
+        """Return the last value of a field; an empty text if there is none."""
         return self._last.get(name, "")
 
     def many(self, name: str) -> list[str]:
@@ -46,7 +46,7 @@ class Fields:
 
     @property
     def typed(self) -> Pairs:
-        """What a person typed or chose, without what the page had put in."""
+        """The fields that a person typed or chose, without the hidden fields of the page."""
         return tuple(
             (name, text)
             for name, text in self.pairs
@@ -56,9 +56,9 @@ class Fields:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a form asks the writer for; `names` brings its pointers to the form's fields."""
+    """The change that a form requests; `names` maps JSON pointers to form fields."""
 
-    route: str  # the row of the table that a program would take
+    route: str  # the route row of the same call by a program
     path: str
     body: Mapping[str, Any]
     key: str
@@ -68,9 +68,9 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """A form: how its change is made of it, and the address that shows what came of it.
+    """A form: the function that makes its change, and the address that shows the result.
 
-    `shown` is None where the answer has a result for each repair, which the page itself shows.
+    `shown` is None if the response has a result for each repair; then the form's page shows them.
     """
 
     change: Callable[[Fields, str], Change]
@@ -131,7 +131,8 @@ def _request(fields: Fields, _: str) -> Change:
     body: dict[str, Any] = {
         "unit_number": fields.one("unit_number"),
         "customer_notes": fields.one("customer_notes"),
-        # None is a break that says nothing: the writer says so better than an empty list.
+        # Without breaks, send one empty break: the writer's error for it is better than for an
+        # empty list.
         "breaks": breaks or [{}],
     }
     if not breaks:
@@ -163,7 +164,7 @@ def _same_page(_: Mapping[str, Any], path: str) -> str:
     return path
 
 
-#: By the name of the form's row in the route table.
+#: The forms by the name of their row in the route table.
 FORMS: Final[Mapping[str, Form]] = {
     "decide-repairs-form": Form(_decide_many, None),
     "request-form": Form(_request, _visit_shown),
@@ -173,14 +174,17 @@ FORMS: Final[Mapping[str, Form]] = {
 
 
 def with_seen(address: str, revision: str | int | None) -> str:
-    """Return an address that says which revision its page must show at least."""
+    """Return the address with the smallest revision that its page must show (`seen`).
+
+    An address without a decimal revision stays as it is.
+    """
     if revision is None or not str(revision).isdecimal():
         return address
     return f"{address}{'&' if '?' in address else '?'}seen={revision}"
 
 
 def errors_by_field(change: Change, problem: Mapping[str, Any]) -> dict[str, str]:
-    """Return the problem's errors by the names of the form's fields, the first of each."""
+    """Return the problem's errors by the names of form fields, the first of each field."""
     found: dict[str, str] = {}
     for error in problem.get("errors", []):
         pointer = str(error.get("pointer", error.get("parameter", "")))
@@ -189,7 +193,7 @@ def errors_by_field(change: Change, problem: Mapping[str, Any]) -> dict[str, str
 
 
 def _field_of(change: Change, pointer: str) -> str:
-    """Return the field of a pointer: the one that is named, that of its parent, or its own name."""
+    """Return the form field of a JSON pointer: its own, its parent's, or the first segment."""
     at = pointer
     while at:
         if at in change.names:
@@ -199,7 +203,7 @@ def _field_of(change: Change, pointer: str) -> str:
 
 
 def values_of(pairs: Pairs) -> dict[str, str | list[str]]:
-    """Return what was typed by field; a field that came several times has a list."""
+    """Return the values by field; a field with several values has a list."""
     values: dict[str, list[str]] = {}
     for name, text in pairs:
         values.setdefault(name, []).append(text)
@@ -207,7 +211,7 @@ def values_of(pairs: Pairs) -> dict[str, str | list[str]]:
 
 
 def shown_results(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return what became of many decisions, of each only what a page says."""
+    """Return the results of many decisions, each with only the parts that a page shows."""
     return [
         {
             "repair_id": one["repair_id"],
@@ -218,7 +222,7 @@ def shown_results(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-#: Nothing as long as a customer's text: of a hundred repairs they would be more than a page takes.
+#: The parts are short: the customers' texts of a hundred repairs would exceed the bound of a page.
 _SAID: Final = {"repair": ("status",), "problem": ("title", "detail")}
 
 

@@ -1,6 +1,6 @@
-"""The gateway as an application: a request is judged, then answered by a page or by a service.
+"""The gateway as an application: it checks a request and returns a page or a service's response.
 
-An error of ours is never "anonymous" and never a 200.
+A failure of the gateway never counts as "anonymous" and never returns 200.
 """
 
 import time
@@ -50,7 +50,7 @@ _TOKEN: Final = TOKEN_HEADER.lower().encode()
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What the front asks."""
+    """The dependencies of the application."""
 
     judge: Judge
     visitors: Visitors
@@ -90,7 +90,7 @@ class Front:
             await self._answer(asked, out)
         except MalformedError as error:
             REFUSED.labels("malformed").inc()
-            # Whoever breaks a rule of framing does not get to say where the next request begins.
+            # After a breach of the framing rules the start of the next request is unknown.
             close = [(b"connection", b"close")]
             await out.whole(self._refusals.bad_request(request_id, error.status), close)
         except ClientGoneError:
@@ -176,7 +176,7 @@ class Front:
             raise
 
     async def _back(self, asked: Asked, back: Back) -> Answer:
-        """Return the form that a sign-in interrupted, or the way to it if it is none of ours."""
+        """Return the form that a sign-in interrupted; without such a form, return the redirect."""
         path, _, query = back.address.partition("?")
         place = self._judge.table.find(path)
         route = place.routes.get("POST") if place is not None else None
@@ -196,7 +196,7 @@ class Front:
         return Answer(answer.status, [*answer.headers, *cookies], answer.body)
 
     async def _old_form(self, asked: Asked, place: Place) -> Answer | None:
-        """Return the refusal of a form that is the visitor's own: the page with what was typed."""
+        """Return the page with what was typed into the visitor's own rejected form; else None."""
         asked.visitor = await self._judge.visitor_of_old_form(asked, place)
         if asked.visitor is None:
             return None

@@ -1,6 +1,6 @@
-"""Whether a request may go on, in the order in which Django judged it; each step may end it.
+"""The checks of a request, in Django's order; each of them may end it.
 
-Host, path, closing slash, CSRF, session, rate, customer. Everything after a refusal is not reached.
+The order is host, path, closing slash, CSRF, session, rate, customer. A refusal skips the rest.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ _TOKEN: Final = TOKEN_HEADER.lower().encode()
 
 
 class Asked:
-    """One request on its way, and what has been found out about it."""
+    """A request in progress, with the results of its checks."""
 
     __slots__ = ("headers", "host", "id", "path", "peer", "place", "request", "visitor")
 
@@ -49,13 +49,16 @@ class Asked:
         self.peer = request.peer
         self.place: Place | None = None
         self.visitor: Visitor | None = None
-        #: What goes on the answer whatever it is, such as a cookie or the state of a limit.
+        #: The headers of every response to this request, such as a cookie or the state of a limit.
         self.headers: Headers = []
 
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """Takes a request through the steps; each notes on it what it has found out."""
+    """The checks of a request; each stores its result on the request.
+
+    A check that refuses a request raises RefusedError with the response.
+    """
 
     table: RouteTable
     hosts: Hosts
@@ -70,10 +73,13 @@ class Judge:
     scheme: str
 
     def host(self, asked: Asked) -> str:
-        """Return the host that was asked for, if it is ours; note where the request came from."""
+        """Return the requested host, if it is allowed; store the client's address.
+
+        Another host is refused with 400, an address that is too long with 414.
+        """
         host = self.hosts.accept(asked.request.fields.get(b"host"))
         asked.peer = self.peers.client_of(asked.request)
-        if _TOKEN in asked.request.fields:  # it goes no further; but somebody is trying
+        if _TOKEN in asked.request.fields:  # it is never forwarded, but it may be an attack
             REFUSED.labels("identity-header").inc()
             get().warning("identity-header-from-outside", request_id=asked.id, peer=asked.peer)
         if host is None:
@@ -91,7 +97,7 @@ class Judge:
         return Refusals.PROBLEM if path.startswith(API_PATH) else Refusals.PAGE
 
     def place(self, asked: Asked) -> Place:
-        """Return the place of the path, if there is one and the method is one at all."""
+        """Return the place of the path, if the path exists and the method is a known one."""
         request, table = asked.request, self.table
         place = table.at_once(request.raw_path)
         if place is not None:
@@ -119,7 +125,7 @@ class Judge:
         return place
 
     async def check_csrf(self, asked: Asked, place: Place) -> None:
-        """Refuse a change that no page of ours has sent."""
+        """Refuse a change that no page of the portal has sent."""
         request = asked.request
         reason = self._refusal_of_origin(asked)
         if reason is None:
@@ -143,10 +149,11 @@ class Judge:
         )
 
     async def visitor_of_old_form(self, asked: Asked, place: Place) -> Visitor | None:
-        """Return the visitor who sent an own form that was refused for its token; None if not so.
+        """Return the visitor of a form that was rejected only for its token; otherwise None.
 
-        It comes from a page of ours and its token was made for this visitor, but the cookie has
-        become another one, mostly by a sign-in in another tab. It may be shown again, no more.
+        The form comes from a page of the portal, and its token was made for this visitor. Only the
+        cookie has changed, mostly by a sign-in in another tab. Its values may be shown again, and
+        nothing more.
         """
         request, route = asked.request, place.routes.get(asked.request.method)
         if route is None or route.kind is not Kind.FORM:
@@ -160,7 +167,11 @@ class Judge:
         return visitor if self.secrets.is_of(secret, visitor.user_id) else None
 
     async def visitor(self, asked: Asked, place: Place) -> Visitor:
-        """Return who asks; whoever has no session is sent to sign in."""
+        """Return the visitor of the request's session; refuse a request without one.
+
+        A form gets the sign-in page, which carries its values. Other requests are redirected to the
+        sign-in.
+        """
         cookies = asked.request.session_cookies()
         visitor = await self._visitor_of(cookies)
         if visitor is not None:
@@ -178,7 +189,7 @@ class Judge:
     async def _visitor_of(self, cookies: SessionCookies) -> Visitor | None:
         """Return the visitor of the first cookie that names a live session.
 
-        All are asked for in the same moment, hence by one reading of the store.
+        All lookups begin in the same moment, so they share one read of the store.
         """
         if len(cookies.ids) == 1:
             return await self.visitors.find(cookies.ids[0])
@@ -186,13 +197,13 @@ class Judge:
         return next((visitor for visitor in found if visitor is not None), None)
 
     async def _sign_in_first(self, asked: Asked, route: Route) -> Answer:
-        """Return the sign-in page that keeps what was typed into a form of this row."""
+        """Return the sign-in page that carries the values of a form of this row."""
         fields = Fields(await asked.request.fields_of_form(route.body_bytes))
         address = redirects.target(asked.path, text_of(asked.request.query))
         return self.login.in_the_midst(asked.request, address, fields.typed)
 
     async def check_rate(self, asked: Asked, visitor: Visitor) -> None:
-        """Refuse more requests than an operator allows."""
+        """Refuse a request beyond the operator's limits."""
         limits = self.limits
         if limits is None:
             return
@@ -205,8 +216,8 @@ class Judge:
             )
 
     def check_customer(self, asked: Asked, visitor: Visitor, route: Route) -> None:
-        """Note that the session is used; refuse who acts for no customer."""
-        # A script that polls, and a stream, are no sign that anybody is there.
+        """Record the use of the session; refuse a visitor without a customer."""
+        # Polling by a script, or a stream, does not show that a person is there.
         if route.kind is not Kind.STREAM and b"x-background" not in asked.request.fields:
             self.visitors.used(visitor)
         if visitor.customer_id is not None:
@@ -217,10 +228,10 @@ class Judge:
         raise RefusedError(self.pages.no_profile(asked.id, token, VARY_COOKIE))
 
     def csrf_token(self, asked: Asked, visitor: Visitor) -> str:
-        """Return a token for the visitor's page; the browser gets the cookie that it belongs to.
+        """Return a token for the visitor's page; the response sets the cookie that it belongs to.
 
-        A secret of somebody else, as an answer on its way during a sign-in may have left behind,
-        is replaced: what comes from a page must be known for what its visitor typed.
+        A secret of another user is replaced. A late response during a sign-in can leave such a
+        secret. The token of a page must identify the user of its form.
         """
         brought = (csrf.unmask(cookie) for cookie in asked.request.csrf_cookies())
         own = (one for one in brought if one and self.secrets.is_of(one, visitor.user_id))
@@ -230,11 +241,11 @@ class Judge:
 
 
 def shape_of(asked: Asked | None) -> Refusals:
-    """Return in which shape a request is refused: as its place says, else as a page."""
+    """Return the format of refusals for a request: that of its place, else a page."""
     place = None if asked is None else asked.place
     return Refusals.PAGE if place is None else place.any_route.refusals
 
 
 def text_of(query: bytes) -> str:
-    """Return a query string as the text that addresses are made of."""
+    """Return a query string as Latin-1 text, as addresses need it."""
     return query.decode("latin-1")

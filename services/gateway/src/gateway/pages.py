@@ -1,7 +1,7 @@
-"""The gateway's own pages: signing in, and what a person is told when there is nothing to show.
+"""The gateway's own pages: the sign-in page, and messages to a person.
 
-They need no script, no font and no picture of another origin. Names of static files carry a hash
-of what is in them, so that a browser may keep them for ever.
+They need no script, font or picture of another origin. The name of a static file carries a hash of
+its content, so a browser may cache it for ever.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ STATIC_PATH: Final = "/static/gateway/"
 
 @dataclass(frozen=True, slots=True)
 class StaticFile:
-    """A file that never changes under its name."""
+    """A static file; its content never changes under its name."""
 
     headers: Headers
     body: bytes
@@ -29,7 +29,7 @@ class StaticFile:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What a page tells a person: what happened, and what to do now."""
+    """A text for a person: what happened, and what to do next."""
 
     status: int
     title: str
@@ -131,7 +131,7 @@ TOO_LARGE: Final = Message(
 
 
 class Pages:
-    """Renders pages and holds the files that they use."""
+    """The rendered pages and the static files that they use."""
 
     def __init__(self) -> None:
         self.files = _load_files()
@@ -147,11 +147,11 @@ class Pages:
         }
 
     def message(self, message: Message, request_id: str, *headers: tuple[bytes, bytes]) -> Answer:
-        """Return a page that tells something."""
+        """Return a page that shows a message."""
         return self._page("message.html", message.status, headers, message=message, id=request_id)
 
     def no_profile(self, request_id: str, token: str, *headers: tuple[bytes, bytes]) -> Answer:
-        """Return the page of a user without a customer, who can still sign out."""
+        """Return the page of a user without a customer; it has a button to sign out."""
         return self._page(
             "message.html", 404, headers, message=NO_PROFILE, id=request_id, sign_out_token=token
         )
@@ -168,9 +168,9 @@ class Pages:
         status: int = 200,
         headers: Headers,
     ) -> Answer:
-        """Return the form to sign in with, and why the last attempt failed.
+        """Return the sign-in form, with the error of the last attempt.
 
-        `kept` are fields that come back with it unseen: what was typed into another form.
+        `kept` are hidden fields of the form: they hold the content of an interrupted form.
         """
         return self._page(
             "sign_in.html",

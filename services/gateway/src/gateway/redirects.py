@@ -1,6 +1,6 @@
-"""Where a browser is sent, and how that is written: as Django wrote it, byte for byte.
+"""Redirect targets and their encoding, byte for byte as Django wrote them.
 
-Pure. `tests/unit` holds it against answers that Django itself gave.
+This module is pure. `tests/unit` compares it with responses of Django itself.
 """
 
 import unicodedata
@@ -22,27 +22,27 @@ def target(path: str, query: str) -> str:
 
 
 def login_location(path: str, query: str) -> str:
-    """Return where somebody without a session is sent, with the way back in `next`."""
+    """Return the sign-in address for a request without a session, with the way back in `next`."""
     return f"{LOGIN_PATH}?next={quote(target(path, query), safe='/')}"
 
 
 def slashed_location(path: str, query: str) -> str:
-    """Return the address with the closing slash that the request forgot.
+    """Return the address with the closing slash that the request lacks.
 
-    An address of ours can have no two slashes at its start, so that it never names a host.
+    No address of the portal begins with two slashes, so this one never names a host.
     """
     return target(path + "/", query)
 
 
 def as_location(address: str) -> str:
-    """Return an address that a user gave as header text: ASCII, without control characters."""
+    """Return an address from a user as header text: ASCII, without control characters."""
     return quote(address, safe="/#%[]=:;$&()+,!?*@'~")
 
 
 def is_safe_next(address: str, host: str, *, https: bool) -> bool:
-    """Say whether signing in may lead to this address: one on `host`, and https if we are.
+    """Return whether a sign-in may redirect to this address: on `host`, and by https if `https`.
 
-    A browser reads a backslash as a slash, so it is judged in both readings.
+    A browser reads a backslash as a slash, so both readings are checked.
     """
     address = address.strip()
     if not address:

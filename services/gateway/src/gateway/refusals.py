@@ -1,4 +1,4 @@
-"""The gateway's own refusals: what is told to a person as a page, to a program as JSON."""
+"""The gateway's own refusals: a page for a person, JSON for a program."""
 
 from typing import Final
 
@@ -25,7 +25,7 @@ _PAGES_FOR: Final[dict[str, Message]] = {
 
 
 class RefusalAnswers:
-    """Makes answers of refusals."""
+    """The maker of responses from refusals."""
 
     def __init__(self, own_pages: Pages) -> None:
         self._pages = own_pages
@@ -33,9 +33,9 @@ class RefusalAnswers:
     def told(
         self, shape: Refusals, refusal: Refusal, request_id: str, headers: Headers | None = None
     ) -> Answer:
-        """Return a refusal in the shape of its place; `headers` win over the refusal's own.
+        """Return a refusal in the format of its place; `headers` override the refusal's own.
 
-        That a form is not ours is told by a page on the documented endpoints too, as Django did.
+        A CSRF refusal is a page on the documented endpoints too, as in Django.
         """
         own = headers or []
         named = {name for name, _ in own}
@@ -46,7 +46,7 @@ class RefusalAnswers:
         return refusal.as_json(shape, request_id, merged)
 
     def of_error(self, shape: Refusals, error: Exception, request_id: str) -> Answer:
-        """Return what a client is told when a step of the judgement could not be done."""
+        """Return the response for a check or a step that failed with this error."""
         if isinstance(error, ServiceRefusedError):
             return self.told(shape, error.refusal, request_id, error.headers)
         if isinstance(error, BodyTooLargeError):
@@ -57,19 +57,19 @@ class RefusalAnswers:
         return self.told(shape, answers.OVERLOADED if busy else answers.AWAY, request_id)
 
     def bad_request(self, request_id: str, status: int) -> Answer:
-        """Return the page for what no browser sends."""
+        """Return the page for a request that no browser sends."""
         answer = self._pages.message(pages.BAD_REQUEST, request_id)
         return Answer(status, answer.headers, answer.body)
 
 
 def not_allowed(place: Place) -> Answer:
-    """Return the 405 of a place: empty, with the methods that it has."""
+    """Return the 405 of a place: empty, with its allowed methods."""
     vary = [VARY_COOKIE] if place.any_route.who is Who.CUSTOMER else []
     return answers.empty(405, (b"allow", place.allow.encode()), *vary)
 
 
 def rate_headers(verdict: Verdict) -> Headers:
-    """Return what a client is told of its limits (draft-ietf-httpapi-ratelimit-headers)."""
+    """Return the headers with the state of a limit (draft-ietf-httpapi-ratelimit-headers)."""
     if verdict.rule is None:
         return []
     name, item = verdict.rule.name, verdict.rule.item

@@ -1,7 +1,7 @@
-"""One request as the gateway sees it: its headers read once, its cookies as bytes, its peer.
+"""A request as the gateway reads it: its headers read once, its cookies as bytes, its peer.
 
-Nothing here believes a client about who it is. What uvicorn lets through and no browser sends
-(two hosts, a host with a path, hundreds of headers) is refused here.
+Nothing here trusts a client's claim of its identity. Some requests pass uvicorn, but no browser
+sends them: two hosts, a host with a path, hundreds of headers. They are rejected here.
 """
 
 import asyncio
@@ -18,15 +18,16 @@ from gateway.csrf import COOKIE as CSRF_COOKIE
 from gateway.devices import COOKIE as DEVICE_COOKIE
 
 SESSION_COOKIE: Final = "sessionid"
-#: A cookie of this prefix is Secure, of this host alone and of all its paths (RFC 6265bis, 4.1.3):
-#: no neighbour and no other path can set one of the same name.
+#: A cookie with this prefix is Secure, of this host alone, and of all its paths (RFC 6265bis,
+#: 4.1.3). No sibling host and no other path can set one of the same name.
 HOST_PREFIX: Final = "__Host-"
-#: Cookies of one name that are looked at. A browser sends several when others have set it too.
+#: Cookies of one name that are read. A browser sends several if others have set it too.
 _MAX_COOKIES: Final = 4
 
 MAX_QUERY: Final = 8_000
 _MAX_HEADERS: Final = 100
-#: The longest page of a list: two hundred repairs with their states, and what is said of them all.
+#: The longest form: a list of two hundred repairs with their states, and the fields for all of
+#: them.
 _MAX_FIELDS: Final = 512
 BODY_SECONDS: Final = 10.0
 
@@ -47,7 +48,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class MalformedError(Exception):
-    """The request breaks a rule of framing; `status` says which."""
+    """An error for a request that breaks a rule of framing; `status` is the response's."""
 
     def __init__(self, status: int, reason: str) -> None:
         super().__init__(reason)
@@ -55,27 +56,27 @@ class MalformedError(Exception):
 
 
 class BodyTooLargeError(Exception):
-    """The body has more bytes than the route takes."""
+    """An error for a body with more bytes than the route takes."""
 
 
 class BodyLateError(Exception):
-    """The body did not arrive in time."""
+    """An error for a body that did not arrive in time."""
 
 
 class ClientGoneError(Exception):
-    """The client closed the connection before its request was complete."""
+    """An error for a client that closed the connection before its request was complete."""
 
 
 @dataclass(frozen=True, slots=True)
 class SessionCookies:
-    """The session cookies of a request: their names, and the ids that may be sessions of ours."""
+    """The session cookies of a request: their names, and the values that may be session ids."""
 
     names: tuple[str, ...] = ()
     ids: tuple[bytes, ...] = ()
 
 
 class Request:
-    """A request with its headers folded into one dictionary; names are lower case."""
+    """A request with its headers in one dictionary; names are lower case."""
 
     __slots__ = (
         "_body", "_pairs", "_receive", "fields", "id", "method", "peer", "query", "raw_path",
@@ -98,9 +99,10 @@ class Request:
         return None if value is None else value.decode("latin-1")
 
     def session_cookies(self) -> SessionCookies:
-        """Return the ids that the browser presents, at most four, in the order of their weight.
+        """Return the session ids that the browser sends, at most four, in order of precedence.
 
-        `__Host-sessionid` comes first; of one name the last, as Django reads them.
+        `__Host-sessionid` comes first. Of several cookies with one name the last comes first, as in
+        Django.
         """
         cookies = self.fields.get(b"cookie")
         pairs = [] if cookies is None else _SESSION.findall(cookies)
@@ -124,14 +126,14 @@ class Request:
 
     @property
     def is_form(self) -> bool:
-        """Whether the body is a form's."""
+        """True if the content type is that of a form."""
         return self.fields.get(b"content-type", b"").split(b";")[0].strip().lower() == _FORM
 
     async def body(self, limit: int) -> bytes:
         """Return the whole body, at most `limit` bytes, read once.
 
-        Raises BodyTooLargeError (before reading, if the length says so), BodyLateError, and
-        ClientGoneError when the connection closes in its midst: half a body is no body.
+        Raises BodyTooLargeError (before reading, if Content-Length exceeds the limit),
+        BodyLateError, and ClientGoneError if the connection closes before the end.
         """
         if self._body is None:
             length = self.fields.get(b"content-length", b"0")
@@ -160,7 +162,10 @@ class Request:
                 return b"".join(chunks)
 
     async def fields_of_form(self, limit: int) -> list[tuple[str, str]]:
-        """Return the fields of a form in their order; none if it is no form that we can read."""
+        """Return the fields of a form in their order; an empty list without a readable form.
+
+        Raises as `body`.
+        """
         if not self.is_form:
             return []
         body = await self.body(limit)
@@ -174,7 +179,7 @@ class Request:
         return self._pairs
 
     async def form(self, limit: int) -> dict[str, str]:
-        """Return the fields of a form, the last of each name."""
+        """Return the fields of a form, with the last value of each name. Raises as `body`."""
         return dict(await self.fields_of_form(limit))
 
     async def gone(self) -> None:
@@ -187,10 +192,10 @@ _NO_COOKIES: Final = SessionCookies()
 
 
 def _fold(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
-    """Return the headers as a dictionary, repeated ones joined as RFC 9110 says.
+    """Return the headers as a dictionary, with repeated ones joined as in RFC 9110.
 
-    Raises MalformedError for more than a browser would ever send (their bytes are bounded by the
-    server), and for a body whose length is not said beforehand: no browser sends one.
+    Raises MalformedError for more than a hundred headers (431); the server bounds their bytes.
+    Raises it also for a body without a Content-Length (411). No browser sends either.
     """
     fields: dict[bytes, bytes] = {}
     count = 0
@@ -209,7 +214,7 @@ def _fold(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
 
 
 class Hosts:
-    """Which names the portal answers to; written as Django's ALLOWED_HOSTS."""
+    """The allowed host names of the portal, written as Django's ALLOWED_HOSTS."""
 
     def __init__(self, allowed: Iterable[str]) -> None:
         self._exact = {name.lower() for name in allowed if not name.startswith(".")}
@@ -217,7 +222,7 @@ class Hosts:
         self._known: dict[bytes, str] = {}
 
     def accept(self, header: bytes | None) -> str | None:
-        """Return the host as it will be compared (lower case, with its port), or None."""
+        """Return the host in the form for comparison (lower case, with its port), or None."""
         if header is None:
             return None
         known = self._known.get(header)
@@ -238,7 +243,7 @@ class Hosts:
 
 
 class Peers:
-    """Finds the address that a request really came from, behind the proxies we know."""
+    """The trusted proxies, and the lookup of a request's real address behind them."""
 
     def __init__(self, trusted: Iterable[str]) -> None:
         self._trusted: tuple[Network, ...] = tuple(
@@ -246,9 +251,10 @@ class Peers:
         )
 
     def client_of(self, request: Request) -> str:
-        """Return the right-most address of X-Forwarded-For that is none of our proxies.
+        """Return the right-most address of X-Forwarded-For that is not a trusted proxy.
 
-        A header from anybody else, or one that is no list of addresses, says nothing.
+        The header counts only from a trusted proxy. It is read from the right, up to the first part
+        that is no address.
         """
         if not self._trusted or not self._is_ours(request.peer):
             return request.peer

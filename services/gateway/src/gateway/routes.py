@@ -1,8 +1,8 @@
-"""The route table: what the portal has, who may ask for it, and what may travel each way.
+"""The route table: the portal's paths, their visitors, and the headers that pass each way.
 
-One row is one kind of request. What no row names does not exist: there is no pattern that lets
-anything else through, and a path is compared as it was sent or decoded once, never tidied up.
-This module is pure; it decides nothing about sessions.
+A row is one kind of request. A request without a row is rejected; no pattern lets anything else
+through. A path is compared as it was sent, or decoded once, and is never normalised. This module is
+pure and decides nothing about sessions.
 """
 
 import re
@@ -23,26 +23,26 @@ HOME_PATH: Final = "/customer/dashboard/"
 
 
 class Who(Enum):
-    """Whose requests a row takes."""
+    """The visitors that a row accepts."""
 
     ANYONE = "anyone"
     CUSTOMER = "customer"
 
 
 class Kind(Enum):
-    """How a row is answered."""
+    """The way in which a request of a row is handled."""
 
     PAGE = "page"  # by the gateway itself
     CALL = "call"  # by a service, within seconds
     STREAM = "stream"  # by a service, for as long as the reader stays
     DOWNLOAD = "download"  # by a service, for minutes
-    FORM = "form"  # by a service, and then by the page that the form stands on
+    FORM = "form"  # by a service, and then by the page of the form
 
 
 class Refusals(Enum):
-    """In which shape the gateway's own refusals of a row come."""
+    """The format of the gateway's own refusals for a row."""
 
-    DOCUMENTED = "documented"  # {"error": ...}, as the portal's document has it
+    DOCUMENTED = "documented"  # {"error": ...}, as in the portal's document
     PROBLEM = "problem"  # RFC 9457
     PAGE = "page"  # HTML for a person
 
@@ -63,7 +63,7 @@ STATIC_SENT: Final = _names("Accept", "Accept-Encoding", "If-None-Match")
 _ALWAYS_RETURNED: Final = ("Content-Type", "Cache-Control", "Retry-After")
 _PORTAL: Final = ("Portal-Revision", "Portal-Refold", "Portal-As-Of", "Portal-Lag")
 READ_RETURNED: Final = _names(*_ALWAYS_RETURNED, "ETag", "Content-Disposition", *_PORTAL)
-#: A page has no ETag: it holds a token, and who may see it changes without its figures.
+#: A page has no ETag: it holds a token, and its visitors can change while its counts do not.
 PAGE_RETURNED: Final = _names(*_ALWAYS_RETURNED, *_PORTAL)
 COMMAND_RETURNED: Final = _names(
     *_ALWAYS_RETURNED, "ETag", "Location", "Idempotent-Replayed", *_PORTAL
@@ -76,11 +76,11 @@ STATIC_RETURNED: Final = _names(
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One row of the table.
+    """A row of the table.
 
-    `to` is the name of a service, or of a page of the gateway's own. `sent` and `returned` are
-    the headers let through, in lower case. `body_bytes` bounds what a client may send, `seconds`
-    how long a service may take over its whole answer.
+    `to` is the name of a service, or of a page of the gateway itself. `sent` and `returned` are the
+    headers that pass, in lower case. `body_bytes` bounds what a client may send. `seconds` bounds a
+    service's whole response.
     """
 
     name: str
@@ -171,13 +171,13 @@ def _command(name: str, method: str, path: str) -> Route:
 
 
 _API: Final = "/customer/api"
-#: What is refused below it before its place is found is refused as to a program.
+#: Below it, a refusal before the place is found is an RFC 9457 problem, for a program.
 API_PATH: Final = f"{_API}/".encode()
 
 ROUTES: Final = (
     _page("root", ("GET", "HEAD"), "/", "home"),
     _page("customer", ("GET", "HEAD"), "/customer/", "home"),
-    # What was typed into a form when its session had ended comes back through the sign-in.
+    # The content of a form whose session has ended comes back through the sign-in.
     _page("login", ("GET", "HEAD", "POST", "PUT", "OPTIONS"), LOGIN_PATH, "login", 80 * KIB),
     _page("logout", ("POST", "OPTIONS"), LOGOUT_PATH, "logout", 16 * KIB),
     _session("session", "GET", "HEAD"),
@@ -200,7 +200,7 @@ ROUTES: Final = (
     _customer_page("units-page", "/customer/units/"),
     _customer_page("profile-page", "/customer/profile/"),
     _customer_page("documentation", f"{_API}/docs/"),
-    # The two that the portal's document names: whatever their query string says is ignored.
+    # The two endpoints of the portal's document: they ignore any query string.
     _read("unit-repair-data", f"{_API}/unit-repair-data/", Refusals.DOCUMENTED),
     _read("repair-cost-data", f"{_API}/repair-cost-data/", Refusals.DOCUMENTED),
     _read("repair-status-data", f"{_API}/repair-status-data/", Refusals.PROBLEM),
@@ -247,10 +247,11 @@ ROUTES: Final = (
 
 
 class BadPathError(ValueError):
-    """The path is no text that a browser of ours would send: 400, before anything is looked up."""
+    """An error for a path that no browser sends: 400, before any lookup."""
 
 
-#: `{id}` is one segment that may be an identifier; `{file}` is file names, with folders.
+#: `{id}` is one segment with the characters of an identifier; `{file}` is a file name, with
+#: folders.
 _PLACEHOLDERS: Final = {
     "{id}": r"[A-Za-z0-9_-]{1,64}",
     "{file}": r"[A-Za-z0-9_-]+(?:[./][A-Za-z0-9_-]+)*",
@@ -258,12 +259,12 @@ _PLACEHOLDERS: Final = {
 MAX_PATH: Final = 2_048
 _RAW: Final = re.compile(rb"/(?:[!-$&-~]|%[0-9A-Fa-f]{2})*")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-#: What would let one text mean two paths, to us and to a service.
+#: Texts that the gateway and a service could read as different paths.
 _AMBIGUOUS: Final = re.compile(r"//|/\.{1,2}(?:/|$)|[;\\%]")
 
 
 def canonical(raw: bytes) -> str | None:
-    """Return the path that the bytes of a request line say, or None if they are ambiguous.
+    """Return the path of a request line, decoded once, or None if it is ambiguous.
 
     Raises BadPathError for bytes that are no path at all.
     """
@@ -275,19 +276,19 @@ def canonical(raw: bytes) -> str | None:
         raise BadPathError from error
     if _CONTROL.search(path):
         raise BadPathError
-    # An encoded slash would become one only here: Django knew no such path either.
+    # Only decoding would turn an encoded slash into a slash. Django had no such path either.
     return None if _AMBIGUOUS.search(path) or b"%2f" in raw.lower() else path
 
 
 class Place:
-    """One path of the table with the rows that share it."""
+    """A path of the table with the rows that share it."""
 
     __slots__ = ("allow", "any_route", "routes")
 
     def __init__(self, routes: Iterable[Route]) -> None:
         rows = tuple(routes)
         self.routes = {method: row for row in rows for method in row.methods}
-        #: For what is the same in all rows of a path: who may ask and how it is refused.
+        #: The source of what all rows of a path share: the visitors and the format of refusals.
         self.any_route = rows[0]
         self.allow = ", ".join(self.routes)
         if len({(row.who, row.refusals) for row in rows}) != 1:
@@ -296,12 +297,12 @@ class Place:
             raise ValueError(f"two rows of {self.any_route.path} take the same method")
 
     def name_for(self, method: str) -> str:
-        """Return the name under which a request is measured and logged."""
+        """Return the name that metrics and logs use for a request."""
         return self.routes.get(method, self.any_route).name
 
 
 class RouteTable:
-    """Finds the place of a path; everything else is nowhere."""
+    """The lookup of a path's place; other paths have no place."""
 
     def __init__(self, routes: Iterable[Route] = ROUTES) -> None:
         by_path: dict[str, list[Route]] = {}
@@ -313,7 +314,10 @@ class RouteTable:
         self._patterns = [(_pattern(path), place) for path, place in places.items() if "{" in path]
 
     def at_once(self, raw: bytes) -> Place | None:
-        """Return the place whose path was sent byte for byte; None says nothing."""
+        """Return the place whose path was sent byte for byte.
+
+        With None the path must be decoded, and `find` decides.
+        """
         return self._raw.get(raw)
 
     def find(self, path: str) -> Place | None:
@@ -327,7 +331,7 @@ class RouteTable:
         return None
 
     def lacks_slash(self, path: str) -> bool:
-        """Say whether only the closing slash keeps the path from being one of ours."""
+        """Return whether the path with a closing slash, and only then, is in the table."""
         return (
             not path.endswith("/") and self.find(path) is None and self.find(path + "/") is not None
         )

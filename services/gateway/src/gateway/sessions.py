@@ -1,8 +1,8 @@
-"""How long a session still has and whose it is, and one more idle time for a person who is there.
+"""The end of a session and its customer, and the endpoint that prolongs it by one idle time.
 
-Asking is no use of the session. Streams and what a page's script asks by itself are none either,
-so that a page that is left open is signed out as if it were closed; a person prolongs it by any
-click, or by saying so here.
+A read of the end does not count as use of the session. Streams and requests that a page's script
+sends by itself do not count either. So a page that is left open is signed out like a closed one. A
+person prolongs the session with any click, or with a POST to this endpoint.
 """
 
 import orjson
@@ -20,7 +20,7 @@ _HEADERS = [
 
 
 class SessionAnswers:
-    """Answers when the visitor's session ends."""
+    """Responses about the end of the session."""
 
     def __init__(self, pool: store.Pool, clock: Clock, *, idle_seconds: float) -> None:
         self._pool = pool
@@ -28,9 +28,9 @@ class SessionAnswers:
         self._idle = idle_seconds
 
     async def answer(self, visitor: Visitor, *, prolong: bool) -> Answer:
-        """Return the end of the session and its customer, after prolonging it if that is asked.
+        """Return the session's end and its customer as JSON; with `prolong`, prolong it first.
 
-        The end may be said up to a minute too early: uses are written down once a minute.
+        The end may be up to a minute too early, because uses are written once a minute.
         """
         if prolong:
             await store.touch_sessions(self._pool, [visitor.id_hash], self._idle)
