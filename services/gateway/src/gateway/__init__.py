@@ -1,10 +1,10 @@
-"""The gateway: the one door through which a customer's browser reaches the portal.
+"""The gateway: the entry through which a customer's browser reaches the portal.
 
-It signs people in and out, reads session, user and customer from Postgres at every request, and
-passes on what its route table names, to the service that the row names, with an identity token.
-Whatever the table does not name is refused. It counts nothing, decides nothing about a repair,
-and believes nothing that a client says about who it is.
+It signs people in and out. At every request it reads session, user and customer from Postgres. It
+forwards each request that its route table lists to the service of that row, with an identity token.
+It rejects every other request. It counts no repairs and decides nothing about a repair. It trusts
+no identity that a client claims.
 
-Read in this order: `routes` (what there is), `front` (the order in which a request is judged),
-`visitor` (who asks), `proxy` and `streams` (how it is passed on), `login` and `accounts`.
+Start with `routes` (the route table), `front` (the order of the checks) and `visitor` (the session
+lookup). Then read `proxy` and `streams` (the forwarding), `login` and `accounts`.
 """

@@ -1,4 +1,4 @@
-"""One line for each request, at a tenth of what a logger costs: made at once, written together."""
+"""The access log: one line a request, at a tenth of a logger's cost, written in batches."""
 
 import asyncio
 import sys
@@ -16,7 +16,7 @@ _LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
 class AccessLog:
-    """Measures requests and writes their lines; never a path, a query, a cookie or a name."""
+    """The measure and log of requests; it never holds a path, a query, a cookie or a name."""
 
     def __init__(
         self, clock: Clock, *, level: str, log_format: str, out: IO[str] | None = None
@@ -40,7 +40,7 @@ class AccessLog:
         user_id: int | None,
         customer_id: int | None,
     ) -> None:
-        """Measure a request that has been answered, and log it."""
+        """Measure an answered request (seconds), and log it."""
         key = (method, route, status)
         duration = self._durations.get(key)
         if duration is None:
@@ -84,7 +84,7 @@ class AccessLog:
             self.flush()
 
     def flush(self) -> None:
-        """Write what waits."""
+        """Write the buffered lines."""
         if self._lines:
             lines, self._lines = self._lines, []
             out = self._out or sys.stdout

@@ -1,7 +1,7 @@
-"""The operators' command line: `gateway migrate | users ... | sessions ...`.
+"""The operators' command line: `gateway migrate | users ... | sessions ... | devices ...`.
 
-A password is read from a file or from the terminal, never from an argument: arguments are seen
-by everybody on the machine.
+A password is read from a file or from the terminal, never from an argument. Other users of the
+machine can read arguments.
 """
 
 import asyncio
@@ -243,7 +243,7 @@ def _password(file: Path | None) -> str:
 
 
 def _show(columns: Sequence[str], rows: list[dict[str, Any]], *, as_json: bool) -> None:
-    # Into a pipe there is room for whole words.
+    # A pipe has no width, so columns get room for whole words.
     console = Console() if sys.stdout.isatty() else Console(width=_PIPE_WIDTH)
     if as_json:
         shown = [{name: row[name] for name in columns} for row in rows]
@@ -251,7 +251,7 @@ def _show(columns: Sequence[str], rows: list[dict[str, Any]], *, as_json: bool) 
         return
     table = Table()
     for name in columns:
-        # A session's short name is what `sessions end` is given: never shortened.
+        # `sessions end` takes a session's short name, so it is never shortened.
         width = {"session": 16, "device": 16, "user_agent": 40}.get(name)
         table.add_column(name, no_wrap=True, width=width)
     for row in rows:

@@ -1,7 +1,7 @@
-"""The statements of the command line: users, sessions and devices, for operators.
+"""The SQL of the command line: users, sessions and devices, for operators.
 
-Ending sessions takes the user's epoch forward first: a login that is under way at that moment
-then finds that it has lost.
+A statement that ends all sessions of a user raises the user's epoch. A sign-in that is in progress
+at that moment then fails. `end_session` deletes one session and leaves the epoch.
 """
 
 from typing import Any
@@ -13,11 +13,11 @@ from gateway.store import Connection
 
 
 class NameTakenError(Exception):
-    """There is a user of this name already, perhaps in another case."""
+    """An error for a username that exists already, perhaps in another case."""
 
 
 class NoSuchUserError(Exception):
-    """There is no user of this name."""
+    """An error for a username that does not exist."""
 
 
 async def add_user(
@@ -45,7 +45,7 @@ async def add_user(
 
 
 async def _note(connection: Connection, kind: str, user_id: int | None, **details: object) -> None:
-    """Write down what an operator did, in the transaction that does it."""
+    """Write an operator's action to the audit table, in the transaction of the action."""
     await connection.execute(
         "INSERT INTO gateway.audit_event (at, kind, outcome, request_id, peer, user_id, details) "
         "VALUES (now(), $1, 'ok', '', 'command line', $2, $3::jsonb)",
@@ -75,7 +75,7 @@ async def user_id_of(connection: Connection, username: str) -> int:
 
 
 async def set_password(connection: Connection, username: str, password: str) -> None:
-    """Store another password; every session ends and no device of the user stays known.
+    """Store another password; end every session and delete every device of the user.
 
     Raises NoSuchUserError.
     """
@@ -92,7 +92,10 @@ async def set_password(connection: Connection, username: str, password: str) -> 
 
 
 async def set_active(connection: Connection, username: str, *, active: bool) -> None:
-    """Let a user in again, or keep a user out at once. Raises NoSuchUserError."""
+    """Enable a user, or disable a user at once and end all its sessions.
+
+    Raises NoSuchUserError.
+    """
     async with connection.transaction():
         user_id = await user_id_of(connection, username)
         await connection.execute(
@@ -106,7 +109,7 @@ async def set_active(connection: Connection, username: str, *, active: bool) -> 
 
 
 async def link(connection: Connection, username: str, customer_id: int | None) -> None:
-    """Make a user act for a customer, or for none. Raises NoSuchUserError."""
+    """Link a user to a customer, or to none. Raises NoSuchUserError."""
     async with connection.transaction():
         user_id = await user_id_of(connection, username)
         if customer_id is None:
@@ -119,7 +122,7 @@ async def link(connection: Connection, username: str, customer_id: int | None) -
 
 
 async def list_users(connection: Connection) -> list[dict[str, Any]]:
-    """Return every user without its password, by name."""
+    """Return every user without its password, sorted by name."""
     rows = await connection.fetch(
         "SELECT u.id, u.username, u.email, u.is_active, u.last_login, c.customer_id, "
         "split_part(u.password, '$', 1) AS hash, "
@@ -131,7 +134,7 @@ async def list_users(connection: Connection) -> list[dict[str, Any]]:
 
 
 async def list_sessions(connection: Connection, username: str | None) -> list[dict[str, Any]]:
-    """Return the sessions kept, newest first, of one user or of all."""
+    """Return the stored sessions of one user or of all, newest first, at most 1000."""
     rows = await connection.fetch(
         "SELECT left(encode(s.id_hash, 'hex'), 16) AS session, u.username, s.created_at, "
         "s.last_seen_at, s.expires_at, s.peer, s.user_agent "
@@ -143,7 +146,7 @@ async def list_sessions(connection: Connection, username: str | None) -> list[di
 
 
 async def end_session(connection: Connection, session: str) -> int:
-    """End the session of this short name; return how many there were."""
+    """End the session of this short name; return how many were ended."""
     async with connection.transaction():
         ended = await connection.execute(
             "DELETE FROM gateway.session WHERE left(encode(id_hash, 'hex'), 16) = $1", session
@@ -153,7 +156,7 @@ async def end_session(connection: Connection, session: str) -> int:
 
 
 async def end_sessions_of(connection: Connection, username: str | None) -> int:
-    """End all sessions of a user, or of everybody; return how many. Raises NoSuchUserError."""
+    """End all sessions of a user, or of all users; return how many. Raises NoSuchUserError."""
     async with connection.transaction():
         user_id: int | None = None
         if username is None:
@@ -172,7 +175,7 @@ async def end_sessions_of(connection: Connection, username: str | None) -> int:
 
 
 async def list_devices(connection: Connection, username: str | None) -> list[dict[str, Any]]:
-    """Return the known devices, the one used last first, of one user or of all."""
+    """Return the known devices of one user or of all, most recently used first, at most 1000."""
     rows = await connection.fetch(
         "SELECT left(encode(d.id_hash, 'hex'), 16) AS device, u.username, d.created_at, "
         "d.last_used_at, d.peer, d.user_agent "
@@ -184,7 +187,7 @@ async def list_devices(connection: Connection, username: str | None) -> list[dic
 
 
 async def revoke_device(connection: Connection, device: str) -> int:
-    """Make the device of this short name unknown; return how many there were."""
+    """Delete the device of this short name; return how many were deleted."""
     async with connection.transaction():
         revoked = await connection.execute(
             "DELETE FROM gateway.device WHERE left(encode(id_hash, 'hex'), 16) = $1", device
@@ -194,7 +197,7 @@ async def revoke_device(connection: Connection, device: str) -> int:
 
 
 async def revoke_devices_of(connection: Connection, username: str) -> int:
-    """Make all devices of a user unknown; return how many. Raises NoSuchUserError."""
+    """Delete all devices of a user; return how many. Raises NoSuchUserError."""
     async with connection.transaction():
         user_id = await user_id_of(connection, username)
         revoked = await connection.execute("DELETE FROM gateway.device WHERE user_id = $1", user_id)

@@ -1,9 +1,9 @@
-"""What was done, for those who look later: a log line at once, a table row soon after.
+"""The audit trail: a log line at once, and a table row soon after.
 
-The queue is bounded and the row is written off the request's path: a store that is away may cost
-rows of the table (a metric says how many), never an answer; the log line is there in any case.
-Events that a stranger can cause at will have a bounded number of rows a minute; one more row says
-how many there were beyond it.
+The queue is bounded, and rows are written off the request's path. An unavailable store may cost
+rows of the table (a metric counts them), but it delays no response. The log line is always written.
+Events that a stranger can cause at will have 60 rows a minute. One more row holds the number of
+events beyond that.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ _STRANGERS_A_MINUTE: Final = 60
 
 
 class Audit:
-    """Takes events and writes them down."""
+    """A queue of events and their writer."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -45,9 +45,9 @@ class Audit:
         by_stranger: bool = False,
         **details: Any,
     ) -> None:
-        """Note that something was done; details are cut to 200 characters each.
+        """Log an event and queue its row; texts in details are cut to 200 characters each.
 
-        `by_stranger` is an event that anybody can cause as often as he likes.
+        `by_stranger` marks an event that anybody can cause at will.
         """
         short = {name: _short(value) for name, value in details.items() if value is not None}
         get().info(
@@ -85,14 +85,14 @@ class Audit:
             self._add("audit", "left-out", "", "", None, None, {"events": left_out})
 
     async def write(self, pool: store.Pool, beat: Callable[[], None]) -> None:
-        """Write down what waits, twice a second; runs until it is cancelled."""
+        """Write the queued events twice a second, until it is cancelled."""
         while True:
             beat()
             await asyncio.sleep(_EVERY_SECONDS)
             await self.write_waiting(pool)
 
     async def write_waiting(self, pool: store.Pool) -> None:
-        """Write down what waits now; what cannot be written stays."""
+        """Write the queued events now; keep those that cannot be written."""
         self._begin_minute()
         while self._waiting:
             batch = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]

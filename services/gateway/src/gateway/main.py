@@ -1,4 +1,4 @@
-"""The gateway process: reads its settings, opens what it needs, serves, closes in reverse.
+"""The gateway process: it reads its settings, opens its resources, serves, and closes in reverse.
 
 Run: python -m gateway.main
 """
@@ -52,8 +52,8 @@ from service_runtime.settings import load
 from service_runtime.watchdog import Watchdog
 
 _POOL: Final = 8
-#: Twice what the services are asked at once, so that none of their connections ever waits for work.
-#: By Little's law 128 requests wait 0.1 s where 1 000 a second are served, 1 s where 128 are.
+#: Twice the connections to the services, so that each of them always has work. By Little's law 128
+#: requests wait 0.1 s at 1 000 a second, and 1 s at 128 a second.
 _MAX_REQUESTS: Final = 2 * CONNECTIONS
 _SWEEP_SECONDS: Final = 600.0
 _VERSION: Final = "0.1.0"
@@ -79,7 +79,7 @@ async def build(
     failed_seconds: float = FAILED_SECONDS,
     recheck_seconds: float = RECHECK_SECONDS,
 ) -> AsyncIterator[Gateway]:
-    """Build the gateway of these settings, for the process and for tests alike."""
+    """Build the gateway of these settings, for the process and for tests."""
     async with AsyncExitStack() as stack:
         pool = await create_pool(settings.gateway_database_url, name="gateway", size=_POOL)
         stack.push_async_callback(close_pool, pool)
@@ -148,7 +148,7 @@ def _accounts(
             settings.gateway_session_max_seconds,
             settings.gateway_sessions_per_user,
         ),
-        # Only so that the store of the limits holds no names; all gateways must agree on it.
+        # It only keeps names out of the store of the limits. All gateways must agree on it.
         key=hashlib.sha256(b"login limits" + settings.identity_keys_query.encode()).digest(),
         devices=DeviceTokens(settings.identity_keys_query),
         failed_seconds=failed_seconds,
@@ -236,7 +236,7 @@ def _request_limits(settings: GatewaySettings, clock: Clock) -> RequestLimits | 
 
 
 async def sweep(gateway: Gateway, settings: GatewaySettings) -> None:
-    """Remove what time has ended, every ten minutes; runs until it is cancelled."""
+    """Delete ended sessions and old devices and audit events every ten minutes, until cancelled."""
     while True:
         try:
             ended = await store.sweep(

@@ -1,4 +1,4 @@
-"""What the gateway alone measures."""
+"""The metrics of the gateway alone."""
 
 from prometheus_client import Counter, Gauge, Histogram
 

@@ -1,4 +1,4 @@
-"""What the gateway is told at start. Explained for operators in .env.example."""
+"""The settings of the gateway, read at start. `.env.example` explains them for operators."""
 
 import ipaddress
 from typing import Self
@@ -10,13 +10,13 @@ from service_runtime.settings import AdminSettings, HttpSettings
 
 
 class CommandSettings(AdminSettings):
-    """What the command line needs."""
+    """The settings of the command line."""
 
     gateway_database_url: str = Field(pattern=r"^postgres(ql)?://")
 
 
 class GatewaySettings(HttpSettings):
-    """What the process needs. Lists are written with commas."""
+    """The settings of the process; lists are written with commas."""
 
     gateway_database_url: str = Field(pattern=r"^postgres(ql)?://")
     gateway_host: str = "127.0.0.1"
@@ -33,21 +33,21 @@ class GatewaySettings(HttpSettings):
     gateway_session_idle_seconds: int = Field(default=7_200, ge=2, le=1_209_600)
     gateway_session_max_seconds: int = Field(default=86_400, ge=2, le=1_209_600)
     gateway_sessions_per_user: int = Field(default=100, ge=1, le=10_000)
-    #: Attempts to sign in from one address in a minute, right ones too.
+    #: Attempts to sign in from one address in a minute, successful ones included.
     gateway_login_rate: int = Field(default=300, ge=1)
-    #: Requests in a minute; 0 is no limit.
+    #: Requests in a minute; 0 means no limit.
     gateway_session_rate: int = Field(default=0, ge=0)
     gateway_customer_rate: int = Field(default=0, ge=0)
     gateway_audit_days: int = Field(default=400, ge=30, le=3_650)
 
     @property
     def allowed_hosts(self) -> list[str]:
-        """The names that the portal answers to, without ports."""
+        """The host names of the portal, without ports."""
         return _parts(self.gateway_allowed_hosts)
 
     @property
     def trusted_proxies(self) -> list[str]:
-        """The addresses whose X-Forwarded-For is believed."""
+        """The addresses whose `X-Forwarded-For` is trusted."""
         return _parts(self.gateway_trusted_proxies)
 
     @field_validator("gateway_trusted_proxies")

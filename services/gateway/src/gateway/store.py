@@ -1,8 +1,8 @@
-"""All SQL of the gateway: users, whose customer they are, sessions, devices, and what was done.
+"""The SQL of the gateway: users, their customers, sessions, devices, and the audit trail.
 
-Each function is one statement or one transaction. A session is kept under the SHA-256 of its id,
-so that a copy of the table opens nothing. Whether a session counts is decided in the statement
-that reads it, never by something remembered.
+Each function is one statement or one transaction. A session is stored under the SHA-256 of its id,
+so a copy of the table opens no session. The statement that reads a session decides whether it is
+valid; nothing is cached.
 """
 
 from collections.abc import Sequence
@@ -19,46 +19,47 @@ __all__ = ["Pool", "PooledConnection"]
 
 Connection: TypeAlias = "asyncpg.Connection[Any] | PooledConnection"
 
-#: A device that was not used for so long is unknown again, as its cookie has ended (RFC 6265bis).
+#: A device that was unused for this time (seconds) is forgotten, as its cookie expires (RFC
+#: 6265bis).
 DEVICE_SECONDS: Final = 400 * 86_400
 DEVICES_PER_USER: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """A live session with its user, and the customer that the user acts for, if any."""
+    """A live session with its user, and the user's customer, if any."""
 
     id_hash: bytes
     user_id: int
     username: str
     customer_id: int | None
-    #: The session's last use was written long enough ago to write it again.
+    #: True if the last use was written long ago, so that this use must be written again.
     stale: bool
 
     @property
     def session(self) -> str:
-        """The short name under which the session is spoken of; it opens nothing."""
+        """The short name of the session in logs and lists; it opens no session."""
         return self.id_hash.hex()[:16]
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A user as signing in needs it."""
+    """A user, with the columns that a sign-in needs."""
 
     user_id: int
     username: str
     password: str
     is_active: bool
     epoch: int
-    #: Whether the name that was typed is the username; else it only leads to this account.
+    #: True if the typed name is the username; otherwise it only matches this account.
     is_exact: bool
-    #: The device that the browser names, if the user has signed in with it before.
+    #: The hash of the browser's device, if the user has signed in with it before.
     device: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
 class NewSession:
-    """A session to be kept."""
+    """A session to store."""
 
     id_hash: bytes
     replaces: Sequence[bytes]
@@ -72,7 +73,7 @@ class NewSession:
 
 @dataclass(frozen=True, slots=True)
 class AuditEvent:
-    """Something that a person may want to look up later; never a password, an id, a token."""
+    """An event of the audit trail; it never holds a password, a session id or a token."""
 
     at: datetime
     kind: str
@@ -104,15 +105,15 @@ _READ_VISITORS: Final = f"""
 async def read_visitors(
     connection: Connection, hashes: Sequence[bytes], idle_seconds: float, touch_seconds: float
 ) -> dict[bytes, Visitor]:
-    """Return the live sessions among those asked for, by their hash."""
+    """Return the live sessions among these hashes, by their hash."""
     rows = await connection.fetch(_READ_VISITORS, hashes, idle_seconds, touch_seconds)
     return {row[0]: Visitor(*row) for row in rows}
 
 
 async def touch_sessions(pool: Pool, hashes: Sequence[bytes], idle_seconds: float) -> None:
-    """Write down that these sessions are in use; one that has ended meanwhile stays ended.
+    """Write the last use of these sessions; a session that has ended stays ended.
 
-    Its row may still be there: a use that could not be written for a while does not revive it.
+    Its row may still exist: a use that is written late does not revive it.
     """
     async with lease(pool) as connection:
         await connection.execute(
@@ -124,7 +125,7 @@ async def touch_sessions(pool: Pool, hashes: Sequence[bytes], idle_seconds: floa
 
 
 async def read_session_end(pool: Pool, id_hash: bytes, idle_seconds: float) -> datetime | None:
-    """Return when a session ends unless it is used again; None if there is none."""
+    """Return the time at which a session ends without further use; None if there is no session."""
     async with lease(pool) as connection:
         end: datetime | None = await connection.fetchval(
             "SELECT least(expires_at, last_seen_at + make_interval(secs => $2)) "
@@ -135,8 +136,8 @@ async def read_session_end(pool: Pool, id_hash: bytes, idle_seconds: float) -> d
     return end
 
 
-# The username itself, in another case, or its address: all lead to one account, and by one
-# statement, so that the time of an answer does not tell which of them it was, or that none is.
+# The username, its other cases, and the email address all match one account in one statement. So
+# the time of the response hides which of them matched, and whether one did.
 _FIND_ACCOUNT: Final = """
     SELECT u.id, u.username, u.password, u.is_active, u.epoch, u.username = $1, d.id_hash
     FROM gateway."user" AS u
@@ -151,9 +152,10 @@ _FIND_ACCOUNT: Final = """
 
 
 async def find_account(pool: Pool, name: str, devices: Sequence[bytes] = ()) -> Account | None:
-    """Return the user whom a name means, and which of these devices (hashes) the user has used.
+    """Return the user that a name matches, or None, with a known device.
 
-    Only a username in its exact spelling signs in; every other name is counted for the account.
+    The device is the last used of `devices` (hashes) with which the user has signed in. Only the
+    exact username signs in. Attempts with every other name are counted for the account.
     """
     async with lease(pool) as connection:
         row = await connection.fetchrow(_FIND_ACCOUNT, name, devices, float(DEVICE_SECONDS))
@@ -184,7 +186,7 @@ _DROP_SURPLUS: Final = """
 """
 
 
-# Whoever has just given the password has the device; its cookie may outlive another password.
+# A correct password proves that the user has the device. Its cookie may outlive a password change.
 _KEEP_DEVICE: Final = """
     INSERT INTO gateway.device
         (id_hash, user_id, created_at, last_used_at, auth_hash, peer, user_agent)
@@ -203,12 +205,12 @@ _DROP_SURPLUS_DEVICES: Final = """
 
 
 async def create_session(pool: Pool, account: Account, session: NewSession) -> bool:
-    """Keep a new session and its device, and end the sessions that the browser had.
+    """Store a new session and its device, and end the earlier sessions of the browser.
 
-    The oldest sessions and devices of the user beyond their bounds end too.
+    It also deletes the oldest sessions and devices of the user beyond their bounds.
 
-    Returns False, and keeps nothing, when the user was disabled, got another password or had
-    all sessions ended since `account` was read.
+    Returns False, and stores nothing, if the user has changed since `account` was read. A change is
+    a disabled user, another password, or the end of all sessions.
     """
     async with lease(pool) as connection, connection.transaction():
         kept = await connection.fetchval(
@@ -236,14 +238,17 @@ async def create_session(pool: Pool, account: Account, session: NewSession) -> b
 
 
 async def delete_sessions(pool: Pool, hashes: Sequence[bytes]) -> list[tuple[bytes, int]]:
-    """End sessions; return the hash and the user of each that there was."""
+    """End sessions; return the hash and the user id of each that existed."""
     async with lease(pool) as connection:
         rows = await connection.fetch(f"{_DELETE_SESSIONS} RETURNING id_hash, user_id", hashes)
     return [(row[0], row[1]) for row in rows]
 
 
 async def replace_hash(pool: Pool, account: Account, password: str) -> bool:
-    """Store the same password in another form; the user's sessions and devices go on."""
+    """Store the same password with another hash; the user's sessions and devices stay valid.
+
+    Returns False if the stored password has changed since `account` was read.
+    """
     async with lease(pool) as connection, connection.transaction():
         changed = await connection.fetchval(
             'UPDATE gateway."user" SET password = $3 WHERE id = $1 AND password = $2 RETURNING id',
@@ -265,7 +270,7 @@ async def replace_hash(pool: Pool, account: Account, password: str) -> bool:
 
 
 async def append_audit(pool: Pool, events: Sequence[AuditEvent]) -> None:
-    """Add what was done to the table that is only ever added to."""
+    """Insert events into the append-only audit table."""
     async with lease(pool) as connection:
         await connection.executemany(
             "INSERT INTO gateway.audit_event "
@@ -288,14 +293,14 @@ async def append_audit(pool: Pool, events: Sequence[AuditEvent]) -> None:
 
 
 async def sweep(pool: Pool, idle_seconds: float, audit_days: int) -> int:
-    """Remove sessions that have ended by time, devices and audit events past their keeping."""
+    """Delete expired sessions, devices and audit events; return the number of sessions."""
     async with lease(pool) as connection:
         ended = await connection.execute(
             "DELETE FROM gateway.session "
             "WHERE expires_at < now() OR last_seen_at < now() - make_interval(secs => $1)",
             idle_seconds,
         )
-        # A function of another role's: this one may add audit rows, and not remove them.
+        # The function runs with another role: this role may insert audit rows, but not delete them.
         await connection.fetchval("SELECT gateway.forget_audit($1)", audit_days)
         await connection.execute(
             "DELETE FROM gateway.device WHERE last_used_at < now() - make_interval(secs => $1)",

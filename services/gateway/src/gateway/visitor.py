@@ -1,7 +1,7 @@
 """Session lookup: session, user and customer, read from Postgres at every request.
 
-Requests that arrive together become one lookup. A lookup never answers a request that came after
-it began: that is what makes a revocation exact, and one round trip for many what makes it cheap.
+Requests that arrive together share one lookup. A request never joins a lookup that has already
+begun, so a revocation takes effect at the next request. One round trip serves many requests.
 """
 
 import asyncio
@@ -23,16 +23,18 @@ from service_runtime.postgres import (
 )
 
 CONNECTIONS: Final = 2
-#: From a request's arrival to the answer of the store; beyond it the store counts as unavailable.
+#: Seconds from a request's arrival to the store's result; beyond it the store counts as
+#: unavailable.
 LOOKUP_DEADLINE_SECONDS: Final = 0.5
-#: Connecting takes four round trips on a slow wire, and goes on when its callers are given up.
+#: A connect takes four round trips on a slow network, and continues when its callers give up.
 CONNECT_SECONDS: Final = 3.0
 _BATCH: Final = 500
-#: As many as are answered within the deadline with room to spare; the others hear it at once.
+#: The bound on waiting requests: the store serves these within the deadline, with a margin. Further
+#: requests are rejected at once.
 _WAITING: Final = 4_000
 _MAX_TOUCHED: Final = 10_000
 _TOUCH_EVERY_SECONDS: Final = 1.0
-#: No session has this hash: a check looks it up as a request would look up its own.
+#: No session has this hash. A check looks it up as a request looks up its own.
 _NOBODYS_HASH: Final = bytes(32)
 
 _HIT: Final = LOOKUPS.labels("hit")
@@ -41,20 +43,20 @@ _ERROR: Final = LOOKUPS.labels("error")
 
 
 class StoreAwayError(Exception):
-    """The sessions cannot be read now: this says nothing about whether one exists."""
+    """An error for sessions that cannot be read now; the session may or may not exist."""
 
 
 class StoreBusyError(StoreAwayError):
-    """The sessions can be read, but not all that are asked for at this moment."""
+    """An error for a lookup beyond the number that the store serves at this moment."""
 
 
 def hash_of(session_id: bytes) -> bytes:
-    """Return what a session is kept under."""
+    """Return the SHA-256 under which a session is stored."""
     return hashlib.sha256(session_id).digest()
 
 
 class Visitors:
-    """Reads visitors; `idle_seconds` is how long a session lives without being used."""
+    """The lookup of visitors; `idle_seconds` is the lifetime of a session without use."""
 
     def __init__(self, url: str, *, idle_seconds: float) -> None:
         self._url = url
@@ -66,7 +68,7 @@ class Visitors:
             statement_seconds=LOOKUP_DEADLINE_SECONDS,
         )
         self._idle = idle_seconds
-        #: At most once a minute; oftener only where sessions live for minutes.
+        #: A use is written at most once a minute; more often only if sessions live for minutes.
         self._touch_after = min(60.0, idle_seconds / 10)
         self._lookups: DataLoader[bytes, store.Visitor, store.Connection] = DataLoader(
             self._pool.connection,
@@ -79,9 +81,9 @@ class Visitors:
         self._touched: set[bytes] = set()
 
     async def open(self) -> None:
-        """Connect beforehand, so that the first request need not wait for it.
+        """Connect in advance, so that the first request need not wait.
 
-        A store that is unavailable may come later.
+        An unavailable store is logged; lookups connect again later.
         """
         try:
             await self._pool.open()
@@ -91,11 +93,11 @@ class Visitors:
             get().warning("session_store_unavailable", error=repr(error))
 
     async def find(self, session_id: bytes) -> store.Visitor | None:
-        """Return the visitor of a session id, or None when there is no such live session.
+        """Return the visitor of a session id, or None if there is no such live session.
 
-        Raises StoreAwayError when that cannot be known.
+        Raises StoreAwayError if the store cannot be read, StoreBusyError if it is overloaded.
         """
-        try:  # as below, without its frame: this is in the path of every request
+        try:  # as in `find_by_hash`, without its frame: this is in the path of every request
             return await self._lookups.load(hash_of(session_id))
         except Exception as error:
             raise _refused(error) from error
@@ -108,7 +110,7 @@ class Visitors:
             raise _refused(error) from error
 
     async def check(self) -> None:
-        """Raise unless lookups work, on the path of a request and within its deadline."""
+        """Raise unless a lookup works, on the path of a request and within its deadline."""
         try:
             await self._lookups.check(_NOBODYS_HASH)
         except Exception as error:
@@ -125,19 +127,19 @@ class Visitors:
             connection.terminate()
 
     def used(self, visitor: store.Visitor) -> None:
-        """Note that a person uses the session; it is written later, off the request's path."""
+        """Note that a person uses the session; the write follows off the request's path."""
         if visitor.stale and len(self._touched) < _MAX_TOUCHED:
             self._touched.add(visitor.id_hash)
 
     async def write_touches(self, pool: store.Pool, beat: Callable[[], None]) -> None:
-        """Write down once a second which sessions were used; runs until it is cancelled."""
+        """Write once a second which sessions were used, until it is cancelled."""
         while True:
             beat()
             await asyncio.sleep(_TOUCH_EVERY_SECONDS)
             await self.write_touched(pool)
 
     async def write_touched(self, pool: store.Pool) -> None:
-        """Write down which sessions were used since the last time; try again if it fails."""
+        """Write which sessions were used since the last call; keep them for a retry if it fails."""
         if not self._touched:
             return
         touched, self._touched = self._touched, set()
@@ -165,13 +167,13 @@ class Visitors:
             raise
         finally:
             LOOKUP_SECONDS.observe(perf_counter() - started)
-        # Counted by the batch: a counter's lock costs as much as the rest of a call.
+        # One count a batch: a counter's lock costs as much as the rest of a call.
         _HIT.inc(len(found))
         _MISS.inc(len(hashes) - len(found))
         return found
 
 
 def _refused(error: Exception) -> StoreAwayError:
-    """Return what a request is told of a failed lookup: whatever it was, never "anonymous"."""
+    """Return the error of a failed lookup; a failure never counts as "anonymous"."""
     _ERROR.inc()
     return (StoreBusyError if is_overload(error) else StoreAwayError)(repr(error))

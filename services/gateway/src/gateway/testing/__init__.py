@@ -1,5 +1,5 @@
-"""Stand-ins for the world around the gateway, shipped beside the real thing.
+"""Test doubles of the gateway's surroundings, shipped beside the gateway.
 
-`wire` is a service that records what reached it; `browser` is a client that sends exactly what a
-test says and keeps cookies; `served` puts an application on a real socket.
+`wire` is a service that records the requests it receives. `browser` is a client that sends exactly
+the bytes of a test and keeps cookies. `served` serves an application on a real socket.
 """

@@ -1,4 +1,4 @@
-"""A client that sends exactly what it is told, one connection a request, and keeps cookies."""
+"""A client that sends exactly the given bytes, one connection a request, and keeps cookies."""
 
 import asyncio
 import re
@@ -12,7 +12,7 @@ _TOKEN: Final = re.compile(r'name="csrfmiddlewaretoken" value="([^"]+)"')
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """An answer as it arrived; header names in lower case."""
+    """A response as it arrived; header names in lower case."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
@@ -33,7 +33,10 @@ class Answered:
 
 
 async def exchange(url: str, data: bytes, *, seconds: float = _SECONDS) -> bytes:
-    """Send these bytes to a server and return everything it says until it closes."""
+    """Send these bytes to a server; return all bytes that it sends until it closes.
+
+    Raises TimeoutError after `seconds`.
+    """
     at = urlsplit(url)
     reader, writer = await asyncio.open_connection(at.hostname, at.port)
     try:
@@ -45,9 +48,9 @@ async def exchange(url: str, data: bytes, *, seconds: float = _SECONDS) -> bytes
 
 
 def parse(data: bytes, *, head_only: bool = False) -> Answered:
-    """Return the answer that these bytes are; a chunked body is put together.
+    """Return the response in these bytes; a chunked body is joined.
 
-    Raises ValueError for an answer that is cut short.
+    Raises ValueError for a response that is cut short.
     """
     head, separator, body = data.partition(b"\r\n\r\n")
     if not separator:
@@ -81,7 +84,7 @@ def _unchunk(body: bytes) -> bytes:
 
 @dataclass
 class Browser:
-    """Keeps cookies between requests to one server, which it calls `host`."""
+    """A client of one server that keeps cookies between requests; it calls the server `host`."""
 
     url: str
     host: str = "portal.test"
@@ -120,7 +123,10 @@ class Browser:
         )
 
     async def token(self) -> str:
-        """Return the token of the sign-in page; the cookie that it belongs to is kept."""
+        """Return the token of the sign-in page; keep the cookie that it belongs to.
+
+        Raises ValueError if the page has none.
+        """
         found = _TOKEN.search((await self.get("/accounts/login/")).text)
         if found is None:
             raise ValueError("the sign-in page has no token")
@@ -135,7 +141,7 @@ class Browser:
         )
 
     async def sign_out(self, **fields: str) -> Answered:
-        """Send the sign-out form with the token that the cookie gives."""
+        """Send the sign-out form with the token of the cookie."""
         token = self.cookies["csrftoken"]
         return await self.submit("/accounts/logout/", {"csrfmiddlewaretoken": token, **fields})
 

@@ -25,7 +25,7 @@ KEYS_WRITER: Final = "k1:" + "w" * 40
 
 
 class Built(Protocol):
-    """What `gateway.main.build` gives."""
+    """The result of `gateway.main.build`."""
 
     app: Front
     pool: store.Pool
@@ -40,13 +40,13 @@ Build = Callable[..., AbstractAsyncContextManager[Any]]
 
 @cache
 def stored_password() -> str:
-    """Return the hash of PASSWORD, made once."""
+    """Return the hash of PASSWORD, computed once."""
     return passwords.hash_password(PASSWORD)
 
 
 @dataclass(frozen=True, slots=True)
 class Portal:
-    """A gateway that is being served, and what stands around it."""
+    """A served gateway with its database and its two services."""
 
     url: str
     database_url: str
@@ -61,7 +61,7 @@ class Portal:
     async def add_user(
         self, username: str = "anna", customer_id: int | None = 42, stored: str | None = None
     ) -> None:
-        """Add a user with PASSWORD, or with the hash given."""
+        """Add a user with PASSWORD, or with the given hash."""
         connection = await connect(self.database_url, name="tests", connect_seconds=10)
         try:
             await admin_store.add_user(
@@ -77,7 +77,7 @@ class Portal:
         return await self.sign_in(username)
 
     async def sign_in(self, username: str = "anna") -> Browser:
-        """Return a new browser that has signed in."""
+        """Return a new browser that has signed in. Raises AssertionError if the sign-in fails."""
         browser = self.browser()
         answered = await browser.sign_in(username, PASSWORD)
         if answered.status != 302:  # noqa: PLR2004
@@ -85,7 +85,7 @@ class Portal:
         return browser
 
     async def execute(self, sql: str, *values: object) -> list[Any]:
-        """Run a statement as the gateway's role."""
+        """Run a statement as the gateway's role; return its rows."""
         connection = await connect(self.database_url, name="tests", connect_seconds=10)
         try:
             return list(await connection.fetch(sql, *values))
@@ -96,7 +96,7 @@ class Portal:
 def settings_for(
     database_url: str, query_url: str, writer_url: str, **changed: object
 ) -> GatewaySettings:
-    """Return settings for plain http on the loopback, with some changed."""
+    """Return settings for plain http on the loopback, with the given changes."""
     return GatewaySettings.model_validate(
         {
             "ops_port": 0,

@@ -13,7 +13,7 @@ from service_runtime.ops import Health
 
 @asynccontextmanager
 async def served(app: ASGIApp, streams: Streams) -> AsyncIterator[str]:
-    """Serve the application on a free port of the loopback; gives its address."""
+    """Serve the application on a free port of the loopback; yield its address."""
     listener = lifecycle.listen("127.0.0.1", 0, None)
     stop = asyncio.Event()
     server = asyncio.create_task(

@@ -1,6 +1,7 @@
-"""A service of the tests' own, on a real socket: it records what reached it, byte for byte.
+"""A service for tests on a real socket; it records each request byte for byte.
 
-What it answers is set per path; it can also be silent, break off, or say anything that is no HTTP.
+A test sets the response of each path. The service can also be silent, break off, or send bytes that
+are no HTTP.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ from typing import Self
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """One request as it arrived; header names as they were written."""
+    """A request as it arrived; header names keep their case."""
 
     method: str
     target: str
@@ -35,7 +36,10 @@ Behaviour = Callable[[Received, asyncio.StreamWriter], Awaitable[None]]
 def answer(
     body: bytes = b"[]", status: int = 200, content_type: str = "application/json", **headers: str
 ) -> Behaviour:
-    """Return a behaviour that answers this; `portal_revision="3"` becomes `Portal-Revision: 3`."""
+    """Return a behaviour that sends this response.
+
+    `portal_revision="3"` becomes `Portal-Revision: 3`.
+    """
     named = {"Content-Type": content_type} | {
         name.replace("_", "-").title(): value for name, value in headers.items()
     }
@@ -45,7 +49,7 @@ def answer(
 
 
 def raw(data: bytes, *, close: bool = False) -> Behaviour:
-    """Return a behaviour that writes these bytes, whatever they are."""
+    """Return a behaviour that writes exactly these bytes."""
 
     async def behave(_: Received, writer: asyncio.StreamWriter) -> None:
         writer.write(data)
@@ -57,14 +61,14 @@ def raw(data: bytes, *, close: bool = False) -> Behaviour:
 
 
 async def silent(_: Received, writer: asyncio.StreamWriter) -> None:
-    """Answer nothing until the other side gives up."""
+    """Send no response until the other side closes."""
     while not writer.is_closing():  # noqa: ASYNC110 - there is no event to wait for
         await asyncio.sleep(0.05)
 
 
 @dataclass
 class WireService:
-    """An HTTP/1.1 server whose answers are set by the test; use it as an async context manager."""
+    """An HTTP/1.1 server whose responses a test sets; use it as an async context manager."""
 
     default: Behaviour = field(default_factory=answer)
     received: list[Received] = field(default_factory=list)
@@ -75,12 +79,12 @@ class WireService:
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def __aenter__(self) -> Self:
-        """Begin to listen, on a free port of the loopback."""
+        """Begin to listen on a free port of the loopback."""
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, limit=1_048_576)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Stop listening and cut what is open."""
+        """Stop listening and cut all open connections."""
         if self._server is not None:
             self._server.close()
         self.drop_connections()
@@ -90,16 +94,16 @@ class WireService:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """The address that it listens on."""
         assert self._server is not None  # noqa: S101 - a mistake of the test
         return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
     def on(self, path: str, behaviour: Behaviour) -> None:
-        """Set what is answered at a path, without its query."""
+        """Set the response of a path, without its query."""
         self._behaviours[path] = behaviour
 
     def drop_connections(self) -> None:
-        """Cut every connection that is open."""
+        """Cut every open connection."""
         for writer in self._writers:
             writer.transport.abort()
 
@@ -116,7 +120,7 @@ class WireService:
                 path = request.target.partition("?")[0]
                 await self._behaviours.get(path, self.default)(request, writer)
         except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
-            pass  # the other side has gone, or the test is over
+            pass  # the other side has closed, or the test is over
         finally:
             self._writers.discard(writer)
             self._tasks.discard(task)
