@@ -21,6 +21,26 @@ STORES = ("portal", "kafka", "valkey", "postgres")
 COMBINATIONS = [
     chosen for n in range(1, len(STORES) + 1) for chosen in itertools.combinations(STORES, n)
 ]
+#: Each store alone while the system is up, and what may be lost together while it is down; all
+#: thirty take a quarter of an hour, so the others are for the long run.
+SHORT = {
+    (("portal",), True),
+    (("kafka",), True),
+    (("valkey",), True),
+    (("postgres",), True),
+    (("portal", "kafka", "valkey"), False),
+    (STORES, False),
+}
+CASES = [
+    pytest.param(
+        lost,
+        running,
+        id=f"{'+'.join(lost)}-{'up' if running else 'down'}",
+        marks=() if (lost, running) in SHORT else pytest.mark.long,
+    )
+    for lost in COMBINATIONS
+    for running in (True, False)
+]
 #: What a step has to say of a store that it has made again, by the store.
 WORDS = {
     "portal": "had no tables, made: portal",
@@ -62,8 +82,7 @@ def _expected(lost: tuple[str, ...]) -> set[str]:
 
 # Each starts the system once more: minutes where others keep the machine busy.
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("running", [True, False], ids=["up", "down"])
-@pytest.mark.parametrize("lost", COMBINATIONS, ids="+".join)
+@pytest.mark.parametrize(("lost", "running"), CASES)
 async def test_one_more_start_makes_it_right(
     own_portal: Portal, lost: tuple[str, ...], running: bool
 ) -> None:
