@@ -1,8 +1,10 @@
-"""The writer: accepts what happens to repairs, numbers it per customer, and keeps the list.
+"""The writer service: validates changes of repairs and appends them to each customer's stream.
 
 A command is loaded, decided and saved in one transaction under its customer's row lock.
-What was accepted becomes one event with the customer's next revision, kept for ever and put into
-the outbox; the relay, a process of its own, moves the outbox to Kafka.
-Internal systems come with API keys, customers only through the gateway's signed identity.
-Read: repair (what may happen), history (how it is numbered), commands, imports, api.
+An accepted change becomes one event with the customer's next revision.
+The event is stored permanently and inserted into the outbox.
+The relay, a separate process, sends the outbox to Kafka.
+Internal systems authenticate with API keys. Customers authenticate only by the gateway's signed
+identity token.
+Start with: repair (rules), history (numbering), commands, imports, api.
 """

@@ -1,7 +1,8 @@
-"""How a command is asked, and what it led to: the customer's lock, the key, and the races.
+"""The context and result of a command: locks, idempotency keys, refusals and retries.
 
-Whatever is refused is raised as `RefusedError` and leaves nothing behind. A transaction that lost
-a race (a repair that moved meanwhile, a reference recorded twice at once) is done again.
+A refused command raises `RefusedError` and changes nothing.
+A transaction that lost a race is retried. Examples: a repair that moved meanwhile, a reference
+recorded twice at the same time.
 """
 
 import asyncio
@@ -27,10 +28,10 @@ _ATTEMPTS: Final = 5
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
-    """The state that a refused change of a customer's met.
+    """The present state of a repair when a customer's change of it is refused.
 
-    `by` is who made it, `customer` or `company`; `seen` is the state that was decided on, None
-    when the tag names none of this repair's.
+    `by` is the side that made the last change, `customer` or `company`.
+    `seen` is the state that the customer decided on; None when no tag names a state of this repair.
     """
 
     held: HeldRepair
@@ -39,7 +40,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RefusedError(Exception):
-    """The command is refused, and why; `standing` is told to customers alone."""
+    """The command is refused; only customers receive `standing`."""
 
     def __init__(self, refusal: Refusal, standing: Standing | None = None) -> None:
         super().__init__(refusal.code)
@@ -48,11 +49,12 @@ class RefusedError(Exception):
 
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True):
-    """How a command was asked.
+    """The caller and the conditions of a command.
 
-    `only_of` is the one customer whose repairs the caller may know of; `binding` bounds an
-    internal system. `expected` are the tags of
-    If-Match: event ids of the repair, or what `profile_tag` gives; `*` stands for any.
+    `only_of` is the one customer whose repairs are visible to the caller.
+    `binding` limits an internal system.
+    `expected` are the tags of If-Match: event ids of the repair, or the result of `profile_tag`.
+    `*` matches any state.
     """
 
     author: Author
@@ -72,16 +74,16 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def key_digest(self) -> bytes | None:
-        """What the outcome of the key is kept under."""
+        """Return the digest under which the outcome is stored; None without a key."""
         return None if self.key is None else self.key.digest
 
     @property
     def key_lock(self) -> int | None:
-        """The number of the key's advisory lock."""
+        """Return the number of the key's advisory lock; None without a key."""
         return None if self.key is None else self.key.lock
 
     def keep(self, outcome: "Outcome") -> Kept | None:
-        """Return what is to be kept of the outcome; None without a key."""
+        """Return the row that stores the outcome; None without a key."""
         return None if self.key is None else self.key.keep(msgspec.json.encode(outcome))
 
 
@@ -91,7 +93,7 @@ def _raise(refusal: Refusal | None) -> None:
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What became of one repair among many: it holds the repair, or the refusal."""
+    """The result for one repair among many: the repair, or the refusal."""
 
     repair_id: str
     held: HeldRepair | None = None
@@ -100,9 +102,10 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a command led to; it is kept under the idempotency key, so it says all of it.
+    """The complete result of a command, as stored under the idempotency key.
 
-    `revision` is the customer's revision to wait for in order to see it. One of the others is set.
+    `revision` is the customer's revision at which the result becomes visible to readers.
+    One of the other result fields is set.
     """
 
     revision: int
@@ -115,7 +118,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class RaceLostError(Exception):
-    """What was read before the lock is not what holds under it."""
+    """The state read before the lock differs from the state under it."""
 
 
 _outcomes = msgspec.json.Decoder(Outcome)
@@ -124,7 +127,7 @@ _outcomes = msgspec.json.Decoder(Outcome)
 async def lock(
     connection: Connection, ask: Ask, customer_ids: Sequence[int], *, owning: str | None = None
 ) -> dict[int, Head]:
-    """Lock the key and these customers (and who owns the repair); return the heads that exist.
+    """Lock the key, these customers and the owner of the repair `owning`; return existing heads.
 
     Raises RefusedError when the key is in use.
     """
@@ -135,7 +138,7 @@ async def lock(
 
 
 def key_running() -> Refusal:
-    """Return the refusal for a key whose first request has not ended."""
+    """Return the refusal for a key whose first request is still running."""
     return Refusal(
         code="key-running",
         detail="A request with this Idempotency-Key is still running; ask again shortly.",
@@ -143,7 +146,11 @@ def key_running() -> Refusal:
 
 
 def kept_outcome(ask: Ask, loaded: Loaded) -> Outcome | None:
-    """Return what the key's first request led to; raises RefusedError if that was another one."""
+    """Return the stored outcome of the key's first request; None if there is none.
+
+    Raises RefusedError if the first request had other content.
+    Raises it also if the stored repair is outside the binding.
+    """
     if ask.key is None or loaded.outcome is None:
         return None
     if loaded.request_digest != ask.key.request_digest:
@@ -155,13 +162,16 @@ def kept_outcome(ask: Ask, loaded: Loaded) -> Outcome | None:
         )
     outcome = msgspec.structs.replace(_outcomes.decode(loaded.outcome), replayed=True)
     if outcome.repair is not None:
-        # Another key of the client, with a narrower binding, may have sent this.
+        # The repeated request may use another key of the client, with a narrower binding.
         ask.check_repair(outcome.repair.repair)
     return outcome
 
 
 def visible(ask: Ask, held: HeldRepair | None) -> HeldRepair | None:
-    """Return what the caller may know of: customers of no removed repair and nobody else's."""
+    """Return the repair if the caller may see it, otherwise None.
+
+    A customer sees only its own repairs that are not removed. Internal systems see all.
+    """
     if held is None or ask.only_of is None:
         return held
     repair = held.repair
@@ -169,7 +179,7 @@ def visible(ask: Ask, held: HeldRepair | None) -> HeldRepair | None:
 
 
 def precondition_failed() -> Refusal:
-    """Return the refusal for a state that is another one than the caller has seen."""
+    """Return the refusal for a state that does not match If-Match."""
     return Refusal(
         code="precondition-failed",
         detail="It has changed since it was read (If-Match); read it again.",
@@ -177,7 +187,7 @@ def precondition_failed() -> Refusal:
 
 
 def customer_unknown(customer_id: int) -> Refusal:
-    """Return the refusal for a customer who has no profile yet, with what to call."""
+    """Return the refusal for a customer without a profile, with the call that creates it."""
     return Refusal(
         code="customer-unknown",
         detail=f"There is no customer {customer_id}; make the profile first: "
@@ -186,7 +196,10 @@ def customer_unknown(customer_id: int) -> Refusal:
 
 
 async def until_won(pool: Pool, once: Callable[[Connection], Awaitable[Outcome]]) -> Outcome:
-    """Run `once` in a transaction, again from its beginning when it lost a race."""
+    """Run `once` in a transaction and return its outcome; retry it after a lost race.
+
+    Makes five attempts at most, then raises the last error. Other errors are raised at once.
+    """
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             async with transaction(pool) as connection:

@@ -11,9 +11,9 @@ _NAMED: Final = 5
 
 
 class KeyBinding(msgspec.Struct, frozen=True, kw_only=True):
-    """Bounds of what a caller may change; None stands for any.
+    """The sources and customers that a caller may act on; None stands for any.
 
-    `sources` bounds changes of repairs. `customers` bounds changes and reads.
+    `sources` limits changes of repairs. `customers` limits changes and reads.
     """
 
     sources: tuple[str, ...] | None = None

@@ -1,4 +1,4 @@
-"""Helpers of the command line: work on the database, errors as sentences, tables."""
+"""Helpers for the command line: database access, error messages and tables."""
 
 import asyncio
 import json
@@ -22,7 +22,10 @@ ResultT = TypeVar("ResultT")
 
 
 def on_database(work: Callable[[Pool], Coroutine[Any, Any, ResultT]]) -> ResultT:
-    """Run this on a pool of one connection; errors as `or_give_up` tells them."""
+    """Run `work` on a pool of one connection and return its result.
+
+    Errors are handled as in `or_give_up`. A statement may take 30 seconds.
+    """
     settings = load(AdminCommandSettings)
 
     async def run() -> ResultT:
@@ -39,7 +42,11 @@ def on_database(work: Callable[[Pool], Coroutine[Any, Any, ResultT]]) -> ResultT
 
 
 def or_give_up(work: Callable[[], ResultT]) -> ResultT:
-    """Run it; print what an operator can mend as a sentence, without a traceback, and exit with 1."""
+    """Run `work` and return its result; print an error that an operator can correct.
+
+    Such an error is printed without a traceback; raises `typer.Exit` with code 1.
+    Any other error is raised unchanged.
+    """
     try:
         return work()
     except KeyRefusedError as error:
@@ -53,13 +60,13 @@ def or_give_up(work: Callable[[], ResultT]) -> ResultT:
 
 
 def give_up(reason: str) -> None:
-    """Print why it was not done, and exit with 1."""
+    """Print the reason to stderr and raise `typer.Exit` with code 1."""
     typer.echo(printable(reason), err=True)
     raise typer.Exit(1)
 
 
 def print_table(rows: list[dict[str, Any]]) -> None:
-    """Print stored values as they are: `Text` takes no markup from them."""
+    """Print stored values as a table; `Text` interprets no markup in them."""
     table = Table(*(rows[0] if rows else ("nothing",)))
     for row in rows:
         table.add_row(*(Text(_cell(value)) for value in row.values()))

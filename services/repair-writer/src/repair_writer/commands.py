@@ -1,4 +1,4 @@
-"""Commands: load under the customer's lock, decide, save; one transaction each."""
+"""Commands on one repair or profile: load under the lock, decide, save; one transaction each."""
 
 from collections.abc import Callable
 
@@ -39,14 +39,18 @@ from repair_writer.store.transaction import Connection, Pool
 
 
 class _Profile(msgspec.Struct, frozen=True, kw_only=True):
-    """A profile before (None: it was made just now) and after a change."""
+    """A profile before a change (None: the customer is new) and after it."""
 
     before: HeldCustomer | None
     after: Customer
 
 
 async def record_repair(pool: Pool, ask: Ask, repair: Repair) -> Outcome:
-    """Record a repair that came with its new id; its customer must exist."""
+    """Record a new repair, which already has its id, and return the outcome.
+
+    Raises RefusedError for an unknown customer and for a reference in use.
+    Raises it also for a repair outside the binding.
+    """
     ask.check_repair(repair)
 
     async def once(connection: Connection) -> Outcome:
@@ -68,7 +72,10 @@ async def record_repair(pool: Pool, ask: Ask, repair: Repair) -> Outcome:
 
 
 async def change_repair(pool: Pool, ask: Ask, repair_id: str, command: Command) -> Outcome:
-    """Change one repair; a correction may move it to another customer that exists."""
+    """Change one repair and return the outcome; a correction may move it to another customer.
+
+    The target customer must exist. Raises RefusedError when the change is not allowed.
+    """
     target = command.given.get("customer_id") if isinstance(command, Correct) else None
     targets = [target] if isinstance(target, int) else []
     for customer_id in targets:
@@ -101,10 +108,11 @@ async def put_profile(
     *,
     may_make: bool = False,
 ) -> Outcome:
-    """Give a customer the profile that `profile_after` makes of the one that is there.
+    """Save the profile that `profile_after` returns for the current one; return the outcome.
 
-    `profile_tag` names a profile as If-Match does. With `may_make` a customer who is not there
-    yet is made, at revision 1; otherwise that is refused.
+    `profile_tag` returns the ETag of a profile, to compare with If-Match.
+    With `may_make` a missing customer is created, at revision 1.
+    Otherwise raises RefusedError for a missing customer, and in both cases for a wrong ETag.
     """
     ask.check_customer(customer_id)
 
@@ -167,7 +175,10 @@ async def _save(
 def append_change(
     history: History, author: Author, change: Change, occurred_at: str | None
 ) -> Head:
-    """Append a change, and before it the removal from the old customer's list if it moved."""
+    """Append a change and return its head.
+
+    After a move, the removal is appended first, to the old customer's stream.
+    """
     if change.left is not None:
         history.append(author, REMOVED, change.left, reason=MOVED_AWAY, occurred_at=occurred_at)
     head = history.append(
@@ -181,7 +192,7 @@ def append_change(
 def held_after(
     history: History, head: Head, repair: Repair, before: HeldRepair | None
 ) -> HeldRepair:
-    """Return a repair as it is held after the event that `head` names."""
+    """Return a repair in its stored form after the event of `head`."""
     return HeldRepair(
         repair=repair,
         revision=head.revision,

@@ -1,4 +1,4 @@
-"""What a customer may send through the portal, request by request."""
+"""Request bodies that customers send through the portal."""
 
 from collections.abc import Callable
 from typing import Annotated, Final, Self
@@ -49,7 +49,7 @@ class Visit(Body):
     breaks: Annotated[list[Break], Field(min_length=1, max_length=MAX_BREAKS)]
 
     def to_repairs(self, customer_id: int, *, now: str, source: str) -> list[Repair]:
-        """Return the new repairs; several share the id of their visit."""
+        """Return the new repairs; if there are several, they share a new batch id."""
         batch_id = new_id() if len(self.breaks) > 1 else None
         return [
             Repair(
@@ -112,6 +112,6 @@ class ProfilePatch(Body):
     postal_code: Postal = ""
 
     def changes(self) -> Callable[[Customer], Customer]:
-        """Return the function that makes the changed profile of the one that is there."""
+        """Return a function that applies the given fields to the current profile."""
         given = self.model_dump(include=self.model_fields_set)
         return lambda customer: msgspec.structs.replace(customer, **given)

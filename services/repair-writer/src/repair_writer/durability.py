@@ -1,4 +1,4 @@
-"""The writer's promise is worth what a commit is worth: it must be on the disk before it is answered."""
+"""A check of durability: a commit must be on disk before the response is sent."""
 
 import asyncio
 from typing import Final
@@ -7,20 +7,20 @@ from repair_writer.store.transaction import Pool, commit_mode
 from service_runtime.logs import get
 from service_runtime.postgres import is_infrastructure
 
-#: Both say that the commit is on the primary's disk, and on the standby's where there is one.
+#: Both put a commit on the primary's disk, and on the standby's where there is one.
 _DURABLE: Final = frozenset({"on", "remote_apply"})
 _PAUSE_SECONDS: Final = 1.0
 
 
 class NotDurableError(Exception):
-    """Commits are answered before they are on the disk: a crash would lose what was promised."""
+    """Commits return before they are on disk; a crash would lose accepted changes."""
 
 
 async def insist_on_durability(pool: Pool) -> None:
-    """Return when a session of the pool commits to the disk; a Postgres that is away is waited for.
+    """Return once a session of the pool commits to disk; retry while Postgres is unavailable.
 
-    Raises NotDurableError, which ends the process: rather no writer than one that forgets. Every
-    session asks for `synchronous_commit=on`, but a pooler in between may drop what it asks for.
+    Raises NotDurableError, which ends the process: an absent writer is safer than data loss.
+    Each session requests `synchronous_commit=on`, but a pooler in between may drop the setting.
     """
     while True:
         try:

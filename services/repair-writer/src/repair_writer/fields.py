@@ -1,7 +1,7 @@
-"""What each field may hold, once: bounds, the one text of a value, and the sentence of a no.
+"""Field types: bounds, normalisation and validation messages.
 
 Together the bounds keep the largest event below 64 KiB: 13 550 characters of text at four bytes
-each, and the envelope. Nothing here knows which request a field belongs to.
+each, and the envelope. The types are independent of the request that uses them.
 """
 
 import re
@@ -30,14 +30,14 @@ _EMAIL: Final = re.compile(r"[^@\s]+@[^@\s]+")
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Until when a date may lie, as of one moment: the context of every validation."""
+    """The latest allowed dates, as of one moment; the context of every validation."""
 
     latest_date: datetime
     latest_occurrence: datetime
 
 
 def bounds_at(now: datetime) -> Bounds:
-    """Return the bounds that hold at `now`: a year ahead for repairs, a day for what occurred."""
+    """Return the bounds at `now`: 366 days ahead for repairs, one day for `occurred_at`."""
     return Bounds(now + timedelta(days=366), now + timedelta(days=1))
 
 
@@ -60,7 +60,10 @@ def _not_blank(text: str) -> str:
 
 
 def cost_text(value: object) -> str:
-    """Return the one text of a cost, with two places; takes a JSON string or number."""
+    """Return the canonical text of a cost, with two decimal places.
+
+    The value is a JSON string or number. Raises ValueError outside 0 to 9999999999.99.
+    """
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ValueError(  # noqa: TRY004 - pydantic collects these only
             "must be a decimal, written as a string or as a number"
@@ -83,8 +86,8 @@ def _repair_date(text: str, info: ValidationInfo) -> str:
 
 
 def _visit_date(text: str, info: ValidationInfo) -> str:
-    # Noon in UTC lies on the day that is meant wherever the portal counts days, but in the zones
-    # that are twelve hours and more ahead of UTC.
+    # Noon in UTC falls on the intended day in every time zone of the portal, except zones twelve
+    # hours or more ahead of UTC.
     day = _DAY.fullmatch(text)
     try:
         moment = moment_of(f"{text}T12:00:00Z" if day else text)

@@ -1,7 +1,8 @@
-"""The numbered list of a customer: the only code that numbers.
+"""Appending to the streams of customers: the only code that assigns revisions.
 
-Whoever calls `History.append` holds the customer's row lock; the head that it starts from was
-read under that lock. What has been appended is saved by one statement, with everything else.
+The caller of `History.append` holds the customer's row lock.
+The head was read under that lock.
+One call of `save_changes` writes all appended events with everything else.
 """
 
 from collections.abc import Iterable
@@ -19,7 +20,7 @@ from service_runtime.clock import rfc3339
 
 
 class Author(msgspec.Struct, frozen=True, kw_only=True):
-    """Who says so: the actor of the event, the publishing system, and the trace it belongs to."""
+    """The actor of an event, the publishing system, and the trace that the event belongs to."""
 
     actor: str
     source: str
@@ -27,11 +28,11 @@ class Author(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class History:
-    """The lists of the customers that this transaction has locked, and what it adds to them."""
+    """The heads of the customers locked by this transaction, and the events to append."""
 
     def __init__(self, heads: Iterable[Head], now: datetime) -> None:
         self._heads = {head.customer_id: head for head in heads}
-        # The database's clock may be set back; the times of a list never run backwards.
+        # The database's clock may be set back. Times within a stream never decrease.
         self._accepted_at = max([now, *(head.changed_at for head in self._heads.values())])
         self._accepted_text = rfc3339(self._accepted_at)
         self._moved: dict[int, Head] = {}
@@ -40,16 +41,16 @@ class History:
 
     @property
     def accepted_text(self) -> str:
-        """When this transaction's changes were accepted, RFC 3339."""
+        """Return the acceptance time of this transaction's changes, RFC 3339."""
         return self._accepted_text
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing has been appended, so that there is nothing to save."""
+        """Return whether nothing has been appended, so that nothing needs saving."""
         return not self._events
 
     def head(self, customer_id: int) -> Head | None:
-        """Return where a locked customer's list stands now; None: no such customer."""
+        """Return the current head of a locked customer; None if the customer does not exist."""
         return self._heads.get(customer_id)
 
     def append(
@@ -61,9 +62,9 @@ class History:
         reason: str | None = None,
         occurred_at: str | None = None,
     ) -> Head:
-        """Give a change the next revision of its customer and return the new head.
+        """Append a change with the customer's next revision and return the new head.
 
-        `occurred_at` is the publisher's word; without one it happened when it was accepted.
+        `occurred_at` is the time given by the publisher; the default is the acceptance time.
         """
         before = self._heads[state.customer_id]
         head = Head(
@@ -107,7 +108,10 @@ class History:
         )
 
     def state(self, repair: Repair, head: Head, *, new: bool) -> None:
-        """Let the repair's row say this, as of the event that `head` names; `new`: make the row."""
+        """Set the new state of a repair's row, as of the event of `head`.
+
+        `new` means that the repair has no row yet.
+        """
         before = self._stated.get(repair.repair_id)
         self._stated[repair.repair_id] = Stated(
             repair=repair,
@@ -117,7 +121,7 @@ class History:
         )
 
     async def save(self, connection: Connection, kept: Kept | None = None) -> None:
-        """Write everything that was appended, and the outcome under its key, in one statement."""
+        """Write all appended changes and the outcome of the idempotency key."""
         await save_changes(
             connection,
             self._accepted_at,

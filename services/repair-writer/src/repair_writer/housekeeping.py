@@ -1,4 +1,4 @@
-"""What the writer does beside its requests: forget old outcomes, note which keys are in use."""
+"""Periodic work of the writer: delete old outcomes and record the use of API keys."""
 
 import asyncio
 from typing import Final
@@ -10,12 +10,15 @@ from service_runtime.logs import get
 from service_runtime.postgres import is_infrastructure
 
 _EVERY_SECONDS: Final = 20.0
-#: More than 800 commands a second leave behind between two rounds, in one short transaction.
+#: More than 800 commands a second store in one round; deleted in one short transaction.
 _BATCH: Final = 20_000
 
 
 async def keep_house(pool: Pool, keys: KeyRing) -> None:
-    """Do it every twenty seconds, for ever; a Postgres that is away is tried again the next time."""
+    """Run the periodic work every twenty seconds, without end.
+
+    If Postgres is unavailable, the work waits for the next round. Other errors are raised.
+    """
     while True:
         await asyncio.sleep(_EVERY_SECONDS)
         try:

@@ -1,7 +1,7 @@
-"""What may happen to a repair: a pure decision from what it is and what is asked.
+"""The rules for repairs: a pure decision from the present state and the command.
 
-`decide` never looks at a clock, a caller or a store. It answers with the change to be numbered,
-with `Unchanged`, or with a `Refusal` whose code the API turns into an HTTP status.
+`decide` uses no clock, caller or store. It returns the `Change` to append, `Unchanged`, or a
+`Refusal`. The API maps the code of a refusal to an HTTP status.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ from repair_events.event import (
 )
 from repair_events.repair import Repair
 
-#: Why an import changed something; the design gives the word.
+#: The reason in the events that an import causes.
 IMPORT_REASON: Final = "import"
 MOVED_AWAY: Final = "moved to another customer"
 
@@ -28,13 +28,13 @@ Given = Mapping[str, str | int | None]
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """A repair that nobody has recorded yet, whole, with the id that it shall have."""
+    """A command to record a new repair, complete, with its assigned id."""
 
     repair: Repair
 
 
 class ChangeStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """Another status; a customer may only decide what is PENDING."""
+    """A command to set another status; a customer may only decide a PENDING repair."""
 
     status: str
     reason: str | None = None
@@ -42,26 +42,26 @@ class ChangeStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Correct(msgspec.Struct, frozen=True, kw_only=True):
-    """What the repair should say instead: the fields that are given, and no others."""
+    """A command to replace the given fields of a repair; other fields keep their values."""
 
     given: Given
     reason: str | None = None
 
 
 class Remove(msgspec.Struct, frozen=True, kw_only=True):
-    """The repair shall not count any more."""
+    """A command to exclude a repair from all counts."""
 
     reason: str
 
 
 class Restore(msgspec.Struct, frozen=True, kw_only=True):
-    """The repair was removed by mistake."""
+    """A command to undo a removal."""
 
     reason: str | None = None
 
 
 class Restate(msgspec.Struct, frozen=True, kw_only=True):
-    """A line of an import: record it, or make what is there say what `given` says."""
+    """An upsert by a line of an import: record the repair, or apply the `given` fields."""
 
     repair: Repair
     given: Given
@@ -71,7 +71,7 @@ Command = Record | ChangeStatus | Correct | Remove | Restore | Restate
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """What happened. `left` is the repair as its old customer's history ends it, after a move."""
+    """An accepted change. After a move, `left` is the removed repair of the old customer."""
 
     fact: str
     repair: Repair
@@ -80,13 +80,16 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Unchanged(msgspec.Struct, frozen=True, kw_only=True):
-    """All that was asked holds already: no event."""
+    """The result of a command that already holds; no event is appended."""
 
     repair: Repair
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
-    """A no with a stable code and a sentence; `allowed` are the moves that would be accepted."""
+    """A rejected command: a stable code and a sentence.
+
+    `allowed` are the statuses that would be accepted.
+    """
 
     code: str
     detail: str
@@ -98,7 +101,7 @@ Decision = Change | Unchanged | Refusal
 
 
 def decide(repair: Repair | None, command: Command) -> Decision:
-    """Return what `command` makes of `repair` (None: there is none by that id or reference)."""
+    """Return the decision on `command`; `repair` is None if the id or reference is unused."""
     if isinstance(command, Record):
         return _record(repair, command)
     if isinstance(command, Restate):
@@ -159,7 +162,7 @@ def _change_status(repair: Repair, command: ChangeStatus) -> Decision:
 
 
 def undecidable(repair: Repair, detail: str) -> Refusal:
-    """Return the refusal of a customer's decision on what does not wait for one, and why."""
+    """Return the refusal of a customer's decision on a repair that is not PENDING."""
     return Refusal(code="illegal-move", detail=detail, allowed=(), repair_id=repair.repair_id)
 
 
@@ -180,9 +183,9 @@ def _correct(repair: Repair, given: Given, reason: str | None) -> Decision:
 
 
 def _move(repair: Repair, given: Given, reason: str | None) -> Decision:
-    """Leave one history by a removal, enter the other by a record; notes stay behind.
+    """Return a move: a removal from the old customer's stream, and a record in the new one.
 
-    The new customer did not ask for this repair, whoever asked for it before.
+    The customer notes are cleared and `requested_by` becomes internal, unless `given` sets them.
     """
     arrived = {"customer_notes": "", "requested_by": "internal", **given}
     return Change(

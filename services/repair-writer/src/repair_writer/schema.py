@@ -1,4 +1,4 @@
-"""Whether the database has the tables that this code was written for."""
+"""A check that the database has the tables that this code needs."""
 
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -10,12 +10,16 @@ MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
 
 def newest_migration() -> str:
-    """Return the number of the last step, from the file names: `0001_tables.py`."""
+    """Return the number of the newest migration, from file names like `0001_tables.py`."""
     return max(path.name.partition("_")[0] for path in MIGRATIONS.glob("versions/[0-9]*_*.py"))
 
 
 async def check_migrated(connected: AbstractAsyncContextManager[Connection]) -> None:
-    """Raise RuntimeError, with what to do, unless the database is there and has our tables."""
+    """Check that the database is reachable and has current tables.
+
+    Raises RuntimeError with the command to run when the tables are missing or old.
+    Raises the driver's error when Postgres is unavailable.
+    """
     async with connected as connection:
         version = await migrated_to(connection)
     if version is None or version < newest_migration():

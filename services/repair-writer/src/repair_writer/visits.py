@@ -1,4 +1,4 @@
-"""A customer asks for a visit: one repair for each break, all of them or none."""
+"""Visit requests of customers: one new repair for each break, in one transaction."""
 
 from collections.abc import Sequence
 
@@ -23,7 +23,11 @@ from repair_writer.store.transaction import Connection, Pool
 async def request_visit(
     pool: Pool, ask: Ask, customer_id: int, repairs: Sequence[Repair]
 ) -> Outcome:
-    """Record these new repairs of one customer, who must exist, in their order."""
+    """Record new repairs of one customer, in their order, all or none.
+
+    Return the outcome with the last revision. Raises RefusedError when the customer has no profile.
+    Raises it also when the idempotency key is running or was used for another request.
+    """
 
     async def once(connection: Connection) -> Outcome:
         heads = await lock(connection, ask, [customer_id])

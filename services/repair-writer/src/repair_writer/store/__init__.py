@@ -1,5 +1,5 @@
-"""The writer's only door to Postgres: each function is one statement with a verb for a name.
+"""Access to Postgres: the only package of the writer that sends SQL, one statement a function.
 
-Raw asyncpg: a command is four round trips, and SQLAlchemy's compiler would cost as much again.
-Nothing here decides anything, and only `repair_writer` modules above call it.
+It uses raw asyncpg: a command is four round trips, and the SQLAlchemy compiler would double its
+cost. The package makes no decisions. Only `repair_writer` modules above it call it.
 """

@@ -1,4 +1,4 @@
-"""Kept outcomes of commands that came with an idempotency key."""
+"""Stored outcomes of commands with an idempotency key."""
 
 from datetime import datetime
 
@@ -15,7 +15,10 @@ DELETE FROM writer.idempotency_key WHERE key_digest IN (
 
 
 async def keep_outcome(connection: Connection, kept: Kept, now: datetime) -> None:
-    """Keep the outcome of a command that changed nothing; others are kept with their change."""
+    """Store the outcome of a command that changed nothing.
+
+    Other outcomes are stored by `save_changes`, with their change.
+    """
     await connection.execute(
         "INSERT INTO writer.idempotency_key (key_digest, request_digest, outcome, created_at)"
         " VALUES ($1, $2, $3, $4)",
@@ -27,7 +30,7 @@ async def keep_outcome(connection: Connection, kept: Kept, now: datetime) -> Non
 
 
 async def purge_outcomes(pool: Pool, limit: int) -> int:
-    """Delete at most `limit` outcomes older than seven days; return how many there were."""
+    """Delete at most `limit` outcomes older than seven days; return the number deleted."""
     async with transaction(pool) as connection:
         status = await connection.execute(_PURGE, limit)
     return int(status.removeprefix("DELETE "))

@@ -1,4 +1,4 @@
-"""The audit of API keys: appended to, read, never changed."""
+"""The audit log of API keys: append-only."""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -15,10 +15,10 @@ RENEWED: Final = "key-renewed"
 REVOKED: Final = "key-revoked"
 USED: Final = "key-used"
 
-#: Entries of one kind that a key gets in a day: a caller of many addresses must not fill a disk.
+#: Most entries of use for one key a day: a caller with many addresses must not fill the disk.
 MAX_USES_A_DAY: Final = 10
 
-# Uses of one round come in any order; the number of each within its key keeps the bound exact.
+# The row number within each key keeps the daily bound exact, in any order of the uses.
 _NOTE_USES = f"""
 WITH used AS (
     SELECT key_id, origin FROM unnest($1::text[], $2::text[]) AS u(key_id, origin)
@@ -43,7 +43,10 @@ WHERE f.n + (
 
 
 class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One entry: what happened to which key, by whom (`os:NAME` or `internal:CLIENT`), from where."""
+    """One entry of the audit log.
+
+    `actor` is `os:NAME` or `internal:CLIENT`. `origin` is a machine name or an address.
+    """
 
     at: datetime
     what: str
@@ -55,7 +58,7 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Operator(msgspec.Struct, frozen=True, kw_only=True):
-    """The operating-system user who runs a command, and the machine it runs on."""
+    """The operating-system user of a command, and the machine that runs it."""
 
     name: str
     machine: str
@@ -70,7 +73,7 @@ async def append_audit(
     by: Operator,
     detail: dict[str, Any],
 ) -> None:
-    """Append what an operator did, in the transaction that does it."""
+    """Append an action of an operator, within the transaction of that action."""
     await connection.execute(
         "INSERT INTO writer.audit (what, key_id, client, actor, origin, detail)"
         " VALUES ($1, $2, $3, $4, $5, $6::text::jsonb)",
@@ -84,7 +87,7 @@ async def append_audit(
 
 
 async def was_audited_today(connection: Connection, what: str, key_id: str) -> bool:
-    """Return whether there is an entry of this kind within the last day."""
+    """Return whether the key has an entry of this kind within the last 24 hours."""
     return bool(
         await connection.fetchval(
             "SELECT EXISTS (SELECT FROM writer.audit WHERE key_id = $1 AND what = $2"
@@ -96,12 +99,13 @@ async def was_audited_today(connection: Connection, what: str, key_id: str) -> b
 
 
 async def note_uses(pool: Pool, uses: Collection[tuple[str, str]]) -> None:
-    """Note (key id, address) pairs of keys in use: the moment of each key, an entry a day of each.
+    """Record uses of keys as (key id, address) pairs.
 
-    At most ten entries a key and day are written, whatever addresses it is used from.
+    Each key gets a new time of last use. Each pair gets one entry a day.
+    A key gets at most ten such entries a day, from any number of addresses.
     """
     async with transaction(pool) as connection:
-        # Two writers at once would both find that there is no entry yet.
+        # Without the lock, two concurrent writers could both find no entry and insert one.
         await connection.execute("SELECT pg_advisory_xact_lock(hashtext('writer audit'))")
         await connection.execute(
             _NOTE_USES,
@@ -112,7 +116,7 @@ async def note_uses(pool: Pool, uses: Collection[tuple[str, str]]) -> None:
 
 
 async def read_audit(connection: Connection, key_id: str | None, limit: int) -> list[AuditEntry]:
-    """Return the newest entries, of one key or of all, newest first."""
+    """Return at most `limit` entries, of one key or of all keys, newest first."""
     rows = await connection.fetch(
         "SELECT at, what, key_id, client, actor, origin, detail::text FROM writer.audit"
         " WHERE $1::text IS NULL OR key_id = $1 ORDER BY id DESC LIMIT $2",

@@ -1,4 +1,4 @@
-"""Saving: everything that one transaction changed, in one statement."""
+"""Saving all changes of one transaction in one statement."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -19,8 +19,8 @@ _OR_UPDATE = """    ON CONFLICT (repair_id) DO UPDATE SET
         removed = excluded.removed, revision = excluded.revision,
         event_id = excluded.event_id, changed_at = excluded.changed_at"""
 
-# Texts become dates, numbers and ids in Postgres, which is quicker at it. The outbox row comes
-# after the lock and in the order of the list: ids of one customer rise with its revisions.
+# Postgres converts texts to dates, numbers and ids faster than Python does. Outbox rows are
+# inserted under the lock in stream order: the ids of one customer rise with its revisions.
 _SAVE = f"""
 WITH numbered AS (
     UPDATE writer.customer AS c
@@ -60,8 +60,8 @@ FROM unnest($5::bigint[], $7::uuid[], $10::bytea[]) WITH ORDINALITY
 ORDER BY place
 """  # noqa: S608 - constants only
 
-# One event of one repair, which is what a command is: plain values cost half of what arrays do,
-# in the driver and in Postgres.
+# The usual command: one event of one repair. Plain values cost half as much as arrays, in the
+# driver and in Postgres.
 _SAVE_ONE = """
 WITH numbered AS (
     UPDATE writer.customer SET revision = $3, event_id = $4, changed_at = $1
@@ -84,7 +84,7 @@ INSERT INTO writer.outbox (customer_id, event_id, payload, accepted_at) VALUES (
 _SAVE_NEW = _SAVE_ONE.format(or_update="")
 _SAVE_CHANGED = _SAVE_ONE.format(or_update=_OR_UPDATE)
 
-#: From so many events on they are copied: several statements, but each row costs a fraction.
+#: From this many events on, rows are copied: several statements, but a lower cost a row.
 _MANY = 20
 _EVENT_COLUMNS = (
     "customer_id", "revision", "event_id", "repair_id", "type", "accepted_at", "payload",
@@ -99,7 +99,7 @@ _REPAIR_COLUMNS = (
 
 
 class Stated(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A repair as it stands after its last event of this transaction; `new`: it has no row yet."""
+    """A repair after its last event of this transaction; `new` means it has no row yet."""
 
     repair: Repair
     revision: int
@@ -124,7 +124,10 @@ async def save_changes(
     repairs: Sequence[Stated],
     kept: Kept | None = None,
 ) -> None:
-    """Write new heads, events in their order, repairs (each once), outbox rows and the answer."""
+    """Write heads, events in their order, repairs (each once), outbox rows and the outcome.
+
+    From `_MANY` events on, several statements are sent.
+    """
     if kept is None and len(events) == 1 and len(repairs) == 1:
         await _save_one(connection, accepted_at, events[0], repairs[0])
         return
@@ -183,7 +186,7 @@ async def _save_one(
 async def _copy(
     connection: Connection, at: datetime, events: Sequence[EventRow], repairs: Sequence[Stated]
 ) -> None:
-    """Write events and outbox rows in their order, and the rows of repairs that have none."""
+    """Copy events and outbox rows in their order, and the given new repairs."""
     listed = [
         (one.customer_id, one.revision, one.event_id, one.repair_id, one.type, at, one.payload)
         for one in events

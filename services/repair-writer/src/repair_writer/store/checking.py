@@ -1,10 +1,10 @@
-"""Whether each list is what all copies rely on: numbered from 1 without a gap, and ending at its head."""
+"""A check of each stream: numbered from 1 without a gap, with its last event at the head."""
 
 from typing import Final, NamedTuple
 
 from repair_writer.store.transaction import Pool, reading
 
-# One statement is one snapshot, so commands that come in meanwhile are in all of it or in none.
+# One statement is one snapshot: a concurrent command is visible completely or not at all.
 _LISTS: Final = """
 SELECT c.customer_id, c.revision, count(e.revision) AS events,
     coalesce(max(e.revision), 0) AS last,
@@ -23,7 +23,7 @@ ORDER BY c.customer_id
 
 
 class ListLength(NamedTuple):
-    """One list, measured: what its head says, how many events there are, and the highest number."""
+    """The measured length of one stream: its head's revision, event count and last revision."""
 
     customer_id: int
     revision: int
@@ -33,7 +33,7 @@ class ListLength(NamedTuple):
 
     @property
     def trouble(self) -> str | None:
-        """Say what is wrong with it, None when nothing is."""
+        """Return the fault of the stream as a sentence; None if it has none."""
         if not self.revision == self.events == self.last:
             return (
                 f"its head says {self.revision}, it has {self.events} events, "
@@ -43,7 +43,7 @@ class ListLength(NamedTuple):
 
 
 async def measure_lists(pool: Pool, after: int, limit: int) -> list[ListLength]:
-    """Measure the lists of the next customers by id, at most `limit`."""
+    """Return the measured streams of at most `limit` customers with ids above `after`."""
     async with reading(pool) as connection:
         rows = await connection.fetch(_LISTS, after, limit)
     return [ListLength(*row) for row in rows]

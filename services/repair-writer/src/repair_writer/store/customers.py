@@ -1,4 +1,4 @@
-"""Customers: their lock, their heads, their profiles."""
+"""Customers: locks, heads and profiles."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -13,8 +13,8 @@ from repair_writer.store.rows import (
 )
 from repair_writer.store.transaction import Connection
 
-# The key's advisory lock comes first and is never waited for; without it no customer is locked.
-# Customers are locked in the order of their ids, so that two commands cannot wait in a circle.
+# The key's advisory lock is tried first, without waiting; if it fails, no customer is locked.
+# Customers are locked in the order of their ids, which prevents deadlocks between commands.
 _LOCK = """
 WITH key AS MATERIALIZED (
     SELECT CASE WHEN $3::bigint IS NULL THEN true ELSE pg_try_advisory_xact_lock($3) END AS free
@@ -37,10 +37,10 @@ async def lock_customers(
     owning: str | None = None,
     key_lock: int | None = None,
 ) -> dict[int, Head] | None:
-    """Lock these customers, and the one that the repair `owning` belongs to at this moment.
+    """Lock these customers, and the present customer of the repair `owning`.
 
-    Returns the heads of those that exist, by customer. None: `key_lock` is held by another
-    transaction, and nothing was locked.
+    Return the heads of the existing customers, by customer id.
+    Return None, without any lock, if another transaction holds `key_lock`.
     """
     rows = await connection.fetch(_LOCK, customer_ids, owning, key_lock)
     if not rows[0]["free"]:
@@ -58,9 +58,9 @@ async def lock_customers(
 
 
 async def make_customer(connection: Connection, customer_id: int) -> bool:
-    """Insert an empty customer at revision 0; say whether there was none.
+    """Insert an empty customer at revision 0; return False if the customer exists already.
 
-    The row must be given its first revision before the transaction ends.
+    The caller must append the first event before the transaction ends.
     """
     status = await connection.execute(
         "INSERT INTO writer.customer (customer_id, revision, changed_at)"
@@ -71,7 +71,7 @@ async def make_customer(connection: Connection, customer_id: int) -> bool:
 
 
 async def read_customer(connection: Connection, customer_id: int) -> HeldCustomer | None:
-    """Return the profile of a customer."""
+    """Return the profile of a customer; None if the customer does not exist."""
     row = await connection.fetchrow(
         f"SELECT {CUSTOMER_COLUMNS} FROM writer.customer WHERE customer_id = $1",  # noqa: S608
         customer_id,
@@ -80,7 +80,7 @@ async def read_customer(connection: Connection, customer_id: int) -> HeldCustome
 
 
 async def save_profile(connection: Connection, customer: Customer) -> None:
-    """Write the profile's fields; numbering is the business of `save_changes`."""
+    """Write the profile's fields; `save_changes` writes the revision."""
     await connection.execute(
         "UPDATE writer.customer SET name = $2, email = $3, phone = $4, address = $5, city = $6,"
         " state = $7, postal_code = $8 WHERE customer_id = $1",
@@ -98,7 +98,10 @@ async def save_profile(connection: Connection, customer: Customer) -> None:
 async def read_heads(
     connection: Connection, *, changed_since: datetime | None, after: int, limit: int
 ) -> Iterable[dict[str, object]]:
-    """Return at most `limit` heads of customers above `after`, in the order of their ids."""
+    """Return at most `limit` heads of customers above `after`, in the order of their ids.
+
+    `changed_since` selects heads that changed at or after that moment.
+    """
     rows = await connection.fetch(
         "SELECT customer_id, revision, event_id, changed_at FROM writer.customer"
         " WHERE customer_id > $1 AND ($2::timestamptz IS NULL OR changed_at >= $2)"

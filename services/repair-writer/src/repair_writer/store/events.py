@@ -1,11 +1,11 @@
-"""The list itself, and how far it has been sent."""
+"""Reading events of the streams, and the progress of their publication."""
 
 from collections.abc import Iterable
 from datetime import datetime
 
 from repair_writer.store.transaction import Connection
 
-#: Counting a long outbox each second would cost more than it tells.
+#: An exact count of a long outbox each second costs more than it is worth.
 MAX_COUNTED_OUTBOX = 100_000
 
 
@@ -24,7 +24,7 @@ async def read_events(
 
 
 async def read_payloads(connection: Connection, event_ids: Iterable[str]) -> dict[str, bytes]:
-    """Return the events that exist of these ids (UUID texts in lower case)."""
+    """Return the payloads of the existing events, by event id (UUID texts in lower case)."""
     rows = await connection.fetch(
         "SELECT event_id, payload FROM writer.event WHERE event_id = ANY($1::uuid[])",
         list(event_ids),
@@ -33,7 +33,10 @@ async def read_payloads(connection: Connection, event_ids: Iterable[str]) -> dic
 
 
 async def read_oldest_transaction(connection: Connection) -> datetime | None:
-    """Return the start of the oldest transaction that the writer's role has open elsewhere."""
+    """Return the start of the writer role's oldest open transaction, excluding this session.
+
+    None if there is none.
+    """
     moment: datetime | None = await connection.fetchval(
         "SELECT min(xact_start) FROM pg_stat_activity"
         " WHERE usename = current_user AND datname = current_database()"
@@ -43,7 +46,10 @@ async def read_oldest_transaction(connection: Connection) -> datetime | None:
 
 
 async def read_outbox(connection: Connection) -> tuple[datetime | None, int]:
-    """Return when the oldest unsent event was accepted, and how many wait (100 000 at most)."""
+    """Return when the oldest unsent event was accepted, and how many are unsent.
+
+    The time is None when the outbox is empty. The count stops at 100 000.
+    """
     row = await connection.fetchrow(
         "SELECT (SELECT min(accepted_at) FROM writer.outbox) AS oldest,"
         " (SELECT count(*) FROM (SELECT FROM writer.outbox LIMIT $1) AS counted) AS waiting",
@@ -54,5 +60,5 @@ async def read_outbox(connection: Connection) -> tuple[datetime | None, int]:
 
 
 async def count_refused(connection: Connection) -> int:
-    """Return how many events Kafka has refused for good: they wait no more, and never arrive."""
+    """Return the number of events that Kafka rejected permanently."""
     return int(await connection.fetchval("SELECT count(*) FROM writer.outbox_refused"))

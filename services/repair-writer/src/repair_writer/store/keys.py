@@ -1,4 +1,4 @@
-"""API keys: only the SHA-256 of a secret is ever stored."""
+"""API keys: the table holds only the SHA-256 of each secret."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -10,9 +10,9 @@ from repair_writer.store.transaction import Connection, new_connection
 
 
 class KeyRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One API key; times are aware, `live` is judged by the database's clock.
+    """One API key; times have a zone, and `live` is computed by the database's clock.
 
-    The first of `sources` is what the key publishes under; `customers` None stands for all.
+    New repairs of the key carry the first of `sources`. `customers` None stands for all.
     """
 
     key_id: str
@@ -29,7 +29,7 @@ class KeyRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NewKey(msgspec.Struct, frozen=True, kw_only=True):
-    """A key to be written."""
+    """A key to insert or renew."""
 
     key_id: str
     secret_sha256: bytes
@@ -60,7 +60,7 @@ def _key(row: asyncpg.Record) -> KeyRow:
 
 
 async def find_keys(connection: Connection, key_ids: Sequence[str]) -> dict[str, KeyRow]:
-    """Return the keys that exist of these ids."""
+    """Return the existing keys of these ids, by id."""
     rows = await connection.fetch(f"{_SELECT} WHERE key_id = ANY($1::text[])", key_ids)
     return {row["key_id"]: _key(row) for row in rows}
 
@@ -72,20 +72,20 @@ async def check_keys(url: str) -> None:
 
 
 async def list_keys(connection: Connection) -> list[KeyRow]:
-    """Return every key, oldest first."""
+    """Return all keys, oldest first."""
     rows = await connection.fetch(f"{_SELECT} ORDER BY created_at, key_id")
     return [_key(row) for row in rows]
 
 
 async def lock_client(connection: Connection, client: str) -> None:
-    """Let no other transaction count or add this client's keys until this one ends."""
+    """Lock this client's keys until the transaction ends: no other may count or add them."""
     await connection.execute(
         "SELECT pg_advisory_xact_lock(hashtext('api key'), hashtext($1))", client
     )
 
 
 async def count_live_keys(connection: Connection, client: str) -> int:
-    """Return how many keys of a client work at this moment."""
+    """Return the number of keys of a client that are neither revoked nor expired."""
     count: int = await connection.fetchval(
         "SELECT count(*) FROM writer.api_key"
         " WHERE client = $1 AND revoked_at IS NULL AND expires_at > clock_timestamp()",
@@ -95,13 +95,13 @@ async def count_live_keys(connection: Connection, client: str) -> int:
 
 
 async def find_key(connection: Connection, key_id: str) -> KeyRow | None:
-    """Return one key by its id."""
+    """Return one key by its id; None if there is none."""
     row = await connection.fetchrow(f"{_SELECT} WHERE key_id = $1", key_id)
     return None if row is None else _key(row)
 
 
 async def insert_key(connection: Connection, key: NewKey, days: int) -> None:
-    """Write a new key that lives for `days`."""
+    """Insert a new key that is valid for `days`."""
     await connection.execute(
         "INSERT INTO writer.api_key"
         " (key_id, secret_sha256, client, scopes, sources, customers, expires_at)"
@@ -117,7 +117,7 @@ async def insert_key(connection: Connection, key: NewKey, days: int) -> None:
 
 
 async def renew_key(connection: Connection, key: NewKey, days: int) -> None:
-    """Let a key live for `days` from now, with these scopes, sources and customers."""
+    """Make a key valid for `days` from now, with these scopes, sources and customers."""
     await connection.execute(
         "UPDATE writer.api_key SET scopes = $2, sources = $3, customers = $4,"
         " expires_at = clock_timestamp() + make_interval(days => $5) WHERE key_id = $1",
@@ -130,7 +130,7 @@ async def renew_key(connection: Connection, key: NewKey, days: int) -> None:
 
 
 async def revoke_key(connection: Connection, key_id: str) -> str | None:
-    """Revoke a key; return its client, None when there was no key to revoke."""
+    """Revoke a key and return its client; None if no unrevoked key has this id."""
     client: str | None = await connection.fetchval(
         "UPDATE writer.api_key SET revoked_at = clock_timestamp()"
         " WHERE key_id = $1 AND revoked_at IS NULL RETURNING client",

@@ -1,9 +1,10 @@
-"""The outbox: what has been accepted and is not on Kafka yet. One statement a function.
+"""The outbox: accepted events that are not on Kafka yet. One statement a function.
 
-The api inserts, the relay deletes what Kafka has acknowledged. There is no cursor: a number is
-taken from the sequence before its transaction commits, so whoever remembers "the last id" loses
-those that commit later. Rows of one customer are visible in the order of their ids, because they
-are inserted under the customer's lock.
+The API inserts rows. The relay deletes rows that Kafka has acknowledged.
+There is no cursor: an id is taken from the sequence before its transaction commits.
+A reader that stored its last id would therefore miss rows that commit later.
+Rows of one customer become visible in the order of their ids, because they are inserted under
+the customer's lock.
 """
 
 from collections.abc import Collection
@@ -14,10 +15,10 @@ import asyncpg
 
 from service_runtime.postgres import Pool, connect, is_infrastructure, lease
 
-#: Any two numbers that nobody else uses in this database: "outbox", "relay".
+#: Two numbers that no other lock in this database uses: "outbox", "relay" in ASCII.
 _LEADER_LOCK: Final = (0x6F75_7462, 0x7265_6C61)
 
-#: A leader whose machine has vanished loses its lock in some ten seconds, not in two hours.
+#: A leader whose machine fails loses its lock after about ten seconds; the default is two hours.
 _NOTICE_DEAD_PEERS: Final = """
     SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 3;
     SET tcp_user_timeout = 10000
@@ -61,7 +62,7 @@ LeaderConnection: TypeAlias = "asyncpg.Connection[Any]"
 
 
 class OutboxRow(NamedTuple):
-    """An accepted event that waits; `payload` goes to Kafka as it is."""
+    """An unsent event; `payload` is sent to Kafka unchanged."""
 
     id: int
     customer_id: int
@@ -70,7 +71,7 @@ class OutboxRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """How much waits, how old the oldest is (seconds), and how many rows have been set aside."""
+    """The number of unsent rows, the age of the oldest (seconds), and the number of dead letters."""
 
     pending: int
     oldest_seconds: float
@@ -78,12 +79,18 @@ class Backlog:
 
 
 def is_postgres_error(error: BaseException) -> bool:
-    """Say whether Postgres is away or cannot do it (no table yet, another password)."""
+    """Return whether Postgres is unavailable or rejects the statement.
+
+    Examples: a missing table, a changed password.
+    """
     return isinstance(error, asyncpg.PostgresError) or is_infrastructure(error)
 
 
 async def connect_leader(url: str) -> LeaderConnection:
-    """Return a connection of its own for the lock; it must reach Postgres without a pooler."""
+    """Return a dedicated connection for the lock; it must reach Postgres without a pooler.
+
+    Raises what the driver raises.
+    """
     connection = await connect(url, name="repair-relay-leader", statement_seconds=10)
     await connection.execute(_NOTICE_DEAD_PEERS)
     return connection
@@ -99,17 +106,17 @@ async def check_outbox(url: str) -> None:
 
 
 async def try_to_lead(connection: LeaderConnection) -> bool:
-    """Take the leader's lock for as long as this connection lives; False when another has it.
+    """Take the leader lock for the life of this connection; return False if another holds it.
 
-    Asked again and again rather than waited for: a waiting statement holds a snapshot, which
-    would keep dead rows in every table.
+    The caller polls, because a waiting statement holds a snapshot.
+    Such a snapshot would keep dead rows in every table.
     """
     led = await connection.fetchval("SELECT pg_try_advisory_lock($1, $2)", *_LEADER_LOCK)
     return bool(led)
 
 
 async def is_connected(connection: LeaderConnection) -> None:
-    """Raise what Postgres raises when the connection, and the lock with it, is gone."""
+    """Check the connection, which carries the lock; raises the driver's error if it is lost."""
     await connection.execute("SELECT 1")
 
 
@@ -121,7 +128,11 @@ async def select_unsent(
     limit: int,
     max_bytes: int,
 ) -> list[OutboxRow]:
-    """Return the oldest rows in the order of their ids, some `max_bytes` of payload at most."""
+    """Return the oldest rows in the order of their ids, at most `limit`.
+
+    Rows with an id or customer in the exclusions are left out.
+    The result ends with the row that reaches `max_bytes` of payload.
+    """
     rows = await connection.fetch(
         _SELECT, list(without_ids), list(without_customers), limit, max_bytes
     )
@@ -135,14 +146,17 @@ async def delete_sent(pool: Pool, ids: Collection[int]) -> None:
 
 
 async def set_aside(pool: Pool, row_id: int, reason: str) -> str | None:
-    """Move a row that Kafka will never take out of the way; return its event id."""
+    """Move a row that Kafka rejects permanently to the dead letters; return its event id.
+
+    None if the row no longer exists.
+    """
     async with lease(pool) as connection:
         event_id = await connection.fetchval(_SET_ASIDE, row_id, reason)
     return None if event_id is None else str(event_id)
 
 
 async def measure_backlog(pool: Pool) -> Backlog:
-    """Count what waits, by Postgres's own clock."""
+    """Return the backlog; ages are by the clock of Postgres."""
     async with lease(pool) as connection:
         row = await connection.fetchrow(_MEASURE)
     if row is None:

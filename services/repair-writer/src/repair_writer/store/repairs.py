@@ -1,4 +1,4 @@
-"""Repairs: read by id or by the publishing system's own reference."""
+"""Reading repairs by id or by the publishing system's reference."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -10,8 +10,8 @@ from repair_events.repair import Repair
 from repair_writer.store.rows import REPAIR_COLUMNS, Head, HeldRepair, held_repair
 from repair_writer.store.transaction import Connection
 
-# The moment is read by a statement that begins when the lock is held: time never runs back
-# within a customer's list, and never lies before the start of its transaction.
+# The clock is read by a statement that begins after the lock was taken. Times within a stream
+# therefore never decrease, and never precede the start of their transaction.
 _LOAD = f"""
 SELECT clock_timestamp() AS now, k.request_digest, k.outcome, {REPAIR_COLUMNS}
 FROM (SELECT) AS one
@@ -20,9 +20,10 @@ LEFT JOIN writer.repair r ON
 """  # noqa: S608 - constants only
 _LOAD_BY_ID = _LOAD + "r.repair_id = $2::uuid"
 
-# All of it in one statement, for a new repair alone: what is already there can only refuse it. It
-# is read as it was before the wait for the lock; who takes the reference or the key meanwhile makes
-# the save fail as a lost race. The head is read under the lock, and the moment after it.
+# One statement, only for a new repair: an existing repair or outcome can only reject it. Those are
+# read as of the snapshot before the wait for the lock. If another transaction takes the reference
+# or the key meanwhile, the save fails as a lost race. The head is read under the lock, the clock
+# after it.
 _LOCK_AND_LOAD = f"""
 WITH key AS MATERIALIZED (
     SELECT CASE WHEN $2::bigint IS NULL THEN true ELSE pg_try_advisory_xact_lock($2) END AS free
@@ -48,7 +49,7 @@ Reference = tuple[str, str]
 
 
 class Loaded(msgspec.Struct, frozen=True, kw_only=True):
-    """What a command needs to know, read under its customer's lock."""
+    """The data that a command needs, read under its customer's lock."""
 
     now: datetime
     request_digest: bytes | None
@@ -59,17 +60,17 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
 async def load_by_id(
     connection: Connection, key_digest: bytes | None, repair_id: str | None
 ) -> Loaded:
-    """Return the moment, the kept outcome of the key, and the repair of this id."""
+    """Return the present time, the stored outcome of the key, and the repair of this id."""
     return _loaded(await connection.fetchrow(_LOAD_BY_ID, key_digest, repair_id))
 
 
 async def lock_and_load(
     connection: Connection, repair: Repair, key_digest: bytes | None, key_lock: int | None
 ) -> tuple[dict[int, Head], Loaded] | None:
-    """Lock the customer of a new repair; return the head and what is known of its reference.
+    """Lock the customer of a new repair; return its head and the repair with this reference.
 
-    The heads are empty when there is no such customer. None: `key_lock` is held by another
-    transaction, and nothing was locked.
+    The heads are empty when the customer does not exist.
+    Return None, without any lock, if another transaction holds `key_lock`.
     """
     row = await connection.fetchrow(
         _LOCK_AND_LOAD,
@@ -107,7 +108,7 @@ def _loaded(row: asyncpg.Record | None) -> Loaded:
 async def load_many(
     connection: Connection, references: Sequence[Reference]
 ) -> dict[Reference, HeldRepair]:
-    """Return the repairs that exist of these (source, source_ref) pairs."""
+    """Return the existing repairs of these (source, source_ref) pairs."""
     rows = await connection.fetch(
         _LOAD_MANY, [source for source, _ in references], [ref for _, ref in references]
     )
@@ -115,7 +116,7 @@ async def load_many(
 
 
 async def load_held(connection: Connection, repair_ids: Sequence[str]) -> dict[str, HeldRepair]:
-    """Return the repairs that exist of these ids (UUID texts in lower case), by their id."""
+    """Return the existing repairs of these ids (UUID texts in lower case), by id."""
     rows = await connection.fetch(
         f"SELECT {REPAIR_COLUMNS} FROM writer.repair r WHERE r.repair_id = ANY($1::uuid[])",  # noqa: S608
         repair_ids,
@@ -130,7 +131,7 @@ async def read_moment(connection: Connection) -> datetime:
 
 
 async def read_repair(connection: Connection, repair_id: str) -> HeldRepair | None:
-    """Return one repair by its id."""
+    """Return one repair by its id; None if there is none."""
     row = await connection.fetchrow(
         f"SELECT {REPAIR_COLUMNS} FROM writer.repair r WHERE r.repair_id = $1",  # noqa: S608
         repair_id,
@@ -139,7 +140,7 @@ async def read_repair(connection: Connection, repair_id: str) -> HeldRepair | No
 
 
 async def find_repair(connection: Connection, source: str, source_ref: str) -> HeldRepair | None:
-    """Return one repair by the publishing system's reference."""
+    """Return one repair by the publishing system's reference; None if there is none."""
     row = await connection.fetchrow(
         f"SELECT {REPAIR_COLUMNS} FROM writer.repair r"  # noqa: S608
         " WHERE r.source = $1 AND r.source_ref = $2",

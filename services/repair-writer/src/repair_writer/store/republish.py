@@ -1,4 +1,4 @@
-"""Reading the whole list again, customer by customer, for those who want all of it on a topic."""
+"""Reading whole streams, customer by customer, to publish them again."""
 
 from datetime import datetime
 from typing import Final, NamedTuple
@@ -21,7 +21,10 @@ _SELECT: Final = f"""
 
 
 class Wanted(NamedTuple):
-    """Which events: of one customer or of all from one on; accepted since a moment or ever."""
+    """A selection of events: one customer, or all customers from `from_customer` on.
+
+    `since` limits it to events accepted at or after that moment.
+    """
 
     customer_id: int | None = None
     since: datetime | None = None
@@ -29,7 +32,7 @@ class Wanted(NamedTuple):
 
 
 class Listed(NamedTuple):
-    """An event as it stands in the list."""
+    """One event of a stream."""
 
     customer_id: int
     revision: int
@@ -37,7 +40,7 @@ class Listed(NamedTuple):
 
 
 async def count_events(pool: Pool, wanted: Wanted) -> int:
-    """Return how many events are wanted."""
+    """Return the number of selected events."""
     count: int = await pool.fetchval(_COUNT, *wanted)
     return count
 
@@ -45,6 +48,9 @@ async def count_events(pool: Pool, wanted: Wanted) -> int:
 async def select_events(
     pool: Pool, wanted: Wanted, after: tuple[int, int], limit: int
 ) -> list[Listed]:
-    """Return the wanted events after (customer, revision), by customer and revision."""
+    """Return at most `limit` selected events after the position (customer_id, revision).
+
+    They are ordered by customer and revision.
+    """
     rows = await pool.fetch(_SELECT, *wanted, *after, limit)
     return [Listed._make(row) for row in rows]

@@ -1,4 +1,4 @@
-"""What the tables hold, as values."""
+"""Rows of the tables, as typed values."""
 
 from datetime import UTC, datetime
 
@@ -9,7 +9,7 @@ from repair_events.repair import Customer, Repair
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Where a customer's list stands: its last revision (0: none yet), when, and its event."""
+    """A customer's last revision (0: none yet), its event id, and the time of the change."""
 
     customer_id: int
     revision: int
@@ -18,7 +18,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class EventRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One numbered event; `payload` is the exact bytes that are kept and sent."""
+    """One numbered event; `payload` is stored and sent byte for byte."""
 
     customer_id: int
     revision: int
@@ -29,7 +29,7 @@ class EventRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class HeldRepair(msgspec.Struct, frozen=True, kw_only=True):
-    """A repair with the revision and the event of its last change; times are RFC 3339, UTC."""
+    """A repair with the revision and event of its last change; times are RFC 3339, UTC."""
 
     repair: Repair
     revision: int
@@ -39,7 +39,7 @@ class HeldRepair(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HeldCustomer(msgspec.Struct, frozen=True, kw_only=True):
-    """A customer's profile and the head of the customer's list."""
+    """A customer's profile and the last revision of its stream."""
 
     customer: Customer
     revision: int
@@ -47,7 +47,7 @@ class HeldCustomer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def moment_text(moment: datetime) -> str:
-    """Return the one text of a moment: RFC 3339, UTC, no fraction when there is none."""
+    """Return the canonical text of a moment: RFC 3339, UTC, without a fraction of zero."""
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
@@ -61,7 +61,7 @@ REPAIR_COLUMNS = """
 
 
 def held_repair(row: asyncpg.Record) -> HeldRepair:
-    """Return the repair of a row that holds REPAIR_COLUMNS."""
+    """Return the repair of a row with REPAIR_COLUMNS."""
     repair = Repair(
         repair_id=str(row["repair_id"]),
         customer_id=row["customer_id"],
@@ -96,7 +96,7 @@ CUSTOMER_COLUMNS = """
 
 
 def held_customer(row: asyncpg.Record) -> HeldCustomer:
-    """Return the customer of a row that holds CUSTOMER_COLUMNS."""
+    """Return the customer of a row with CUSTOMER_COLUMNS."""
     profile = Customer(
         customer_id=row["customer_id"],
         name=row["name"],

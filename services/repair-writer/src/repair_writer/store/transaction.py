@@ -1,4 +1,4 @@
-"""A transaction on a pooled connection, with a bounded wait for the connection."""
+"""Transactions on pooled connections, with a bounded wait for a connection."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,19 +9,19 @@ import asyncpg
 from service_runtime.errors import OverloadedError
 from service_runtime.postgres import Pool, PooledConnection, connect, lease
 
-#: A pool lends a proxy that does what a connection does.
+#: A pool yields a proxy with the interface of a connection.
 Connection: TypeAlias = "asyncpg.Connection[Any] | PooledConnection"
 
 __all__ = ["Connection", "Pool", "lease"]
 
-#: Another transaction won: deadlock, serialization failure, or the same id or reference first.
+#: Another transaction won: deadlock, serialization failure, or a duplicate id or reference.
 _LOST_RACES = (
     asyncpg.DeadlockDetectedError,
     asyncpg.SerializationError,
     asyncpg.UniqueViolationError,
 )
 
-#: Whatever this door raises by itself; `service_runtime.postgres.is_infrastructure` sorts them.
+#: All errors that this package raises; `service_runtime.postgres.is_infrastructure` sorts them.
 STORE_ERRORS = (
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
@@ -41,17 +41,17 @@ async def transaction(pool: Pool) -> AsyncIterator[Connection]:
         yield connection
 
 
-#: A connection outside any transaction: each statement sees what is committed.
+#: A connection without a transaction: each statement reads the data committed before it.
 reading: Final = lease
 
 
 def is_lost_race(error: BaseException) -> bool:
-    """Say whether the transaction may be done again at once, from its beginning."""
+    """Return whether the error permits an immediate retry of the whole transaction."""
     return isinstance(error, _LOST_RACES)
 
 
 async def migrated_to(connection: Connection) -> str | None:
-    """Return the number of the last migration that has been applied, None when none has."""
+    """Return the number of the last applied migration; None if none has been applied."""
     found: Any = await connection.fetchval("SELECT to_regclass('writer.alembic_version')::text")
     if found is None:
         return None
@@ -63,7 +63,10 @@ async def migrated_to(connection: Connection) -> str | None:
 
 @asynccontextmanager
 async def new_connection(url: str) -> AsyncIterator[Connection]:
-    """Yield a connection beside all pools: whether Postgres answers others."""
+    """Yield a connection outside all pools, to test Postgres independently of them.
+
+    Raises what the driver raises.
+    """
     connection = await connect(url, name="repair-writer-check")
     try:
         yield connection
@@ -72,7 +75,7 @@ async def new_connection(url: str) -> AsyncIterator[Connection]:
 
 
 async def commit_mode(pool: Pool) -> str:
-    """Return what `synchronous_commit` is in a session of the pool."""
+    """Return the value of `synchronous_commit` in a session of the pool."""
     async with reading(pool) as connection:
         mode: str = await connection.fetchval("SHOW synchronous_commit")
         return mode
