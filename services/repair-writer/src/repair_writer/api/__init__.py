@@ -1,5 +1,5 @@
-"""The writer's HTTP API: requests into commands, outcomes and refusals into answers.
+"""The writer's HTTP API: maps requests to commands, and outcomes and refusals to responses.
 
-Handlers read their bodies themselves, so that every fault of a body is named at once and a
-command costs no more than it must; the OpenAPI document is written beside each route.
+Handlers parse their bodies themselves. A response therefore lists all faults of a body at once,
+and a command costs no more than it must. The OpenAPI entry is written beside each route.
 """

@@ -1,4 +1,4 @@
-"""Answers: repairs and profiles as JSON, with the headers that go with them."""
+"""Responses: repairs and profiles as JSON, with their headers."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -25,16 +25,17 @@ from service_runtime.logs import get
 
 REVISION_HEADER: Final = "Portal-Revision"
 REPLAYED_HEADER: Final = "Idempotent-Replayed"
-#: How long a body may be silent, or an answer not be taken: such a client must hold nothing.
+#: Longest pause in a request body, or in reading a response; then the client loses its resources.
 SILENCE_SECONDS: Final = 30
 _CREATED: Final = 201
 _OK: Final = 200
 
 
 class ClosingResponse(StreamingResponse):
-    """A streamed answer that calls `close` however its sending ends.
+    """A streaming response that calls `close` whenever its sending ends.
 
-    A client that takes nothing for thirty seconds has left: what the answer holds is given back.
+    A client that reads nothing for thirty seconds is treated as disconnected.
+    Its resources are then released.
     """
 
     def __init__(
@@ -44,7 +45,7 @@ class ClosingResponse(StreamingResponse):
         super().__init__(content, media_type="application/x-ndjson", headers=headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send it."""
+        """Send the response."""
 
         async def send_in_time(message: Message) -> None:
             try:
@@ -62,18 +63,18 @@ class ClosingResponse(StreamingResponse):
 
 
 def repair_answer(held: HeldRepair, *, portal: bool = False) -> Response:
-    """Answer a read repair."""
+    """Return the response for a read repair."""
     view = portal_repair_view(held) if portal else repair_view(held)
     return _answer(_OK, view, held.event_id, held.revision)
 
 
 def profile_answer(held: HeldCustomer) -> Response:
-    """Answer a read profile."""
+    """Return the response for a read profile."""
     return _answer(_OK, profile_view(held), profile_tag(held.customer), held.revision)
 
 
 def outcome_answer(outcome: Outcome, *, portal: bool = False) -> Response:
-    """Answer a change: 201 for what is new, else 200, with the state after it."""
+    """Return the response for a change: 201 if new, otherwise 200, with the state after it."""
     status = _CREATED if outcome.created else _OK
     if outcome.customer is not None:
         held = outcome.customer
@@ -91,7 +92,7 @@ def outcome_answer(outcome: Outcome, *, portal: bool = False) -> Response:
 
 
 def visit_answer(outcome: Outcome) -> Response:
-    """Answer the repairs of a visit that was asked for."""
+    """Return the response for a visit request, with its repairs."""
     repairs = [portal_repair_view(held) for held in outcome.visit]
     view = VisitView(batch_id=repairs[0].batch_id, repairs=repairs)
     response = _answer(_CREATED, view, None, outcome.revision)
@@ -101,7 +102,7 @@ def visit_answer(outcome: Outcome) -> Response:
 
 
 def decisions_answer(outcome: Outcome) -> Response:
-    """Answer what became of each decision."""
+    """Return the response for many decisions, with one result each."""
     view = DecisionsView(results=[_decision_view(result) for result in outcome.results])
     return _marked(_answer(_OK, view, None, outcome.revision), outcome)
 

@@ -1,4 +1,4 @@
-"""The application: routes, problems, the log around them; everything it needs is handed in."""
+"""The FastAPI application: routes, problem handlers and middleware around given dependencies."""
 
 import json
 from collections.abc import Awaitable, Callable, Sequence
@@ -21,15 +21,15 @@ from service_runtime.http import RequestLog, install_problem_handlers
 
 
 def openapi_document() -> dict[str, Any]:
-    """Return the OpenAPI document; no database is needed for it."""
-    # Handlers look at what they were given when they are called, and here none is.
+    """Return the OpenAPI document; it needs no database."""
+    # Handlers use their dependencies only when called, and no handler is called here.
     return create_app(cast("Dependencies", None)).openapi()
 
 
 def create_app(dependencies: Dependencies, *, trusted_proxies: Sequence[str] = ()) -> FastAPI:
-    """Return the writer's API. It opens nothing: whoever calls this closes what it handed in.
+    """Return the writer's API. It opens nothing; the caller closes the dependencies.
 
-    `trusted_proxies` are the addresses and networks whose X-Forwarded-For names the caller.
+    `trusted_proxies` are the addresses and networks whose X-Forwarded-For names the client.
     """
     app = FastAPI(
         title="repair-writer",
@@ -38,7 +38,7 @@ def create_app(dependencies: Dependencies, *, trusted_proxies: Sequence[str] = (
         redoc_url=None,
         redirect_slashes=False,
     )
-    # The import first: its path would be a repair's id otherwise.
+    # The import comes first: otherwise its path would match as the id of a repair.
     for routes in (import_routes, repair_routes, customer_routes, list_routes, portal_routes):
         app.include_router(routes(dependencies))
     install_writer_handlers(app)

@@ -1,4 +1,4 @@
-"""Customers' profiles, as internal systems keep them."""
+"""Endpoints of customer profiles for internal systems."""
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response

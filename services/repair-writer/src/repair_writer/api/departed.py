@@ -1,4 +1,4 @@
-"""Changes whose client has gone: given up before they are decided, so that overload does no work for nobody."""
+"""Cancellation of changes whose client disconnected, so that an overload does no useless work."""
 
 import asyncio
 from typing import Final
@@ -14,10 +14,10 @@ _CLIENT_CLOSED: Final = 499
 
 
 class CancelDeparted:
-    """Cancels a change whose client closes the connection between its last byte and the answer.
+    """Middleware that cancels a change when its client disconnects before the response starts.
 
-    The cancelled transaction is rolled back. One that has been committed stays, and the request's
-    Idempotency-Key returns its answer.
+    It acts after the last byte of the body. The cancelled transaction is rolled back.
+    A committed transaction stays, and a repeated Idempotency-Key returns its response.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -56,7 +56,7 @@ class CancelDeparted:
         try:
             await self._app(scope, receive_body, answer)
         except asyncio.CancelledError:
-            # Another cancellation, as of a process that stops, goes on.
+            # Any other cancellation, such as a process stop, is passed on.
             if not departed or request.uncancel():
                 raise
             get().info("client_departed", path=scope["path"])

@@ -1,4 +1,4 @@
-"""The OpenAPI document, said beside each route: bodies, answers, refusals, each with an example."""
+"""OpenAPI entries of the routes: bodies, responses and problems, each with an example."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -67,7 +67,7 @@ _ANSWER_HEADERS: Final = {
         "description": "The customer's revision to wait for in order to see this.",
     },
 }
-#: What every route may answer.
+#: Problems that every route may return.
 _ALWAYS: Final = ("unauthorized", "unavailable", "overloaded")
 _ON_BODY: Final = ("malformed", "invalid", "too-slow", "too-large", "media-type")
 _ON_KEY: Final = ("key-running", "key-reused")
@@ -84,10 +84,11 @@ def operation(
     parameters: Iterable[dict[str, Any]] = (),
     portal: bool = False,
 ) -> dict[str, Any]:
-    """Return the keywords that document a route.
+    """Return the keyword arguments that document a route.
 
-    `answers` is status -> (description, content); `refusals` are codes beside those that every
-    route has; `headers` are request headers by name, `parameters` ready OpenAPI parameters.
+    `answers` maps a status to (description, content).
+    `refusals` are problem codes beyond those of every route.
+    `headers` are names of request headers. `parameters` are complete OpenAPI parameters.
     """
     wanted = list(headers)
     codes = [*_ALWAYS, *([] if portal else ["scope"]), *refusals]
@@ -115,13 +116,13 @@ def operation(
 
 
 def json_content(view: type[msgspec.Struct], example: object) -> dict[str, Any]:
-    """Return the content of a JSON answer."""
+    """Return the OpenAPI content of a JSON response."""
     (schema,), components = msgspec.json.schema_components([view])
     return {"application/json": {"schema": _whole(schema, components), "example": example}}
 
 
 def _whole(schema: Any, components: Mapping[str, Any]) -> Any:
-    """Return a schema with the structs that it names written out: there is one place for each."""
+    """Return a schema with each `$ref` replaced by its struct; each struct is used once."""
     if isinstance(schema, dict):
         if "$ref" in schema:
             return _whole(components[schema["$ref"].rpartition("/")[2]], components)
@@ -257,7 +258,7 @@ tried again after `Retry-After`. After a lost answer send the same request with 
 
 
 def install_document(app: FastAPI) -> None:
-    """Let `app.openapi()` return the whole document."""
+    """Make `app.openapi()` return the complete document."""
 
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:

@@ -1,4 +1,4 @@
-"""Content-Encoding of a request's body: refused, or read within bounds (RFC 9110, section 8.4)."""
+"""Content-Encoding of request bodies: rejected or decoded within bounds (RFC 9110, section 8.4)."""
 
 import asyncio
 import zlib
@@ -12,13 +12,16 @@ from repair_writer.api.problems import problem_of
 _GZIP: Final = frozenset({"gzip", "x-gzip"})
 _GZIP_WBITS: Final = 31
 _PIECE: Final = 64 * 1024
-#: A list of repairs unpacks to some thirty times its size; what goes far beyond that is a bomb.
+#: A list of repairs decompresses to about thirty times its size; a far larger ratio is a bomb.
 _MAX_RATIO: Final = 200
 _FREE_BYTES: Final = 16 * 1024 * 1024
 
 
 def is_packed(request: Request, *, gzip_is_read: bool = False) -> bool:
-    """Return whether the body is packed by gzip; raises the problem 415 for what is not read."""
+    """Return whether the body is compressed by gzip.
+
+    Raises the problem 415 for any other coding, and for gzip without `gzip_is_read`.
+    """
     codings = request.headers.getlist("content-encoding")
     names = [name for line in codings for one in line.split(",") if (name := one.strip().lower())]
     if all(name == "identity" for name in names):
@@ -35,10 +38,10 @@ def is_packed(request: Request, *, gzip_is_read: bool = False) -> bool:
 
 
 async def unpacked(pieces: AsyncIterator[bytes], most: int) -> AsyncIterator[bytes]:
-    """Yield what these gzip pieces unpack to, in pieces of 64 KiB; members may follow each other.
+    """Yield the decompressed bytes of these gzip pieces, in pieces of at most 64 KiB.
 
-    Raises the problems 413 beyond `most` bytes or a ratio of 200 (16 MiB are free), and 400 for
-    what is no gzip stream or ends before its end.
+    Several members may follow each other. Raises the problem 413 beyond `most` bytes, or beyond a
+    ratio of 200 (16 MiB are free). Raises the problem 400 for an invalid or incomplete stream.
     """
     unpacker = zlib.decompressobj(_GZIP_WBITS)
     packed = total = 0

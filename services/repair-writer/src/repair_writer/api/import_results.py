@@ -1,4 +1,4 @@
-"""Results of an import on their way out: one line each, bounded for refusals and on disk."""
+"""The spooled results of an import: one line each, with a bound on refusals."""
 
 import tempfile
 from collections.abc import AsyncIterator
@@ -12,12 +12,12 @@ from repair_writer.imports import Result
 from service_runtime.errors import Problem
 from service_runtime.metrics import REGISTRY
 
-#: Beyond either, refused lines are only counted, with the numbers of the lines.
+#: Beyond either limit, refused lines are only counted, with ranges of line numbers.
 MAX_REFUSALS: Final = 1_000
 MAX_REFUSAL_BYTES: Final = 1024 * 1024
 MAX_RANGES: Final = 1_000
 _PIECE: Final = 256 * 1024
-#: Below this many bytes the results never touch a disk.
+#: Below this many bytes the results stay in memory.
 _SPOOL_BYTES: Final = 1024 * 1024
 
 LINES = Counter(
@@ -29,9 +29,9 @@ LINES = Counter(
 
 
 class RefusedLines(msgspec.Struct, kw_only=True):
-    """Refused lines with one code that are not told one by one.
+    """Refused lines of one code that are counted instead of listed.
 
-    `ranges` holds [first, last] numbers of lines; `unlisted` counts those in no range.
+    `ranges` contains pairs [first, last] of line numbers. `unlisted` counts the lines in no range.
     """
 
     outcome: str = "refused"
@@ -42,25 +42,25 @@ class RefusedLines(msgspec.Struct, kw_only=True):
 
 
 class SpoolRoom:
-    """Bytes that the results of all imports may take on disk at a time."""
+    """The bytes on disk that the results of all imports may use at a time."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._taken = 0
 
     def take(self, count: int) -> None:
-        """Take room; raises the problem 503 when there is none."""
+        """Reserve `count` bytes; raises the problem 503 if they are not free."""
         if self._taken + count > self._most:
             raise _no_room("The results of running imports take all the room that there is.")
         self._taken += count
 
     def give_back(self, count: int) -> None:
-        """Give back room that was taken."""
+        """Release `count` reserved bytes."""
         self._taken -= count
 
 
 class ImportResults:
-    """The results of one import: written once, read once, gone when closed."""
+    """The results of one import: written once, read once, deleted on close."""
 
     def __init__(self, room: SpoolRoom) -> None:
         self._file: IO[bytes] = tempfile.SpooledTemporaryFile(_SPOOL_BYTES)  # noqa: SIM115
@@ -74,7 +74,7 @@ class ImportResults:
         self.refused = 0
 
     def write(self, results: list[Result]) -> None:
-        """Append results, one a line; raises the problem 503 when there is no room for them."""
+        """Append results, one a line; raises the problem 503 when there is no room."""
         self.lines += len(results)
         told = []
         for result in results:
@@ -87,17 +87,17 @@ class ImportResults:
         self._append(b"".join(told))
 
     def finish(self) -> None:
-        """Append a line for each code whose refused lines were counted only."""
+        """Append one line for each code with counted lines; raises the problem 503."""
         self._append(b"".join(_encoder.encode(one) + b"\n" for one in self._counted.values()))
 
     async def read(self) -> AsyncIterator[bytes]:
-        """Yield everything that was written."""
+        """Yield all written bytes, in pieces of at most 256 KiB."""
         self._file.seek(0)
         while piece := self._file.read(_PIECE):
             yield piece
 
     def close(self) -> None:
-        """Forget everything and give back the room; may be called again."""
+        """Delete the results and release the room; may be called again."""
         self._file.close()
         self._room.give_back(self._size)
         self._size = 0
@@ -111,7 +111,7 @@ class ImportResults:
             raise _no_room(f"The results cannot be kept: {error.strerror}.") from error
 
     def _is_told(self, line: bytes) -> bool:
-        """Count a refused line; return whether it is among those that are told one by one."""
+        """Count a refused line; return whether it is listed individually."""
         self.refused += 1
         if self._counted or self._refusals >= MAX_REFUSALS:
             return False

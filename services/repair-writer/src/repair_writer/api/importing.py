@@ -1,7 +1,7 @@
-"""The import: lines in; the results go to a spool and are answered after the last byte in.
+"""The import endpoint: it spools the results and sends them after the last byte of the body.
 
-Answering while the body still arrives would hang clients that send all before they read, and
-Starlette's answer would take pieces of the body for itself.
+A response during the upload would block clients that send everything before they read.
+Starlette's response would also consume pieces of the body.
 """
 
 import asyncio
@@ -42,7 +42,7 @@ _MEDIA_TYPES: Final = (
 
 
 class _Places:
-    """Imports that may be open at a time, waiting for bytes or not; half of them of one client."""
+    """A limit on open imports, whether active or idle; one client may have half of them."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -51,7 +51,7 @@ class _Places:
 
     @contextmanager
     def taken(self, client: str) -> Iterator[None]:
-        """Hold a place for the length of the block; raises the problem 503 when there is none."""
+        """Hold a place for the length of the block; raises the problem 503 if none is free."""
         if self._open.total() >= self._most:
             raise _overloaded(f"{self._most} imports are open")
         if self._open[client] >= self._each:
@@ -66,7 +66,7 @@ class _Places:
 
 
 class _Limits:
-    """What all imports share: places, slots for work, and room for results."""
+    """The limits that all imports share: places, work slots, and room for results."""
 
     def __init__(self, d: Dependencies) -> None:
         self.places = _Places(d.imports_open)
@@ -84,7 +84,7 @@ def import_routes(d: Dependencies) -> APIRouter:
     """Return the route POST /v1/repairs/import."""
     router = APIRouter()
 
-    # Made at the first import: the OpenAPI document is written without dependencies.
+    # Created at the first import: the OpenAPI document is generated without dependencies.
     @cache
     def limits() -> _Limits:
         return _Limits(d)
@@ -140,7 +140,7 @@ async def _pieces(request: Request, most: int) -> AsyncIterator[bytes]:
         if taken > most:
             raise _too_large(most)
         yield piece
-        # A body that has arrived already must not keep the event loop for itself.
+        # A body that has already arrived must not block the event loop.
         await asyncio.sleep(0)
 
 

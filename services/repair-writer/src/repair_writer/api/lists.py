@@ -1,4 +1,4 @@
-"""The numbered lists as others read them: a customer's events, all heads, and how far it is sent."""
+"""Endpoints of the streams: the events of a customer, all heads, and the progress of the relay."""
 
 from collections.abc import AsyncIterator
 from datetime import datetime
@@ -34,14 +34,14 @@ from repair_writer.store.transaction import Pool, reading
 from service_runtime.clock import rfc3339
 
 MAX_HEADS: Final = 1_000
-#: Events a statement: 64 KiB each at most, so a page stays below 16 MiB.
+#: Events a statement; at 64 KiB each at most, a page stays below 16 MiB.
 _PAGE: Final = 250
 _EVENTS = "/v1/customers/{customer_id}/events"
 _NUMBER = {"type": "integer", "minimum": 0, "default": 0}
 
 
 def list_routes(d: Dependencies) -> APIRouter:
-    """Return the routes that the projector reads, all with the scope history:read."""
+    """Return the routes that the projector reads; all need the scope history:read."""
     router = APIRouter()
     _add_events(router, d)
     _add_heads(router, d)
@@ -93,7 +93,10 @@ def _add_events(router: APIRouter, d: Dependencies) -> None:
 
 
 async def _pages(pool: Pool, customer_id: int, after: int, last: int) -> AsyncIterator[bytes]:
-    """Yield the list up to the revision that the header names; no connection is held between."""
+    """Yield the stream up to the revision `last`, which the header names.
+
+    Between pages it uses no connection.
+    """
     while after < last:
         async with reading(pool) as connection:
             page = await read_events(connection, customer_id, after, min(_PAGE, last - after))
@@ -177,8 +180,8 @@ def _add_progress(router: APIRouter, d: Dependencies) -> None:
     async def progress(request: Request) -> Response:
         await internal_caller(d, request, HISTORY_READ)
         check_query(request)
-        # Four statements, in this order: a change that one of them cannot see yet, or not any
-        # more, is accounted for by another.
+        # Four statements, in this order: if one of them does not see a change, because it is too
+        # early or too late, another one does.
         async with reading(d.pool) as connection:
             now = await read_moment(connection)
             begun = await read_oldest_transaction(connection)

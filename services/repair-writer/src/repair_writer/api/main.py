@@ -1,4 +1,4 @@
-"""The writer's API process: reads its settings, opens its parts, serves until told to stop."""
+"""The process of the writer's API: read the settings, open the resources, serve until the stop."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -22,23 +22,23 @@ from service_runtime.postgres import close_pool, create_pool
 from service_runtime.settings import load
 from service_runtime.watchdog import Watchdog
 
-#: One looks keys up, the other notes their use: a row that is locked keeps nobody out.
+#: One looks up keys, the other records their use: a locked row then delays no lookup.
 _KEY_CONNECTIONS = 2
 
-#: Requests in progress for each pooled connection: one works, three wait for a few milliseconds.
+#: Requests in progress for each pooled connection: one runs, three wait a few milliseconds.
 _REQUESTS_PER_CONNECTION: Final = 4
 
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
-    """Serve until `stop` is set; Postgres may come and go meanwhile."""
+    """Serve requests until `stop` is set; Postgres may be unavailable for a time."""
     async with AsyncExitStack() as stack:
         health = Health()
         pool = await create_pool(
             settings.writer_database_url, name="repair-writer", size=settings.writer_pool_size
         )
         stack.push_async_callback(close_pool, pool)
-        # Who calls is asked on a connection of its own: commands that wait for a busy customer
-        # must not lock everybody out.
+        # API keys have connections of their own: commands that wait for a busy customer must not
+        # block authentication.
         key_pool = await create_pool(
             settings.writer_database_url,
             name="repair-writer-keys",
@@ -63,7 +63,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             ),
             trusted_proxies=settings.trusted_proxies,
         )
-        app.openapi()  # made before anybody waits for it: it takes a quarter of a second
+        app.openapi()  # built before the first request: it takes a quarter of a second
         listener = listen(settings.writer_host, settings.writer_port or 0, settings.listen_fd)
         await stack.enter_async_context(
             background(watchdog.run(), keep_house(pool, keys), insist_on_durability(pool))
@@ -79,11 +79,11 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
 
 
 def _watchdog(url: str, health: Health, pool: Pool, keys: KeyRing) -> Watchdog:
-    """Follow the two ways of a request to Postgres: its command, and its API key."""
+    """Return a watchdog of a request's two paths to Postgres: the command and the API key."""
     watchdog = Watchdog(health)
     watchdog.watch(
         "postgres",
-        # A check waits longer than a command does: where commands take turns, it gets one too.
+        # A check waits longer than a command, so it gets a connection of a busy pool too.
         lambda: check_migrated(reading(pool, CONNECT_SECONDS)),
         lambda: check_migrated(new_connection(url)),
     )
@@ -92,7 +92,7 @@ def _watchdog(url: str, health: Health, pool: Pool, keys: KeyRing) -> Watchdog:
 
 
 def main() -> None:
-    """Run the API; exits with 78 when a setting is missing or unusable."""
+    """Run the API; exit with 78 when a setting is missing or invalid."""
     settings = load(Settings)
     logs.configure(
         level=settings.log_level, log_format=settings.log_format, service="repair-writer"

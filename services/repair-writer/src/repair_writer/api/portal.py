@@ -1,4 +1,4 @@
-"""What a customer may change, reached through the gateway alone; what it sees is listed field by field."""
+"""Endpoints for customers, reachable only through the gateway."""
 
 import msgspec
 from fastapi import APIRouter, Request
@@ -78,7 +78,7 @@ _DECISIONS = json_content(
 
 
 def portal_routes(d: Dependencies) -> APIRouter:
-    """Return the customer-shaped routes under /customer/api/."""
+    """Return the routes for customers under /customer/api/."""
     router = APIRouter()
     _add_request(router, d)
     _add_decisions(router, d)
@@ -125,7 +125,7 @@ def _add_request(router: APIRouter, d: Dependencies) -> None:
 
 
 def _keyed(ask: Ask) -> Ask:
-    """Return the ask of what cannot be sent twice by mistake; raises the problem 400."""
+    """Return the command context; raises the problem 400 if it has no idempotency key."""
     if ask.key is None:
         raise problem_of("key-required", PROBLEMS["key-required"][2])
     return ask
@@ -153,7 +153,7 @@ def _add_decision(router: APIRouter, d: Dependencies) -> None:
         body = parse_body(d, request, CustomersDecision, data)
         ask = ask_of(request, caller, data)
         if ask.expected is None or "*" in ask.expected:
-            # The cost may have changed since: any state is not what the customer saw.
+            # The cost may have changed since: `*` does not name the state that the customer saw.
             raise problem_of(
                 "precondition-required",
                 "Say which state of the repair is decided: If-Match with its ETag.",
@@ -247,7 +247,7 @@ def _add_profile(router: APIRouter, d: Dependencies) -> None:
 
 
 async def _profile_changed(d: Dependencies, customer_id: int) -> Problem:
-    """Return the problem of a profile that is not as it was seen, with what it says now."""
+    """Return the problem 412 for a profile that changed, with the present profile."""
     async with reading(d.pool) as connection:
         held = await read_customer(connection, customer_id)
     assert held is not None  # noqa: S101 - a customer stays

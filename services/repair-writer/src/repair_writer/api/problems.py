@@ -1,4 +1,4 @@
-"""Every code of a refusal, once: its HTTP status and its title; and errors turned into problems."""
+"""All problem codes with status and title, and the conversion of errors to problems."""
 
 from typing import Final
 
@@ -18,7 +18,7 @@ from service_runtime.http import problem_response
 from service_runtime.logs import get
 from service_runtime.postgres import is_infrastructure, is_not_migrated, is_overload
 
-#: code -> (status, title, what a caller is told by example). Final unless said otherwise.
+#: code -> (status, title, example of a detail). Final unless documented otherwise.
 PROBLEMS: Final[dict[str, tuple[int, str, str]]] = {
     "malformed": (400, "The request cannot be read", "This is not JSON: EOF at line 1 column 9."),
     "key-required": (
@@ -94,14 +94,17 @@ PROBLEMS: Final[dict[str, tuple[int, str, str]]] = {
     ),
 }
 
-#: How long a caller who may try again should wait, in seconds.
+#: Seconds to wait before a retry, for the codes that permit one.
 _RETRY_AFTER: Final = {"key-running": "1", "overloaded": "5", "unavailable": "5"}
 
 NO_TABLES: Final = "The writer's tables are missing; an operator runs `repair-writer migrate`. Nothing was changed."
 
 
 def problem_of(code: str, detail: str = "", **more: object) -> Problem:
-    """Return the problem of a code; `errors` and `extra` are passed on."""
+    """Return the problem of a code; `errors` and `extra` are passed on.
+
+    Raises KeyError for an unknown code.
+    """
     status, title, _ = PROBLEMS[code]
     headers = {"Retry-After": _RETRY_AFTER[code]} if code in _RETRY_AFTER else {}
     if code == "unauthorized":
@@ -110,7 +113,7 @@ def problem_of(code: str, detail: str = "", **more: object) -> Problem:
 
 
 def problem_of_refusal(refusal: Refusal, standing: Standing | None = None) -> Problem:
-    """Return the problem of a refusal, with the state that it met if a customer may see it."""
+    """Return the problem of a refusal; with `standing` it carries the present state."""
     extra: dict[str, object] = {}
     if refusal.allowed is not None:
         extra["allowed"] = list(refusal.allowed)
@@ -137,7 +140,7 @@ def problem_of_refusal(refusal: Refusal, standing: Standing | None = None) -> Pr
 
 
 def bad_query(name: str, detail: str) -> Problem:
-    """Return the 422 for a query parameter that cannot be accepted."""
+    """Return the problem 422 for an invalid query parameter."""
     return problem_of(
         "invalid",
         "A parameter of the query cannot be accepted.",
@@ -146,7 +149,7 @@ def bad_query(name: str, detail: str) -> Problem:
 
 
 def install_writer_handlers(app: FastAPI) -> None:
-    """Turn refusals, bad bodies and a store that is away into problems."""
+    """Install handlers that turn refusals, bad bodies and store errors into problems."""
 
     def answer(request: Request, problem: Problem) -> Response:
         return problem_response(problem, request.scope.get("state", {}).get("request_id"))

@@ -1,4 +1,4 @@
-"""Reading a request: its caller, its body, and the headers that change what a command means."""
+"""Parsing of requests: the caller, the body, and the headers that set conditions."""
 
 import asyncio
 import re
@@ -24,7 +24,7 @@ from service_runtime.errors import Problem
 from service_runtime.headers import joined, tags_of
 from service_runtime.logs import get
 
-#: Room for the longest texts of every field, each character escaped.
+#: Room for the longest texts of all fields, with each character escaped.
 MAX_BODY_BYTES: Final = 262_144
 
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -39,11 +39,12 @@ BodyT = TypeVar("BodyT", bound=Body)
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    """What the API works with, and the bounds of imports.
+    """The resources of the API, and the bounds of imports and streams.
 
-    `imports_open` may be under way, `imports_at_once` of them check and save lines at a time;
-    `import_max_bytes` bounds a body, `import_spool_bytes` the results of all that are kept.
-    `lists_open` lists of events may be sent at a time.
+    `imports_open` imports may be open; `imports_at_once` of them check and save at a time.
+    `import_max_bytes` limits one body.
+    `import_spool_bytes` limits the stored results of all imports.
+    `lists_open` streams of events may be sent at a time.
     """
 
     pool: Pool
@@ -58,9 +59,9 @@ class Dependencies:
 
 
 async def internal_caller(d: Dependencies, request: Request, scope: str) -> Caller:
-    """Return the internal system that calls, if its key is good and has the scope.
+    """Return the calling internal system, if its key is valid and has the scope.
 
-    Raises the problems 401 and 403.
+    Raises the problem 401 for an invalid key and 403 for a missing scope.
     """
     kind, _, key = request.headers.get("authorization", "").partition(" ")
     address = "" if request.client is None else request.client.host[:_MAX_ADDRESS]
@@ -80,7 +81,7 @@ def check_customer(caller: Caller, customer_id: int) -> None:
 
 
 def customer_caller(d: Dependencies, request: Request) -> Caller:
-    """Return the customer whom the gateway vouches for; raises the problem 401."""
+    """Return the customer of the gateway's token; raises the problem 401."""
     try:
         identity = d.tokens.verify(request.headers.get(HEADER, ""), d.clock.now())
     except BadTokenError as error:
@@ -110,7 +111,7 @@ async def read_bytes(request: Request) -> bytes:
 
 
 async def pieces_of(request: Request) -> AsyncIterator[bytes]:
-    """Yield a body of any length as it comes; raises the problem 408 when it stops coming."""
+    """Yield a body of any length as it arrives; raises the problem 408 after 30 silent seconds."""
     stream = aiter(request.stream())
     while True:
         try:
@@ -132,20 +133,23 @@ def _too_large() -> Problem:
 
 
 def check_media_type(request: Request, *, accepted: tuple[str, ...]) -> None:
-    """Raise the problem 415 when the body says that it is something else."""
+    """Raise the problem 415 when the Content-Type is not accepted.
+
+    A missing Content-Type is accepted.
+    """
     given = request.headers.get("content-type", accepted[0]).partition(";")[0].strip().lower()
     if given not in accepted:
         raise problem_of("media-type", f"Send {accepted[0]}.")
 
 
 def parse_body(d: Dependencies, request: Request, model: type[BodyT], body: bytes) -> BodyT:
-    """Return the JSON body; raises the problem 415 and BadBodyError."""
+    """Return the parsed JSON body; raises the problem 415 and BadBodyError."""
     check_media_type(request, accepted=("application/json",))
     return parse(model, body, bounds_at(d.clock.now()))
 
 
 def ask_of(request: Request, caller: Caller, body: bytes, *, occurred_at: str | None = None) -> Ask:
-    """Return how this change is asked; raises the problem 400 for headers that say nothing."""
+    """Return the context of this change; raises the problem 400 for invalid headers."""
     return Ask(
         author=author_of(request, caller),
         occurred_at=occurred_at,
@@ -157,16 +161,17 @@ def ask_of(request: Request, caller: Caller, body: bytes, *, occurred_at: str | 
 
 
 def author_of(request: Request, caller: Caller) -> Author:
-    """Return who will stand in the event."""
+    """Return the author for the event; an invalid traceparent is dropped."""
     trace = request.headers.get("traceparent")
     valid = trace is not None and _TRACEPARENT.fullmatch(trace)
     return Author(actor=caller.actor, source=caller.source, traceparent=trace if valid else None)
 
 
 def _if_match(request: Request) -> tuple[str, ...] | None:
-    """Return the tags of If-Match; `*` stands for any.
+    """Return the tags of If-Match, `*` for any state; None without the header.
 
-    A weak tag counts as well: proxies that compress weaken ours, and an event id names one state.
+    Weak tags count as well: compressing proxies weaken tags, and an event id names one state.
+    Raises the problem 400 for anything but 1 to 20 tags or `*`.
     """
     header = joined(request.scope["headers"], b"if-match")
     if header is None:
@@ -204,7 +209,10 @@ def _idempotency_key(request: Request, caller: Caller, body: bytes) -> Idempoten
 
 
 def repair_id_of(request: Request) -> str:
-    """Return the repair id of the path, in lower case; what is no id names no repair: 404."""
+    """Return the repair id of the path, in lower case.
+
+    Raises the problem 404 if it is not a UUID.
+    """
     text: str = request.path_params["repair_id"]
     if not _UUID.fullmatch(text):
         raise problem_of("repair-unknown", "There is no repair with this id.")
@@ -220,7 +228,10 @@ def customer_id_of(request: Request) -> int:
 
 
 def query_number(request: Request, name: str, *, default: int, low: int, high: int) -> int:
-    """Return a whole number of the query; raises the problem 422."""
+    """Return a whole number of the query, or `default`.
+
+    Raises the problem 422 outside `low` to `high`.
+    """
     text = request.query_params.get(name)
     number = default if text is None else _whole_number(text)
     if number is None or not low <= number <= high:
@@ -229,7 +240,7 @@ def query_number(request: Request, name: str, *, default: int, low: int, high: i
 
 
 def check_query(request: Request, *known: str) -> None:
-    """Raise the problem 400 for a parameter that is not known here, or given twice."""
+    """Raise the problem 400 for an unknown or repeated query parameter."""
     names = [name for name, _ in request.query_params.multi_items()]
     unknown = sorted(set(names) - set(known))
     if unknown:

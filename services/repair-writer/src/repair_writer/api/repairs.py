@@ -1,4 +1,4 @@
-"""Repairs of internal systems: record, change status, correct, move, remove, restore, read."""
+"""Endpoints of repairs for internal systems: record, change, move, remove, restore, read."""
 
 import msgspec
 from fastapi import APIRouter, Request
@@ -135,7 +135,10 @@ def _add_change(
 
 
 def _query_as_body(request: Request) -> bytes:
-    """Return what a DELETE without a body says in its query: some clients send no such body."""
+    """Return the query of a DELETE as JSON; some clients cannot send a body with DELETE.
+
+    Other methods get an empty object.
+    """
     return msgspec.json.encode(dict(request.query_params)) if request.method == "DELETE" else b"{}"
 
 

@@ -1,4 +1,4 @@
-"""What the writer's API is told by its environment."""
+"""The settings of the writer's API and of its commands."""
 
 import ipaddress
 from typing import Self
@@ -10,7 +10,7 @@ from service_runtime.settings import AdminSettings, HttpSettings
 
 
 class Settings(HttpSettings):
-    """`writer_port` or an inherited `listen_fd` says where it listens."""
+    """The settings of the API; `writer_port` or an inherited `listen_fd` is required."""
 
     writer_database_url: str = Field(min_length=1)
     writer_host: str = "127.0.0.1"
@@ -27,7 +27,7 @@ class Settings(HttpSettings):
 
     @property
     def trusted_proxies(self) -> list[str]:
-        """The addresses and networks whose X-Forwarded-For is believed."""
+        """Return the addresses and networks whose X-Forwarded-For is trusted."""
         return [name for one in self.writer_trusted_proxies.split(",") if (name := one.strip())]
 
     @field_validator("writer_trusted_proxies")
@@ -52,8 +52,8 @@ class Settings(HttpSettings):
 
 
 class AdminCommandSettings(AdminSettings):
-    """What the writer's command line is told."""
+    """The settings of the writer's commands."""
 
     writer_database_url: str = Field(min_length=1)
-    #: Set by sudo: whom the audit names instead of root.
+    #: Set by sudo; the audit log names this user instead of root.
     sudo_user: str = ""

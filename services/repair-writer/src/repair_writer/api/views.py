@@ -1,4 +1,4 @@
-"""What callers see of repairs and profiles, field by field."""
+"""Representations of repairs and profiles for callers, field by field."""
 
 from typing import Any
 
@@ -66,7 +66,7 @@ class ProfileView(Customer, frozen=True, kw_only=True):
 
 
 def repair_view(held: HeldRepair) -> RepairView:
-    """Return what internal systems see."""
+    """Return the representation for internal systems."""
     return RepairView(
         **msgspec.structs.asdict(held.repair),
         revision=held.revision,
@@ -77,7 +77,7 @@ def repair_view(held: HeldRepair) -> RepairView:
 
 
 def portal_repair_view(held: HeldRepair) -> PortalRepairView:
-    """Return what the customer sees."""
+    """Return the representation for the customer."""
     repair = held.repair
     return PortalRepairView(
         repair_id=repair.repair_id,
@@ -98,7 +98,7 @@ def portal_repair_view(held: HeldRepair) -> PortalRepairView:
 
 
 def profile_view(held: HeldCustomer) -> ProfileView:
-    """Return a profile as its customer and internal systems see it."""
+    """Return the representation of a profile for its customer and for internal systems."""
     return ProfileView(
         **msgspec.structs.asdict(held.customer),
         revision=held.revision,
