@@ -1,6 +1,6 @@
-"""What internal systems may send, request by request, and how any body is read.
+"""Request bodies of internal systems, and the parser for all bodies.
 
-Unknown fields are refused, types are not guessed.
+Unknown fields are rejected. Types are not converted.
 """
 
 from collections.abc import Iterator
@@ -37,7 +37,7 @@ from repair_writer.fields import (
 )
 from repair_writer.repair import ChangeStatus, Command, Correct, Remove, Restore
 
-#: What a correction may say of a repair; its status has a command of its own.
+#: Fields that a correction may set; the status has a separate command.
 CORRECTABLE: Final = frozenset(
     {
         "customer_id", "unit_number", "repair_date", "description", "damage_type", "cost",
@@ -72,7 +72,7 @@ class NewRepair(Body):
     occurred_at: OccurredAt | None = None
 
     def to_repair(self, repair_id: str, source: str) -> Repair:
-        """Return the repair with its new id; `source` is who publishes, unless the body says."""
+        """Return the repair with its new id; `source` applies if the body names none."""
         return Repair(
             repair_id=repair_id,
             customer_id=self.customer_id,
@@ -101,7 +101,7 @@ class ImportedRepair(NewRepair):
     source_ref: SourceRef
 
     def given(self) -> dict[str, Any]:
-        """Return the fields that the line states, as `Restate` takes them."""
+        """Return the fields that the line sets, in the form of `Restate.given`."""
         stated = self.model_fields_set & _RESTATABLE
         return {name: getattr(self, name) for name in stated}
 
@@ -115,7 +115,7 @@ class ChangeBody(Body):
     occurred_at: OccurredAt | None = None
 
     def command(self) -> Command:
-        """Return what is asked, for `decide`."""
+        """Return the command for `decide`."""
         raise NotImplementedError
 
 
@@ -146,7 +146,7 @@ class Correction(ChangeBody):
     reason: Reason | None = None
 
     def command(self) -> Command:
-        """Return the correction of the fields that are given."""
+        """Return the correction of the given fields."""
         given = {name: getattr(self, name) for name in self.model_fields_set & CORRECTABLE}
         return Correct(given=given, reason=self.reason)
 
@@ -192,7 +192,10 @@ BodyT = TypeVar("BodyT", bound=Body)
 
 
 class BadBodyError(Exception):
-    """The bytes are no such body. `errors` names every bad field; none: they are no JSON."""
+    """The bytes are not a valid body.
+
+    `errors` lists the bad fields; it is empty when the bytes are not valid JSON.
+    """
 
     def __init__(self, detail: str, errors: list[dict[str, str]]) -> None:
         super().__init__(detail)
@@ -200,12 +203,12 @@ class BadBodyError(Exception):
         self.errors = errors
 
 
-#: So that a body made of nothing but unknown fields gets no answer larger than itself.
+#: The bound keeps the response to a body of unknown fields smaller than the body.
 _MAX_ERRORS: Final = 100
 #: Twice the members of the largest body, a hundred decisions: each could become an error.
 _MAX_MEMBERS: Final = 500
 
-#: Of a list, `named` is what it is a list of; none of ours asks for more than one.
+#: `named` is the singular name of a list's items; no list requires more than one item.
 _SAY: Final = {
     "extra_forbidden": "This field is not known here.",
     "missing": "This field is required.",
@@ -219,7 +222,10 @@ _SAY: Final = {
 
 
 def parse(model: type[BodyT], data: bytes, bounds: Bounds) -> BodyT:
-    """Return the body that these bytes are; raises BadBodyError."""
+    """Return the validated body of these bytes.
+
+    Raises BadBodyError with at most 100 errors, each with a `pointer` and a `detail`.
+    """
     _check_members(data)
     try:
         return model.model_validate_json(data, context=bounds)
@@ -241,15 +247,15 @@ def parse(model: type[BodyT], data: bytes, bounds: Bounds) -> BodyT:
 
 
 def _check_members(data: bytes) -> None:
-    """Raise BadBodyError for a key given twice, and for more members than any body has.
+    """Raise BadBodyError for a duplicate key or for more than 500 members.
 
-    Pydantic takes the last of two values, and makes an error of every unknown member.
+    Pydantic would use the last of two values, and report an error for every unknown member.
     """
     try:
         value = jiter.from_json(data, catch_duplicate_keys=True)
     except ValueError as error:
         if not str(error).startswith("Detected duplicate key"):
-            return  # no JSON: pydantic says where
+            return  # not JSON: pydantic reports the position
         where = str(error).removeprefix("Detected duplicate key ")[:200]
         raise BadBodyError(f"This JSON gives the key {where} twice; give it once.", []) from None
     for number, _ in enumerate(_members(value)):
@@ -259,7 +265,7 @@ def _check_members(data: bytes) -> None:
 
 
 def _members(value: object) -> Iterator[object]:
-    """Yield the members of objects and lists, whatever their depth."""
+    """Yield the members of objects and lists at every depth."""
     if isinstance(value, dict | list):
         for member in value.values() if isinstance(value, dict) else value:
             yield member
@@ -267,7 +273,7 @@ def _members(value: object) -> Iterator[object]:
 
 
 def _said(fault: ErrorDetails) -> str:
-    """Return what is wrong in a sentence that a person at a form understands."""
+    """Return the fault as a sentence that a person at a form understands."""
     words = _SAY.get(fault["type"], "")
     named = "".join(map(str, fault["loc"][-1:])).removesuffix("s")
     return words.format(**fault.get("ctx", {}), named=named) or fault["msg"].removeprefix(

@@ -1,7 +1,7 @@
-"""Who calls: an internal system by its API key, or a customer by the gateway's word.
+"""Authentication of callers: internal systems by API key, customers by the gateway's token.
 
-A key is looked up for each request, together with those that arrive while the last look-up is
-under way: truth costs one query for many, and nothing can revive a revoked key.
+Each request looks up its key in the database. Lookups that arrive during a running one share the
+next query. A revoked key therefore stays revoked, at the cost of one query for many requests.
 """
 
 import hashlib
@@ -27,20 +27,20 @@ _NOBODYS_SHA256: Final = hashlib.sha256(b"nobody's key").digest()
 
 _BATCH: Final = 500
 _WAITING: Final = 2_000
-#: What cannot be looked up by then is refused, within the second that an excess may wait.
+#: A lookup that takes longer is refused, within the one second that excess requests may wait.
 _DEADLINE_SECONDS: Final = 0.9
-#: Connecting goes on when its callers have been given up.
+#: A connection attempt continues after the deadline of its callers.
 CONNECT_SECONDS: Final = 3.0
-#: The id of no key: a check looks it up as a request would look up its own.
+#: An id that no key has, for checks of the lookup.
 _NOBODYS_ID: Final = "-"
-#: Addresses of a key that are remembered between two notes of its use.
+#: Addresses of a key that are recorded between two writes to the store.
 _MAX_ADDRESSES: Final = 10
 
 
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
-    """Who asks. `customer_id` is set for customers, who see and change nobody else's repairs.
+    """An authenticated caller. A customer has a `customer_id` and can access only its own repairs.
 
-    `source` is what new repairs are published under; `binding` bounds an internal system.
+    New repairs carry `source`. `binding` limits an internal system.
     """
 
     actor: str
@@ -51,36 +51,36 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ApiKey(msgspec.Struct, frozen=True):
-    """A key in its two halves: the public id and the secret."""
+    """A key in its two parts: the public id and the secret."""
 
     key_id: str
     secret: str
 
     @property
     def text(self) -> str:
-        """The key as its owner sends it."""
+        """Return the key as a client sends it."""
         return f"{KEY_PREFIX}{self.key_id}_{self.secret}"
 
     @property
     def secret_sha256(self) -> bytes:
-        """What is stored of the secret."""
+        """Return the stored form of the secret: its SHA-256."""
         return hashlib.sha256(self.secret.encode()).digest()
 
 
 def new_key() -> ApiKey:
-    """Return a fresh key: 32 random bytes behind an id of eight letters and digits."""
+    """Return a new key: an id of eight letters and digits, and 32 random bytes."""
     key_id = "".join(secrets.choice(_ALPHABET) for _ in range(8))
     return ApiKey(key_id, secrets.token_urlsafe(32))
 
 
 def parse_key(text: str) -> ApiKey | None:
-    """Return the key that this text is, or None."""
+    """Return the key in this text; None if the text is not a key."""
     match = _KEY.fullmatch(text)
     return None if match is None else ApiKey(match[1], match[2])
 
 
 class KeyRing:
-    """Finds callers by their API keys; look-ups that arrive together are asked together."""
+    """A lookup of callers by their API keys; concurrent lookups share a query."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
@@ -95,14 +95,14 @@ class KeyRing:
         self._used: dict[str, set[str]] = {}
 
     async def caller_of(self, text: str, address: str = "") -> Caller | None:
-        """Return who owns this key at this moment; None: nobody, or it has ended.
+        """Return the caller with this key at this moment; None if the key is not valid.
 
-        `address` is where the request came from, for the audit. Raises what the store
-        raises while Postgres is away.
+        `address` is the source of the request, for the audit log.
+        Raises the store's error while Postgres is unavailable.
         """
         key = parse_key(text)
         row = None if key is None else await self._lookups.load(key.key_id)
-        # Compared whether or not there is such a key: the time taken tells nothing.
+        # The digests are compared even for an unknown key, so the time taken reveals nothing.
         given = _NOBODYS_SHA256 if key is None else key.secret_sha256
         expected = hashlib.sha256(b"").digest() if row is None else row.secret_sha256
         if not hmac.compare_digest(given, expected) or row is None or not row.live:
@@ -113,15 +113,15 @@ class KeyRing:
         return _caller(row)
 
     async def check(self) -> None:
-        """Raise unless keys can be looked up, on the path of a request and within its deadline."""
+        """Look up a key as a request does, within its deadline; raises if that fails."""
         await self._lookups.check(_NOBODYS_ID)
 
     async def close(self) -> None:
-        """End the lookups; callers that still wait are refused as if the store were away."""
+        """End the lookups; waiting callers are refused as if the store were unavailable."""
         await self._lookups.close()
 
     async def note_uses(self) -> None:
-        """Note in the store which keys were used since the last call, and from where."""
+        """Write the uses of keys since the last call, with their addresses, to the store."""
         if self._used:
             used, self._used = self._used, {}
             pairs = [(key_id, address) for key_id, every in used.items() for address in every]

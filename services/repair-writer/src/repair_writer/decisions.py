@@ -1,7 +1,7 @@
-"""A customer's decisions: one or many, each bound to the state that was seen, and explained.
+"""Decisions of customers: one or many, each bound to the state that the customer saw.
 
-What stands in the way of a decision is told to the person who made it: what happened, which side
-did it and when, and what the repair is now. Names of people stay inside.
+A refused decision is explained to the person who made it: what changed, which side changed it
+and when, and the present state of the repair. The names of people are not disclosed.
 """
 
 import re
@@ -35,11 +35,11 @@ from repair_writer.store.repairs import load_by_id, load_held
 from repair_writer.store.rows import HeldRepair
 from repair_writer.store.transaction import Connection, Pool, reading
 
-#: Refusals that say more with the present state at hand.
+#: Refusals that are explained with the present state.
 _EXPLAINED: Final = frozenset({"illegal-move", "precondition-failed"})
 _EVENT_ID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
-#: What a customer sees of a repair, in the words of the portal; the cost is what decides most.
+#: Fields of a repair that a customer sees, with their names in the portal; the cost comes first.
 SHOWN: Final = {
     "cost": "the cost",
     "unit_number": "the unit",
@@ -53,14 +53,17 @@ _SIDE: Final = {"customer": "Your company", "company": "RS Wind Repair Systems"}
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
-    """A repair to be decided, and the tags of the states that it was seen in."""
+    """A repair to decide, and the tags of the states that the customer saw."""
 
     repair_id: str
     tags: tuple[str, ...]
 
 
 async def decide_repair(pool: Pool, ask: Ask, repair_id: str, command: ChangeStatus) -> Outcome:
-    """Decide one repair; raises RefusedError with what stands in the way."""
+    """Decide one repair and return the outcome.
+
+    Raises RefusedError; for a wrong state it carries the present state and an explanation.
+    """
     try:
         return await change_repair(pool, ask, repair_id, command)
     except RefusedError as error:
@@ -79,9 +82,11 @@ async def decide_repair(pool: Pool, ask: Ask, repair_id: str, command: ChangeSta
 async def decide_repairs(
     pool: Pool, ask: Ask, customer_id: int, wanted: Sequence[Seen], command: ChangeStatus
 ) -> Outcome:
-    """Decide each repair on its own, in the order given, in one transaction.
+    """Decide each repair independently, in the order given, in one transaction.
 
-    The outcome holds a result for each; it is kept under the key whatever the results are.
+    Return an outcome with one result for each repair.
+    The outcome is stored under the key even if every decision was refused.
+    Raises RefusedError when the key is running or was used for another request.
     """
 
     async def once(connection: Connection) -> Outcome:
@@ -125,7 +130,10 @@ def _decided(
 
 
 async def _explained(connection: Connection, met: Sequence[tuple[Seen, Result]]) -> list[Result]:
-    """Return the results, each refusal of a repair that is there with its standing and in words."""
+    """Return the results, with an explanation and the present state for each refusal.
+
+    A refusal without a visible repair stays as it is.
+    """
     refused = [(seen, one.held) for seen, one in met if one.refusal and one.held]
     ids = {held.event_id for _, held in refused}
     ids |= {tag for seen, _ in refused for tag in seen.tags if _EVENT_ID.fullmatch(tag)}
@@ -186,7 +194,10 @@ def _what_is_now(standing: Standing) -> str:
 
 
 def changed_fields(standing: Standing) -> list[tuple[str, str, str]]:
-    """Return (field, seen, now) of what a customer sees and is not as it was seen."""
+    """Return (field, seen, now) for each field in SHOWN that differs from the seen state.
+
+    Return an empty list if the seen state is unknown.
+    """
     if standing.seen is None:
         return []
     now = standing.held.repair

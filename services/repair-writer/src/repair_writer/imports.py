@@ -1,8 +1,8 @@
-"""Import: lines in, one result a line out, some 500 lines a transaction.
+"""Imports: lines of repairs in, one result for each line out, some 500 lines a transaction.
 
-A line is recorded or makes what is there say the same (upsert by source and source_ref), so a
-broken upload is simply sent again. A bad line is refused by itself. Memory holds two chunks:
-one being checked and saved while the next is read.
+A line is an upsert by source and source_ref, so a broken upload can be sent again.
+A bad line is refused on its own.
+Memory holds two chunks: one is checked and saved while the next is read.
 """
 
 import asyncio
@@ -30,18 +30,18 @@ from service_runtime.postgres import is_infrastructure
 
 CHUNK_LINES: Final = 500
 CHUNK_BYTES: Final = 1024 * 1024
-#: Room for the longest texts, each character escaped.
+#: Room for the longest texts, with each character escaped.
 MAX_LINE_BYTES: Final = 262_144
 _ATTEMPTS: Final = 6
-#: How much of a chunk is read at once, in bytes; a line costs as much as so many bytes by itself.
+#: Bytes that are parsed without a pause. The fixed cost of a line equals `_LINE_COST` bytes.
 _READ_AT_ONCE: Final = 16_384
 _LINE_COST: Final = 300
-#: Blank lines cost little, and a piece of a body may hold a hundred thousand.
+#: Blank lines are cheap, but one piece of a body may contain a hundred thousand.
 _BLANK_AT_ONCE: Final = 2_000
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
-    """One line that can be read: its number, what it says, and when that occurred."""
+    """One valid line: its number, its command, and the time of the change."""
 
     number: int
     restate: Restate
@@ -49,12 +49,15 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def reference(self) -> Reference:
-        """The publishing system's own id."""
+        """Return the publishing system's reference: (source, source_ref)."""
         return self.restate.repair.source, str(self.restate.repair.source_ref)
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What became of a line: `outcome` is recorded, corrected, moved, unchanged or refused."""
+    """The result of a line.
+
+    `outcome` is recorded, corrected, moved, unchanged or refused.
+    """
 
     line: int
     outcome: str
@@ -67,9 +70,9 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ImportAsk(msgspec.Struct, frozen=True, kw_only=True):
-    """How an import was asked: who, until when dates may lie, and whether only to try.
+    """The context of an import: the author, the latest allowed dates, and the dry-run flag.
 
-    `binding` bounds the sources and customers of its lines.
+    `binding` limits the sources and customers of its lines.
     """
 
     author: Author
@@ -81,11 +84,11 @@ class ImportAsk(msgspec.Struct, frozen=True, kw_only=True):
 async def import_repairs(
     pool: Pool, ask: ImportAsk, pieces: AsyncIterator[bytes], slots: asyncio.Semaphore
 ) -> AsyncGenerator[list[Result], None]:
-    """Yield the results of the lines that these pieces of a body make up, chunk by chunk.
+    """Yield the results of the lines in these pieces of a body, one list a chunk.
 
-    A chunk takes one of `slots` while it is checked and saved; the next one is read meanwhile,
-    without a slot. Raises what the store raises when Postgres stays away; the chunks before that
-    have been saved.
+    A chunk takes one of `slots` while it is checked and saved.
+    Meanwhile the next chunk is read, without a slot.
+    Raises the store's error when Postgres stays unavailable. Earlier chunks remain saved.
     """
     saving: asyncio.Task[list[Result]] | None = None
     try:
@@ -115,7 +118,7 @@ async def _process(
 
 
 async def _chunks(pieces: AsyncIterator[bytes]) -> AsyncIterator[list[tuple[int, bytes | None]]]:
-    """Yield numbered lines in chunks; None stands for a line that is too long to be kept."""
+    """Yield chunks of (number, line); the line is None if it is too long."""
     chunk: list[tuple[int, bytes | None]] = []
     size = 0
     async for numbered in _lines(pieces):
@@ -129,9 +132,10 @@ async def _chunks(pieces: AsyncIterator[bytes]) -> AsyncIterator[list[tuple[int,
 
 
 async def _lines(pieces: AsyncIterator[bytes]) -> AsyncIterator[tuple[int, bytes | None]]:
-    """Yield (number, line) of each line that is not blank, whatever the pieces' borders.
+    """Yield (number, line) for each line that is not blank, across the borders of the pieces.
 
-    Each byte is copied once, however small the pieces are.
+    The line is None if it is longer than MAX_LINE_BYTES.
+    Each byte is copied once, for any size of the pieces.
     """
     number = 0
     rest = bytearray()
@@ -157,9 +161,9 @@ async def _lines(pieces: AsyncIterator[bytes]) -> AsyncIterator[tuple[int, bytes
 async def _read(
     ask: ImportAsk, chunk: Sequence[tuple[int, bytes | None]]
 ) -> tuple[list[Line], list[Result]]:
-    """Return the lines that can be read and the refusals of the others.
+    """Return the valid lines, and the refusals of the others.
 
-    Other requests are served between the lines: a chunk takes up to a second.
+    The event loop serves other requests between the lines: a chunk takes up to a second.
     """
     lines: list[Line] = []
     refused: list[Result] = []
@@ -198,7 +202,11 @@ def _refused(number: int, code: str, detail: str, **more: Any) -> Result:
 
 
 async def _until_won(pool: Pool, ask: ImportAsk, lines: Sequence[Line]) -> list[Result]:
-    """Save, again from the beginning after a lost race or a short absence of Postgres."""
+    """Save the lines, with retries after a lost race or a short outage of Postgres.
+
+    Return one result for each line. Makes six attempts at most, then raises the last error.
+    Raises TimeoutError when repairs kept moving between customers.
+    """
     also: set[int] = set()
     for attempt in range(1, _ATTEMPTS + 1):
         try:
@@ -207,7 +215,7 @@ async def _until_won(pool: Pool, ask: ImportAsk, lines: Sequence[Line]) -> list[
         except _OwnedElsewhereError as error:
             also |= error.customer_ids
         except Exception as error:
-            # Safe whether or not the commit was done: what it saved is unchanged the next time.
+            # A retry is safe even after a completed commit: its lines are then unchanged.
             if attempt == _ATTEMPTS or not (is_lost_race(error) or is_infrastructure(error)):
                 raise
         await asyncio.sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311 - no secret
@@ -245,7 +253,10 @@ def _decide_all(
     history: History,
     held: dict[Reference, HeldRepair],
 ) -> list[Result]:
-    """Decide line after line; a later line of the same reference sees what an earlier one did."""
+    """Decide the lines in order and return their results.
+
+    A later line of the same reference starts from the result of the earlier one.
+    """
     now: dict[Reference, tuple[Repair, int]] = {
         reference: (one.repair, one.revision) for reference, one in held.items()
     }
@@ -283,7 +294,10 @@ def _decide_line(
 def _result(
     ask: ImportAsk, line: Line, outcome: str, repair: Repair, revision: int, *, new: bool = False
 ) -> Result:
-    """Return what became of a line; a trial names no ids or revisions that it did not give."""
+    """Return the result of a line.
+
+    A dry run omits the ids and revisions that only a real import would assign.
+    """
     given = not ask.dry_run or outcome == "unchanged"
     return Result(
         line=line.number,

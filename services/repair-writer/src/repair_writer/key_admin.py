@@ -1,4 +1,4 @@
-"""Creating, adopting and revoking API keys; each with its entry in the audit, in one transaction."""
+"""Creation, adoption and revocation of API keys, each with its audit entry in one transaction."""
 
 import re
 from typing import Any, Final
@@ -28,7 +28,7 @@ from repair_writer.store.keys import (
 )
 from repair_writer.store.transaction import Connection, Pool, transaction
 
-#: One in use and its successor: enough to rotate without a pause.
+#: The key in use and its successor, which permits rotation without a pause.
 MAX_LIVE_KEYS: Final = 2
 MAX_SOURCES: Final = 20
 MAX_CUSTOMERS: Final = 1_000
@@ -37,13 +37,13 @@ CLIENT_PATTERN: Final = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,48}[a-z0-9])?")
 
 
 class KeyRefusedError(Exception):
-    """This key cannot be made or taken over; the message says why and what to do."""
+    """The key cannot be created or adopted; the message gives the reason and the remedy."""
 
 
 class KeyGrant(msgspec.Struct, frozen=True, kw_only=True):
-    """Whom a key is for and what it may do; `customers` None stands for all.
+    """The client and the rights of a key; `customers` None stands for all.
 
-    The first of `sources` is what the key publishes under; none: the client's name.
+    New repairs of the key carry the first of `sources`. The default source is the client's name.
     """
 
     client: str
@@ -64,7 +64,10 @@ class KeyGrant(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def create_key(pool: Pool, key: ApiKey, grant: KeyGrant, days: int, by: Operator) -> None:
-    """Store a new key; raises KeyRefusedError when the client has two live ones already."""
+    """Insert a new key that is valid for `days`.
+
+    Raises KeyRefusedError when the client already has two live keys.
+    """
     row = grant.to_row(key)
     async with transaction(pool) as connection:
         await lock_client(connection, grant.client)
@@ -74,9 +77,9 @@ async def create_key(pool: Pool, key: ApiKey, grant: KeyGrant, days: int, by: Op
 
 
 async def adopt_key(pool: Pool, key: ApiKey, grant: KeyGrant, days: int, by: Operator) -> None:
-    """Store a key that was made elsewhere, or give it these rights and days when it is there.
+    """Insert a key that was created elsewhere, or renew it with these rights and days.
 
-    Raises KeyRefusedError for a revoked one, another's id, and a third live key of the client.
+    Raises KeyRefusedError for a revoked key, the id of another key, or a third live key.
     """
     row = grant.to_row(key)
     async with transaction(pool) as connection:
@@ -96,7 +99,7 @@ async def adopt_key(pool: Pool, key: ApiKey, grant: KeyGrant, days: int, by: Ope
 
 
 async def end_key(pool: Pool, key_id: str, by: Operator) -> bool:
-    """Revoke a key; return whether there was one that had not been revoked."""
+    """Revoke a key; return False if no unrevoked key has this id."""
     async with transaction(pool) as connection:
         client = await revoke_key(connection, key_id)
         if client is not None:
@@ -124,7 +127,10 @@ async def _audit(connection: Connection, what: str, row: NewKey, days: int, by: 
 async def _audit_renewal(
     connection: Connection, before: KeyRow, row: NewKey, days: int, by: Operator
 ) -> None:
-    """Append a change of rights always, a mere renewal once a day: each start renews."""
+    """Append an audit entry for each change of rights, or for a renewal at most once a day.
+
+    Each start of a system renews its key.
+    """
     rights = (sorted(before.scopes), list(before.sources))
     customers = None if before.customers is None else sorted(before.customers)
     if (*rights, customers) != (row.scopes, row.sources, row.customers):

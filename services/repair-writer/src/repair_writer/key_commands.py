@@ -182,7 +182,10 @@ def _entry(entry: AuditEntry) -> dict[str, Any]:
 
 
 def _make_file(path: Path) -> None:
-    """Make the file for a secret before the key: a key whose secret is lost is of no use."""
+    """Create the file for a secret, before the key itself: a key without its secret is useless.
+
+    Raises `typer.BadParameter` when the file exists or cannot be created.
+    """
     try:
         path.touch(mode=0o600, exist_ok=False)
     except OSError as error:
@@ -190,11 +193,11 @@ def _make_file(path: Path) -> None:
 
 
 def _operator() -> Operator:
-    """Return who runs this command: the user behind sudo, else the process's own."""
+    """Return the operator: the user behind sudo, otherwise the user of the process."""
     try:
         own = pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
-        own = f"uid {os.getuid()}"  # a container's user need not have a name
+        own = f"uid {os.getuid()}"  # the user of a container may have no name
     name = load(AdminCommandSettings).sudo_user or own
     return Operator(name=name[:100], machine=socket.gethostname()[:100])
 

@@ -1,8 +1,10 @@
-"""The relay: takes accepted events from the outbox to Kafka, and only then deletes them.
+"""The relay: sends accepted events from the outbox to Kafka and deletes them once acknowledged.
 
-One relay leads, by a lock of Postgres (`leader`); others wait. The loop (`loop`) reads the oldest
-rows, sends them by partition, waits for the acknowledgements and deletes what has arrived; what
-it knows of each partition meanwhile stands in `lanes`. A crash between the acknowledgement and the
-delete sends a row twice, which readers drop by its revision; nothing can send it less than once.
-Read: main, relay, loop, lanes, leader; `admin` is the command line (topic, republish).
+One relay leads, by a lock in Postgres (`leader`); the others wait.
+The loop (`loop`) reads the oldest rows and sends them by partition. It waits for the
+acknowledgements and deletes the acknowledged rows.
+The state of each partition is in `lanes`.
+A crash between acknowledgement and delete sends a row twice; consumers drop the duplicate by its
+revision. Each row is sent at least once.
+Start with: main, relay, loop, lanes, leader. `admin` has the commands (topic, republish).
 """

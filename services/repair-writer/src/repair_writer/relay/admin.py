@@ -94,7 +94,11 @@ def republish_events(
 
 
 async def _ensure(bootstrap_servers: str, wanted: TopicSettings, wait_seconds: float) -> bool:
-    """Make or check the topic, trying again while no broker answers; True when it was made."""
+    """Create or check the topic; return True if it was created.
+
+    While Kafka is unavailable, retries each second for `wait_seconds`, then raises the last error.
+    Raises TopicMismatchError when the topic differs from `wanted`.
+    """
     clock = SystemClock()
     deadline = clock.monotonic() + wait_seconds
     while True:
@@ -127,7 +131,7 @@ async def _republish(settings: RepublishSettings, topic_name: str, wanted: Wante
 
 
 def _reporter(total: int, clock: Clock) -> Callable[[int, int], None]:
-    """Return a function that says on stderr, every two seconds, how far it has got."""
+    """Return a function that prints the progress to stderr, at most every two seconds."""
     spoke = clock.monotonic()
 
     def report(sent: int, customer_id: int) -> None:

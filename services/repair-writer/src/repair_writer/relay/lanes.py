@@ -1,8 +1,8 @@
-"""One lane a partition: what is under way, and which lanes are closed for a while (pure).
+"""The state of each partition: rows in flight, and partitions in backoff (pure).
 
-A lane carries one group of rows at a time, so later rows of a partition never overtake earlier
-ones. A closed lane holds back its own customers only: they are remembered, so that the next reads
-of the outbox pass them by and the other partitions flow.
+A lane sends one group of rows at a time, which preserves the order within a partition.
+A closed lane delays only its own customers. Their ids are excluded from the next reads of the
+outbox, so the other partitions continue.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -11,21 +11,21 @@ from typing import Final, Protocol, TypeVar
 
 FIRST_BACKOFF_SECONDS: Final = 0.1
 MAX_BACKOFF_SECONDS: Final = 5.0
-#: More would only lead beyond all numbers.
+#: Prevents an overflow of the power; the backoff has long reached its maximum.
 _MAX_DOUBLINGS: Final = 16
 
 
 class Row(Protocol):
-    """As much of an outbox row as a lane needs to know."""
+    """The fields of an outbox row that a lane uses."""
 
     @property
     def id(self) -> int:
-        """The row's number."""
+        """Return the id of the row."""
         ...
 
     @property
     def customer_id(self) -> int:
-        """Whose event it is."""
+        """Return the customer of the event."""
         ...
 
 
@@ -34,7 +34,10 @@ RowT = TypeVar("RowT", bound=Row)
 
 @dataclass(slots=True)
 class Lane:
-    """One partition. `singly`: a batch was refused as too large, so find out which record is."""
+    """One partition.
+
+    `singly` means that Kafka rejected a batch as too large: its records are sent one by one.
+    """
 
     partition: int
     under_way: Sequence[Row] = ()
@@ -45,25 +48,28 @@ class Lane:
     passed_by: set[int] = field(default_factory=set)
 
     def is_open(self, now: float) -> bool:
-        """Say whether the lane can take rows at `now` (monotonic seconds)."""
+        """Return whether the lane can take rows at `now` (monotonic seconds)."""
         return not self.under_way and now >= self.closed_until
 
     def start(self, rows: Sequence[Row], now: float) -> None:
-        """Note that these rows are being sent."""
+        """Record that these rows are in flight since `now` (monotonic seconds)."""
         self.under_way = rows
         self.since = now
 
     def empty(self) -> None:
-        """Note that nothing is being sent any more: it arrived, or it stays in the outbox."""
+        """Record that no row is in flight; rows without acknowledgement stay in the outbox."""
         self.under_way = ()
 
     def succeed(self) -> None:
-        """Forget earlier failures."""
+        """Reset the backoff and the sending one by one."""
         self.failures = 0
         self.singly = False
 
     def fail(self, now: float) -> float:
-        """Close the lane for longer and longer; return for how many seconds."""
+        """Close the lane with exponential backoff from `now`; return the seconds.
+
+        The backoff grows from 0.1 to 5 seconds.
+        """
         doublings = min(self.failures, _MAX_DOUBLINGS)
         pause = min(FIRST_BACKOFF_SECONDS * 2.0**doublings, MAX_BACKOFF_SECONDS)
         self.failures += 1
@@ -72,7 +78,7 @@ class Lane:
 
 
 class Lanes:
-    """All lanes; `partition_of` says which one a customer takes."""
+    """All lanes; `partition_of` maps a customer id to its partition."""
 
     def __init__(self, partitions: int, partition_of: Callable[[int], int]) -> None:
         self._lanes = [Lane(number) for number in range(partitions)]
@@ -82,7 +88,7 @@ class Lanes:
         return self._lanes[partition]
 
     def passed_by(self, now: float) -> list[int]:
-        """Return the customers known to wait for closed lanes; an opened lane forgets its own."""
+        """Return the customers known to wait for closed lanes; an open lane clears its own."""
         waiting: list[int] = []
         for lane in self._lanes:
             if lane.is_open(now):
@@ -91,13 +97,13 @@ class Lanes:
         return waiting
 
     def under_way(self) -> list[int]:
-        """Return the ids of the rows that are being sent."""
+        """Return the ids of the rows in flight."""
         return [row.id for lane in self._lanes for row in lane.under_way]
 
     def sort(self, rows: Iterable[RowT], now: float) -> dict[int, list[RowT]]:
-        """Return the rows that can go now, by partition and in their order.
+        """Return the rows of open lanes, by partition and in their order.
 
-        The others stay in the outbox; their customers are passed by from now on.
+        Other rows stay in the outbox. The next reads exclude their customers.
         """
         closed = {lane.partition for lane in self._lanes if not lane.is_open(now)}
         groups: dict[int, list[RowT]] = {}
@@ -110,5 +116,5 @@ class Lanes:
         return groups
 
     def longest(self, now: float) -> float:
-        """Return for how many seconds the slowest group has been under way."""
+        """Return how long the oldest group has been in flight, in seconds; 0 if there is none."""
         return max((now - lane.since for lane in self._lanes if lane.under_way), default=0.0)

@@ -1,7 +1,7 @@
-"""Leadership: the relay that holds the lock sends; the lock lives as long as its connection.
+"""Leadership: the relay with the lock sends, and the lock ends with its connection.
 
-The connection that holds the lock is also the one that reads the outbox: who has lost the lock
-can read nothing more, and so sends nothing more.
+The connection with the lock also reads the outbox. A relay that has lost the lock can therefore
+neither read nor send further rows.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ _CLOSE_SECONDS: Final = 2.0
 
 
 async def pause(stop: asyncio.Event, seconds: float) -> bool:
-    """Wait, but no longer than until `stop`; say whether it is set."""
+    """Wait for `seconds`, or until `stop` is set; return whether it is set."""
     try:
         await asyncio.wait_for(stop.wait(), seconds)
     except TimeoutError:
@@ -30,9 +30,9 @@ async def pause(stop: asyncio.Event, seconds: float) -> bool:
 async def leadership(
     url: str, stop: asyncio.Event, alive: Callable[[], None]
 ) -> AsyncIterator["LeaderConnection | None"]:
-    """Wait to be the leader and yield the connection that is; None when told to stop first.
+    """Wait for the lock and yield its connection; yield None if `stop` is set first.
 
-    `alive` is called while waiting. Raises what Postgres raises when it is away.
+    `alive` is called during the wait. Raises the driver's error when Postgres is unavailable.
     """
     connection = await connect_leader(url)
     try:
@@ -48,7 +48,7 @@ async def leadership(
         yield connection if led else None
     finally:
         LEADER.set(0)
-        # Closing gives the lock back; a dead connection must not delay the next attempt.
+        # Closing releases the lock; a dead connection must not delay the next attempt.
         try:
             await connection.close(timeout=_CLOSE_SECONDS)
         except (TimeoutError, OSError):

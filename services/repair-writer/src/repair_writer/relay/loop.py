@@ -1,8 +1,9 @@
-"""The loop: read the oldest rows, send them by partition, wait for Kafka, delete what arrived.
+"""The send loop: read the oldest rows, send them by partition, delete the acknowledged rows.
 
-The delete of one round runs beside the read of the next, which leaves those rows out by their
-ids. Any refusal spoils the producer (its sequence numbers have a hole), so the loop then ends and
-is begun again with a new one; nothing is lost by that, for the rows still lie in the outbox.
+The delete of one round runs in parallel with the next read, which excludes those rows by id.
+Any rejection makes the producer unusable, because its sequence numbers then have a gap.
+The loop then ends, and a new one starts with a new producer.
+Unacknowledged rows are still in the outbox, so none is lost.
 """
 
 import asyncio
@@ -31,9 +32,9 @@ ROWS_AT_ONCE: Final = 5_000
 BYTES_AT_ONCE: Final = 8 * 1024 * 1024
 BUSY_SECONDS: Final = 0.002
 IDLE_SECONDS: Final = 0.010
-#: A partition slower than this is left to itself; the others go on.
+#: A round waits this long for its sends; a slower partition continues during the next rounds.
 PATIENCE_SECONDS: Final = 0.1
-#: Nothing acknowledged for so long: Kafka is away, or the producer is stuck; begin anew.
+#: Without an acknowledgement for this long, the producer is replaced.
 STUCK_SECONDS: Final = 30.0
 _LAST_ACKS_SECONDS: Final = 5.0
 _REMEMBERED_CUSTOMERS: Final = 65_536
@@ -51,22 +52,22 @@ def new_lanes() -> Lanes:
 
 
 class Producer(Protocol):
-    """As much of a producer as the loop needs (`service_runtime.kafka.BatchProducer`)."""
+    """The interface of a producer that the loop uses (`service_runtime.kafka.BatchProducer`)."""
 
     async def send(
         self, topic: str, partition: int, records: Sequence[Record], *, singly: bool = False
     ) -> Sent:
-        """Send the records in order and wait until Kafka has them all or refuses some."""
+        """Send the records in order; return when Kafka has acknowledged all or rejected some."""
         ...
 
     async def close(self) -> None:
-        """Close now; what was not acknowledged may or may not have arrived."""
+        """Close at once; unacknowledged records may or may not have arrived."""
 
 
 class Loop:
-    """The life of one producer: rounds until a batch is refused or the process is to stop.
+    """Rounds with one producer, until a batch is rejected or the process stops.
 
-    What a round leaves open (a partition without a leader) goes on beside the next ones.
+    Sends that are unfinished after a round (a partition without a leader) continue during the next.
     """
 
     def __init__(
@@ -91,9 +92,10 @@ class Loop:
         self._spoiled = False
 
     async def run(self, stop: asyncio.Event, alive: Callable[[], None]) -> None:
-        """Relay until `stop` is set or the producer is of no more use.
+        """Send rows until `stop` is set or the producer is unusable.
 
-        Raises what Postgres raises; what Kafka refuses is written into the lanes.
+        Calls `alive` in each round. Raises the errors of Postgres.
+        Rejections by Kafka are recorded in the lanes.
         """
         try:
             while not stop.is_set() and not self._spoiled:
@@ -105,9 +107,9 @@ class Loop:
             await self._finish()
 
     async def _round(self) -> float:
-        """Read, send, settle; return for how long there is nothing to do."""
+        """Read, send and settle once; return the seconds to wait before the next round."""
         if self._delete is not None and self._delete.done():
-            # One that failed must not wait for the next event: its rows would wait as long.
+            # A failed delete is handled now: otherwise its rows would wait for the next event.
             await self._delete_done()
         now = self._clock.monotonic()
         rows = await select_unsent(
@@ -143,12 +145,12 @@ class Loop:
         return task
 
     async def _settle(self) -> None:
-        """Take in what Kafka has answered, and begin to delete what has arrived."""
+        """Process the responses of Kafka, and start the delete of acknowledged rows."""
         arrived: list[int] = []
         for task in [task for task in self._sending if task.done()]:
             lane = self._lanes[self._sending.pop(task)]
             rows = lane.under_way
-            lane.empty()  # first: the lane outlives this loop, however its task has ended
+            lane.empty()  # first: the lane outlives this loop, for any result of its task
             if task.cancelled():
                 self._spoiled = True
                 continue
@@ -166,7 +168,11 @@ class Loop:
             self._delete = asyncio.create_task(delete_sent(self._pool, arrived))
 
     async def _refused(self, partition: int, row_id: int, sent: Sent) -> None:
-        """Decide what a refusal means: this row never, these rows singly, or later again."""
+        """Handle a rejection.
+
+        A single too large row becomes a dead letter. A too large batch is sent again one by one.
+        For any other error, the partition waits for its backoff.
+        """
         self._spoiled = True
         lane, reason = self._lanes[partition], type(sent.error).__name__
         metrics.FAILURES.labels(reason).inc()
@@ -186,9 +192,9 @@ class Loop:
             get().error("relay_event_set_aside", event_id=event_id, row=row_id, reason=reason)
 
     async def _delete_done(self) -> None:
-        """Wait for the running delete; raises what Postgres raised.
+        """Wait for the running delete; raises the error of Postgres.
 
-        One that was cancelled has deleted nothing: its rows are read, and sent, once more.
+        A cancelled delete removed no row: its rows are read and sent again.
         """
         if self._delete is not None:
             await asyncio.wait([self._delete])
@@ -197,7 +203,10 @@ class Loop:
                 delete.result()
 
     async def _finish(self) -> None:
-        """Give what is under way a moment, delete what arrived, drop the rest (it is sent again)."""
+        """Wait up to five seconds for rows in flight and delete the acknowledged ones.
+
+        The other rows stay in the outbox and are sent again.
+        """
         try:
             if self._sending and not self._spoiled:
                 await asyncio.wait(self._sending, timeout=_LAST_ACKS_SECONDS)

@@ -1,4 +1,4 @@
-"""The relay's process: reads its settings, opens its parts, runs until it is told to stop."""
+"""The relay's process: read the settings, open the resources, run until the stop signal."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -16,12 +16,12 @@ from service_runtime.postgres import close_pool, create_pool
 from service_runtime.settings import load
 from service_runtime.watchdog import Watchdog
 
-#: One connection deletes, one measures, one is for a row that is set aside.
+#: One connection deletes, one measures, one moves rows to the dead letters.
 _POOL_SIZE = 3
 
 
 async def serve(settings: RelaySettings, stop: asyncio.Event) -> None:
-    """Relay until `stop` is set."""
+    """Send the outbox to Kafka until `stop` is set."""
     async with AsyncExitStack() as stack:
         health = Health()
         pool = await create_pool(
@@ -48,7 +48,7 @@ async def serve(settings: RelaySettings, stop: asyncio.Event) -> None:
 
 
 def main() -> None:
-    """Run the relay; exits with 78 when a setting is missing or unusable."""
+    """Run the relay; exit with 78 when a setting is missing or invalid."""
     settings = load(RelaySettings)
     logs.configure(level=settings.log_level, log_format=settings.log_format, service="relay")
     run(lambda stop: serve(settings, stop))

@@ -1,4 +1,4 @@
-"""What the relay measures. The names are those of the alert rules."""
+"""The relay's metrics. The alert rules use these names."""
 
 from prometheus_client import Counter, Gauge
 

@@ -1,4 +1,4 @@
-"""Opens a producer for the topic, once the topic is there and as it must be."""
+"""Creation of a producer, after a check of the topic."""
 
 from repair_events.topic import PARTITIONS
 from service_runtime.kafka import BatchProducer, Topics
@@ -7,13 +7,13 @@ _CLIENT = "repair-relay"
 
 
 class UnusableTopicError(Exception):
-    """The topic is not there, or not as it must be; the message says what to do."""
+    """The topic is missing or has wrong settings; the message gives the remedy."""
 
 
 async def open_producer(bootstrap_servers: str, topic: str) -> BatchProducer:
-    """Return a started producer; a topic that is missing is never made by asking for it.
+    """Return a started producer; a missing topic is not created as a side effect.
 
-    Raises UnusableTopicError, and what Kafka raises when it is away.
+    Raises UnusableTopicError, and the error of Kafka when it is unavailable.
     """
     async with Topics(bootstrap_servers, client_id=_CLIENT) as topics:
         facts = await topics.facts(topic)

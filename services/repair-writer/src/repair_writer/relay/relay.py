@@ -1,4 +1,4 @@
-"""The whole of a relay: leadership, one producer after another, and the measuring beside it."""
+"""The relay as a whole: leadership, a sequence of producers, and measurement in parallel."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -23,19 +23,19 @@ from service_runtime.ops import Health
 
 _FIRST_BACKOFF_SECONDS: Final = 0.2
 _MAX_BACKOFF_SECONDS: Final = 2.0
-#: A broker that accepts connections and answers nothing must not silence the loop's heart.
+#: A broker that accepts connections without a response must not block the loop's heartbeat.
 _OPEN_SECONDS: Final = 15.0
 _MEASURE_SECONDS: Final = 1.0
-#: Counting a huge outbox takes long: it may take one fiftieth of one connection's time.
+#: Counting a huge outbox is slow; it may use one fiftieth of one connection's time.
 _MEASURE_PAUSE_FACTOR: Final = 50.0
-#: Nothing acknowledged for so long: the process is not ready.
+#: Without an acknowledgement for this long, the process is not ready.
 _UNREADY_SECONDS: Final = 10.0
 
 
 class Relay:
-    """Sends the outbox of one database to one topic, while it leads.
+    """A relay that sends the outbox of one database to one topic while it leads.
 
-    `open_producer` returns a started producer, or raises UnusableTopicError or what Kafka raises.
+    `open_producer` returns a started producer. It raises UnusableTopicError, or the error of Kafka.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Relay:
         health.register("kafka", self._check_kafka)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Lead and relay; begin again when Postgres comes back; end when `stop` is set."""
+        """Lead and send until `stop` is set; retry with backoff while Postgres is unavailable."""
         backoff = _FIRST_BACKOFF_SECONDS
         while not stop.is_set():
             try:
@@ -77,10 +77,13 @@ class Relay:
                 backoff = min(backoff * 2, _MAX_BACKOFF_SECONDS)
             finally:
                 self._leads = False
-                self._faults["kafka"] = ""  # who waits for the lead needs no Kafka
+                self._faults["kafka"] = ""  # a waiting relay does not use Kafka
 
     async def _relay(self, reader: LeaderConnection, stop: asyncio.Event) -> None:
-        """Use one producer after another for as long as we lead; raises what Postgres raises."""
+        """Run one producer after another while this relay leads.
+
+        Raises the errors of Postgres. While Kafka is unavailable, retries with backoff.
+        """
         self._leads = True
         backoff = _FIRST_BACKOFF_SECONDS
         while not stop.is_set():
@@ -110,7 +113,10 @@ class Relay:
                 await producer.close()
 
     async def measure(self) -> None:
-        """Count what waits, each second or less often when that takes long; runs for ever."""
+        """Measure the backlog each second, without end.
+
+        The pause grows when a measurement takes long.
+        """
         while True:
             began = self._clock.monotonic()
             if self._leads:
@@ -123,14 +129,14 @@ class Relay:
                     metrics.PENDING.set(backlog.pending)
                     metrics.OLDEST_AGE.set(backlog.oldest_seconds)
                     metrics.REFUSED.set(backlog.refused)
-            else:  # the leader's numbers are the ones that count, not our old ones
+            else:  # only the leader's values are current
                 metrics.PENDING.set(nan)
                 metrics.OLDEST_AGE.set(nan)
             took = self._clock.monotonic() - began
             await asyncio.sleep(max(_MEASURE_SECONDS, took * _MEASURE_PAUSE_FACTOR))
 
     def _alive(self) -> None:
-        """Note that Postgres answers and the loop turns."""
+        """Record that Postgres responds and the loop runs."""
         self._faults["postgres"] = ""
         self._health.beat("relay")
 
@@ -141,12 +147,15 @@ class Relay:
         get().error(f"relay_{part}_away", reason=repr(error), tries_again_in_seconds=seconds)
 
     async def check_postgres(self) -> None:
-        """Raise while the relay's own statements fail."""
+        """Raise ConnectionError while the relay's own statements fail."""
         if self._faults["postgres"]:
             raise ConnectionError(self._faults["postgres"])
 
     async def _check_kafka(self) -> None:
-        """Raise while Kafka is away; a relay that waits for its turn needs no Kafka."""
+        """Raise ConnectionError while Kafka is unavailable.
+
+        A waiting relay does not use Kafka, so the check passes.
+        """
         if self._faults["kafka"]:
             raise ConnectionError(self._faults["kafka"])
         waited = self._lanes.longest(self._clock.monotonic())

@@ -1,7 +1,7 @@
-"""Sending the whole list again, in order per customer, past the outbox.
+"""Republishing whole streams, in order per customer, without the outbox.
 
-It is for a topic that third parties read, or one that has lost its records: our own projector
-needs none of it, and drops what it has. Nothing in the database is changed.
+It is for a topic that third parties read, or a topic that lost its records.
+The projector drops the duplicates and does not need it. The database is not changed.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ _PATIENCE_SECONDS: Final = 60.0
 
 
 class NotSentError(Exception):
-    """Kafka refused or did not answer; `customer_id` is where to go on from."""
+    """Kafka rejected records or did not respond; `customer_id` is where to resume."""
 
     def __init__(self, customer_id: int, reason: str) -> None:
         super().__init__(reason)
@@ -32,10 +32,10 @@ async def republish(
     wanted: Wanted,
     progress: Callable[[int, int], None],
 ) -> int:
-    """Send the wanted events; return how many.
+    """Send the selected events; return their number.
 
-    `progress` is told, after each page that has been acknowledged, how many events have been sent
-    and which customer was the last. Raises NotSentError when Kafka takes no more.
+    `progress` is called after each acknowledged page, with the number of sent events and the last
+    customer id. Raises NotSentError when Kafka rejects a record or is silent for 60 seconds.
     """
     partitions = await producer.partitions(topic)
     sent, after = 0, (wanted.from_customer, 0)

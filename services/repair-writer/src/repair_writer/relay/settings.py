@@ -1,4 +1,4 @@
-"""The settings of the relay and of its command line."""
+"""The settings of the relay and of its commands."""
 
 from pydantic import Field
 
@@ -7,7 +7,7 @@ from service_runtime.settings import AdminSettings, ServiceSettings
 
 
 class RelaySettings(ServiceSettings):
-    """What the relay reads from the environment."""
+    """The settings of the relay process."""
 
     writer_database_url: str = Field(min_length=1)
     kafka_bootstrap_servers: str = Field(min_length=1)
@@ -15,7 +15,7 @@ class RelaySettings(ServiceSettings):
 
 
 class TopicCommandSettings(AdminSettings):
-    """What `repair-writer topic` reads; `kafka_replication` counts when the topic is made."""
+    """The settings of `repair-writer topic`; `kafka_replication` applies to a new topic."""
 
     kafka_bootstrap_servers: str = Field(min_length=1)
     kafka_topic: str = Field(default=TOPIC, min_length=1)
@@ -23,7 +23,7 @@ class TopicCommandSettings(AdminSettings):
 
 
 class RepublishSettings(AdminSettings):
-    """What `repair-writer republish` reads."""
+    """The settings of `repair-writer republish`."""
 
     writer_database_url: str = Field(min_length=1)
     kafka_bootstrap_servers: str = Field(min_length=1)

@@ -71,7 +71,7 @@ class OutboxRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """The number of unsent rows, the age of the oldest (seconds), and the number of dead letters."""
+    """The number of unsent rows, the age of the oldest (seconds), and the count of dead letters."""
 
     pending: int
     oldest_seconds: float
