@@ -31,7 +31,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """The present state of a repair when a customer's change of it is refused.
 
     `by` is the side that made the last change, `customer` or `company`.
-    `seen` is the state that the customer decided on; None when no tag names a state of this repair.
+    `seen` is the state that the customer decided on. None when no tag names a state of this repair.
     """
 
     held: HeldRepair
@@ -40,7 +40,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RefusedError(Exception):
-    """The command is refused; only customers receive `standing`."""
+    """The command is refused. Only customers receive `standing`."""
 
     def __init__(self, refusal: Refusal, standing: Standing | None = None) -> None:
         super().__init__(refusal.code)
@@ -74,16 +74,16 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def key_digest(self) -> bytes | None:
-        """Return the digest under which the outcome is stored; None without a key."""
+        """Return the digest under which the outcome is stored. None without a key."""
         return None if self.key is None else self.key.digest
 
     @property
     def key_lock(self) -> int | None:
-        """Return the number of the key's advisory lock; None without a key."""
+        """Return the number of the key's advisory lock. None without a key."""
         return None if self.key is None else self.key.lock
 
     def keep(self, outcome: "Outcome") -> Kept | None:
-        """Return the row that stores the outcome; None without a key."""
+        """Return the row that stores the outcome. None without a key."""
         return None if self.key is None else self.key.keep(msgspec.json.encode(outcome))
 
 
@@ -127,7 +127,7 @@ _outcomes = msgspec.json.Decoder(Outcome)
 async def lock(
     connection: Connection, ask: Ask, customer_ids: Sequence[int], *, owning: str | None = None
 ) -> dict[int, Head]:
-    """Lock the key, these customers and the owner of the repair `owning`; return existing heads.
+    """Lock the key, these customers and the owner of the repair `owning`. Return existing heads.
 
     Raises RefusedError when the key is in use.
     """
@@ -146,7 +146,7 @@ def key_running() -> Refusal:
 
 
 def kept_outcome(ask: Ask, loaded: Loaded) -> Outcome | None:
-    """Return the stored outcome of the key's first request; None if there is none.
+    """Return the stored outcome of the key's first request. None if there is none.
 
     Raises RefusedError if the first request had other content.
     Raises it also if the stored repair is outside the binding.
@@ -196,7 +196,7 @@ def customer_unknown(customer_id: int) -> Refusal:
 
 
 async def until_won(pool: Pool, once: Callable[[Connection], Awaitable[Outcome]]) -> Outcome:
-    """Run `once` in a transaction and return its outcome; retry it after a lost race.
+    """Run `once` in a transaction and return its outcome. Retry it after a lost race.
 
     Makes five attempts at most, then raises the last error. Other errors are raised at once.
     """

@@ -11,7 +11,7 @@ _NAMED: Final = 5
 
 
 class KeyBinding(msgspec.Struct, frozen=True, kw_only=True):
-    """The sources and customers that a caller may act on; None stands for any.
+    """The sources and customers that a caller may act on. None allows any.
 
     `sources` limits changes of repairs. `customers` limits changes and reads.
     """

@@ -37,7 +37,7 @@ from repair_writer.fields import (
 )
 from repair_writer.repair import ChangeStatus, Command, Correct, Remove, Restore
 
-#: Fields that a correction may set; the status has a separate command.
+#: Fields that a correction may set. The status has a separate command.
 CORRECTABLE: Final = frozenset(
     {
         "customer_id", "unit_number", "repair_date", "description", "damage_type", "cost",
@@ -72,7 +72,7 @@ class NewRepair(Body):
     occurred_at: OccurredAt | None = None
 
     def to_repair(self, repair_id: str, source: str) -> Repair:
-        """Return the repair with its new id; `source` applies if the body names none."""
+        """Return the repair with its new id. `source` applies if the body names none."""
         return Repair(
             repair_id=repair_id,
             customer_id=self.customer_id,
@@ -194,7 +194,7 @@ BodyT = TypeVar("BodyT", bound=Body)
 class BadBodyError(Exception):
     """The bytes are not a valid body.
 
-    `errors` lists the bad fields; it is empty when the bytes are not valid JSON.
+    `errors` lists the bad fields. It is empty when the bytes are not valid JSON.
     """
 
     def __init__(self, detail: str, errors: list[dict[str, str]]) -> None:
@@ -208,7 +208,7 @@ _MAX_ERRORS: Final = 100
 #: Twice the members of the largest body, a hundred decisions: each could become an error.
 _MAX_MEMBERS: Final = 500
 
-#: `named` is the singular name of a list's items; no list requires more than one item.
+#: `named` is the singular name of a list's items. No list requires more than one item.
 _SAY: Final = {
     "extra_forbidden": "This field is not known here.",
     "missing": "This field is required.",

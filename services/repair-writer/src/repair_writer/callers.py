@@ -74,13 +74,13 @@ def new_key() -> ApiKey:
 
 
 def parse_key(text: str) -> ApiKey | None:
-    """Return the key in this text; None if the text is not a key."""
+    """Return the key in this text. None if the text is not a key."""
     match = _KEY.fullmatch(text)
     return None if match is None else ApiKey(match[1], match[2])
 
 
 class KeyRing:
-    """A lookup of callers by their API keys; concurrent lookups share a query."""
+    """A lookup of callers by their API keys. Concurrent lookups share a query."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
@@ -95,7 +95,7 @@ class KeyRing:
         self._used: dict[str, set[str]] = {}
 
     async def caller_of(self, text: str, address: str = "") -> Caller | None:
-        """Return the caller with this key at this moment; None if the key is not valid.
+        """Return the caller with this key at this moment. None if the key is not valid.
 
         `address` is the source of the request, for the audit log.
         Raises the store's error while Postgres is unavailable.
@@ -113,11 +113,11 @@ class KeyRing:
         return _caller(row)
 
     async def check(self) -> None:
-        """Look up a key as a request does, within its deadline; raises if that fails."""
+        """Look up a key as a request does, within its deadline. Raises if that fails."""
         await self._lookups.check(_NOBODYS_ID)
 
     async def close(self) -> None:
-        """End the lookups; waiting callers are refused as if the store were unavailable."""
+        """End the lookups. Waiting callers are refused as if the store were unavailable."""
         await self._lookups.close()
 
     async def note_uses(self) -> None:

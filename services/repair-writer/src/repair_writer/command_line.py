@@ -42,9 +42,9 @@ def on_database(work: Callable[[Pool], Coroutine[Any, Any, ResultT]]) -> ResultT
 
 
 def or_give_up(work: Callable[[], ResultT]) -> ResultT:
-    """Run `work` and return its result; print an error that an operator can correct.
+    """Run `work` and return its result. Print an error that an operator can correct.
 
-    Such an error is printed without a traceback; raises `typer.Exit` with code 1.
+    Such an error is printed without a traceback. Raises `typer.Exit` with code 1.
     Any other error is raised unchanged.
     """
     try:
@@ -66,7 +66,7 @@ def give_up(reason: str) -> None:
 
 
 def print_table(rows: list[dict[str, Any]]) -> None:
-    """Print stored values as a table; `Text` interprets no markup in them."""
+    """Print stored values as a table. `Text` interprets no markup in them."""
     table = Table(*(rows[0] if rows else ("nothing",)))
     for row in rows:
         table.add_row(*(Text(_cell(value)) for value in row.values()))

@@ -72,7 +72,7 @@ async def record_repair(pool: Pool, ask: Ask, repair: Repair) -> Outcome:
 
 
 async def change_repair(pool: Pool, ask: Ask, repair_id: str, command: Command) -> Outcome:
-    """Change one repair and return the outcome; a correction may move it to another customer.
+    """Change one repair and return the outcome. A correction may move it to another customer.
 
     The target customer must exist. Raises RefusedError when the change is not allowed.
     """
@@ -108,7 +108,7 @@ async def put_profile(
     *,
     may_make: bool = False,
 ) -> Outcome:
-    """Save the profile that `profile_after` returns for the current one; return the outcome.
+    """Save the profile that `profile_after` returns for the current one. Return the outcome.
 
     `profile_tag` returns the ETag of a profile, to compare with If-Match.
     With `may_make` a missing customer is created, at revision 1.

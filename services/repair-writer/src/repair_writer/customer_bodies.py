@@ -49,7 +49,7 @@ class Visit(Body):
     breaks: Annotated[list[Break], Field(min_length=1, max_length=MAX_BREAKS)]
 
     def to_repairs(self, customer_id: int, *, now: str, source: str) -> list[Repair]:
-        """Return the new repairs; if there are several, they share a new batch id."""
+        """Return the new repairs. If there are several, they share a new batch id."""
         batch_id = new_id() if len(self.breaks) > 1 else None
         return [
             Repair(

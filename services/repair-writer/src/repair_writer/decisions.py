@@ -1,7 +1,7 @@
 """Decisions of customers: one or many, each bound to the state that the customer saw.
 
-A refused decision is explained to the person who made it: what changed, which side changed it
-and when, and the present state of the repair. The names of people are not disclosed.
+A refused decision is explained to the person who made it. The explanation gives the change, its
+side and time, and the present state of the repair. The names of people are not disclosed.
 """
 
 import re
@@ -39,7 +39,7 @@ from repair_writer.store.transaction import Connection, Pool, reading
 _EXPLAINED: Final = frozenset({"illegal-move", "precondition-failed"})
 _EVENT_ID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
-#: Fields of a repair that a customer sees, with their names in the portal; the cost comes first.
+#: Fields of a repair that a customer sees, with their names in the portal. The cost comes first.
 SHOWN: Final = {
     "cost": "the cost",
     "unit_number": "the unit",
@@ -62,7 +62,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
 async def decide_repair(pool: Pool, ask: Ask, repair_id: str, command: ChangeStatus) -> Outcome:
     """Decide one repair and return the outcome.
 
-    Raises RefusedError; for a wrong state it carries the present state and an explanation.
+    Raises RefusedError. For a wrong state it carries the present state and an explanation.
     """
     try:
         return await change_repair(pool, ask, repair_id, command)

@@ -13,11 +13,11 @@ _PAUSE_SECONDS: Final = 1.0
 
 
 class NotDurableError(Exception):
-    """Commits return before they are on disk; a crash would lose accepted changes."""
+    """Commits return before they are on disk. A crash would lose accepted changes."""
 
 
 async def insist_on_durability(pool: Pool) -> None:
-    """Return once a session of the pool commits to disk; retry while Postgres is unavailable.
+    """Return once a session of the pool commits to disk. Retry while Postgres is unavailable.
 
     Raises NotDurableError, which ends the process: an absent writer is safer than data loss.
     Each session requests `synchronous_commit=on`, but a pooler in between may drop the setting.

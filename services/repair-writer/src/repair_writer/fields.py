@@ -1,7 +1,7 @@
 """Field types: bounds, normalisation and validation messages.
 
-Together the bounds keep the largest event below 64 KiB: 13 550 characters of text at four bytes
-each, and the envelope. The types are independent of the request that uses them.
+Together the bounds keep the largest event below 64 KiB. They allow 13 550 characters of text at
+four bytes each, and the envelope. The types are independent of the request that uses them.
 """
 
 import re
@@ -86,8 +86,8 @@ def _repair_date(text: str, info: ValidationInfo) -> str:
 
 
 def _visit_date(text: str, info: ValidationInfo) -> str:
-    # Noon in UTC falls on the intended day in every time zone of the portal, except zones twelve
-    # hours or more ahead of UTC.
+    # Noon in UTC falls on the intended day in the portal's time zones. The exception is zones
+    # twelve hours or more ahead of UTC.
     day = _DAY.fullmatch(text)
     try:
         moment = moment_of(f"{text}T12:00:00Z" if day else text)

@@ -50,7 +50,7 @@ class History:
         return not self._events
 
     def head(self, customer_id: int) -> Head | None:
-        """Return the current head of a locked customer; None if the customer does not exist."""
+        """Return the current head of a locked customer. None if the customer does not exist."""
         return self._heads.get(customer_id)
 
     def append(
@@ -64,7 +64,7 @@ class History:
     ) -> Head:
         """Append a change with the customer's next revision and return the new head.
 
-        `occurred_at` is the time given by the publisher; the default is the acceptance time.
+        `occurred_at` is the time given by the publisher. The default is the acceptance time.
         """
         before = self._heads[state.customer_id]
         head = Head(

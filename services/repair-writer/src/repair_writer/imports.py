@@ -118,7 +118,7 @@ async def _process(
 
 
 async def _chunks(pieces: AsyncIterator[bytes]) -> AsyncIterator[list[tuple[int, bytes | None]]]:
-    """Yield chunks of (number, line); the line is None if it is too long."""
+    """Yield chunks of (number, line). The line is None if it is too long."""
     chunk: list[tuple[int, bytes | None]] = []
     size = 0
     async for numbered in _lines(pieces):

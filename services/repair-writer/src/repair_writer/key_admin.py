@@ -37,11 +37,11 @@ CLIENT_PATTERN: Final = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,48}[a-z0-9])?")
 
 
 class KeyRefusedError(Exception):
-    """The key cannot be created or adopted; the message gives the reason and the remedy."""
+    """The key cannot be created or adopted. The message gives the reason and the remedy."""
 
 
 class KeyGrant(msgspec.Struct, frozen=True, kw_only=True):
-    """The client and the rights of a key; `customers` None stands for all.
+    """The client and the rights of a key. `customers` None allows all.
 
     New repairs of the key carry the first of `sources`. The default source is the client's name.
     """
@@ -99,7 +99,7 @@ async def adopt_key(pool: Pool, key: ApiKey, grant: KeyGrant, days: int, by: Ope
 
 
 async def end_key(pool: Pool, key_id: str, by: Operator) -> bool:
-    """Revoke a key; return False if no unrevoked key has this id."""
+    """Revoke a key. Return False if no unrevoked key has this id."""
     async with transaction(pool) as connection:
         client = await revoke_key(connection, key_id)
         if client is not None:

@@ -34,7 +34,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ChangeStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """A command to set another status; a customer may only decide a PENDING repair."""
+    """A command to set another status. A customer may only decide a PENDING repair."""
 
     status: str
     reason: str | None = None
@@ -42,7 +42,7 @@ class ChangeStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Correct(msgspec.Struct, frozen=True, kw_only=True):
-    """A command to replace the given fields of a repair; other fields keep their values."""
+    """A command to replace the given fields of a repair. Other fields keep their values."""
 
     given: Given
     reason: str | None = None
@@ -80,7 +80,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Unchanged(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of a command that already holds; no event is appended."""
+    """The result of a command that already holds. No event is appended."""
 
     repair: Repair
 
@@ -101,7 +101,7 @@ Decision = Change | Unchanged | Refusal
 
 
 def decide(repair: Repair | None, command: Command) -> Decision:
-    """Return the decision on `command`; `repair` is None if the id or reference is unused."""
+    """Return the decision on `command`. `repair` is None if the id or reference is unused."""
     if isinstance(command, Record):
         return _record(repair, command)
     if isinstance(command, Restate):

@@ -21,13 +21,13 @@ from service_runtime.http import RequestLog, install_problem_handlers
 
 
 def openapi_document() -> dict[str, Any]:
-    """Return the OpenAPI document; it needs no database."""
+    """Return the OpenAPI document. It needs no database."""
     # Handlers use their dependencies only when called, and no handler is called here.
     return create_app(cast("Dependencies", None)).openapi()
 
 
 def create_app(dependencies: Dependencies, *, trusted_proxies: Sequence[str] = ()) -> FastAPI:
-    """Return the writer's API. It opens nothing; the caller closes the dependencies.
+    """Return the writer's API. It opens nothing. The caller closes the dependencies.
 
     `trusted_proxies` are the addresses and networks whose X-Forwarded-For names the client.
     """

@@ -122,7 +122,7 @@ def json_content(view: type[msgspec.Struct], example: object) -> dict[str, Any]:
 
 
 def _whole(schema: Any, components: Mapping[str, Any]) -> Any:
-    """Return a schema with each `$ref` replaced by its struct; each struct is used once."""
+    """Return a schema with each `$ref` replaced by its struct. Each struct is used once."""
     if isinstance(schema, dict):
         if "$ref" in schema:
             return _whole(components[schema["$ref"].rpartition("/")[2]], components)

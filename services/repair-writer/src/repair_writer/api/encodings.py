@@ -12,7 +12,7 @@ from repair_writer.api.problems import problem_of
 _GZIP: Final = frozenset({"gzip", "x-gzip"})
 _GZIP_WBITS: Final = 31
 _PIECE: Final = 64 * 1024
-#: A list of repairs decompresses to about thirty times its size; a far larger ratio is a bomb.
+#: A list of repairs decompresses to about thirty times its size. A far larger ratio is a bomb.
 _MAX_RATIO: Final = 200
 _FREE_BYTES: Final = 16 * 1024 * 1024
 

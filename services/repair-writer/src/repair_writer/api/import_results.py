@@ -49,7 +49,7 @@ class SpoolRoom:
         self._taken = 0
 
     def take(self, count: int) -> None:
-        """Reserve `count` bytes; raises the problem 503 if they are not free."""
+        """Reserve `count` bytes. Raises the problem 503 if they are not free."""
         if self._taken + count > self._most:
             raise _no_room("The results of running imports take all the room that there is.")
         self._taken += count
@@ -74,7 +74,7 @@ class ImportResults:
         self.refused = 0
 
     def write(self, results: list[Result]) -> None:
-        """Append results, one a line; raises the problem 503 when there is no room."""
+        """Append results, one a line. Raises the problem 503 when there is no room."""
         self.lines += len(results)
         told = []
         for result in results:
@@ -87,7 +87,7 @@ class ImportResults:
         self._append(b"".join(told))
 
     def finish(self) -> None:
-        """Append one line for each code with counted lines; raises the problem 503."""
+        """Append one line for each code with counted lines. Raises the problem 503."""
         self._append(b"".join(_encoder.encode(one) + b"\n" for one in self._counted.values()))
 
     async def read(self) -> AsyncIterator[bytes]:
@@ -97,7 +97,7 @@ class ImportResults:
             yield piece
 
     def close(self) -> None:
-        """Delete the results and release the room; may be called again."""
+        """Delete the results and release the room. May be called again."""
         self._file.close()
         self._room.give_back(self._size)
         self._size = 0
@@ -111,7 +111,7 @@ class ImportResults:
             raise _no_room(f"The results cannot be kept: {error.strerror}.") from error
 
     def _is_told(self, line: bytes) -> bool:
-        """Count a refused line; return whether it is listed individually."""
+        """Count a refused line. Return whether it is listed individually."""
         self.refused += 1
         if self._counted or self._refusals >= MAX_REFUSALS:
             return False

@@ -42,7 +42,7 @@ _MEDIA_TYPES: Final = (
 
 
 class _Places:
-    """A limit on open imports, whether active or idle; one client may have half of them."""
+    """A limit on open imports, whether active or idle. One client may have half of them."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -51,7 +51,7 @@ class _Places:
 
     @contextmanager
     def taken(self, client: str) -> Iterator[None]:
-        """Hold a place for the length of the block; raises the problem 503 if none is free."""
+        """Hold a place for the length of the block. Raises the problem 503 if none is free."""
         if self._open.total() >= self._most:
             raise _overloaded(f"{self._most} imports are open")
         if self._open[client] >= self._each:

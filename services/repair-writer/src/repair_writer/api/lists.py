@@ -34,14 +34,14 @@ from repair_writer.store.transaction import Pool, reading
 from service_runtime.clock import rfc3339
 
 MAX_HEADS: Final = 1_000
-#: Events a statement; at 64 KiB each at most, a page stays below 16 MiB.
+#: Events a statement. At 64 KiB each at most, a page stays below 16 MiB.
 _PAGE: Final = 250
 _EVENTS = "/v1/customers/{customer_id}/events"
 _NUMBER = {"type": "integer", "minimum": 0, "default": 0}
 
 
 def list_routes(d: Dependencies) -> APIRouter:
-    """Return the routes that the projector reads; all need the scope history:read."""
+    """Return the routes that the projector reads. All need the scope history:read."""
     router = APIRouter()
     _add_events(router, d)
     _add_heads(router, d)
@@ -180,8 +180,8 @@ def _add_progress(router: APIRouter, d: Dependencies) -> None:
     async def progress(request: Request) -> Response:
         await internal_caller(d, request, HISTORY_READ)
         check_query(request)
-        # Four statements, in this order: if one of them does not see a change, because it is too
-        # early or too late, another one does.
+        # Four statements, in this order. A change that one of them cannot see, too early or too
+        # late, is visible to another.
         async with reading(d.pool) as connection:
             now = await read_moment(connection)
             begun = await read_oldest_transaction(connection)

@@ -30,7 +30,7 @@ _REQUESTS_PER_CONNECTION: Final = 4
 
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
-    """Serve requests until `stop` is set; Postgres may be unavailable for a time."""
+    """Serve requests until `stop` is set. Postgres may be unavailable for a time."""
     async with AsyncExitStack() as stack:
         health = Health()
         pool = await create_pool(
@@ -92,7 +92,7 @@ def _watchdog(url: str, health: Health, pool: Pool, keys: KeyRing) -> Watchdog:
 
 
 def main() -> None:
-    """Run the API; exit with 78 when a setting is missing or invalid."""
+    """Run the API. Exit with 78 when a setting is missing or invalid."""
     settings = load(Settings)
     logs.configure(
         level=settings.log_level, log_format=settings.log_format, service="repair-writer"

@@ -125,7 +125,7 @@ def _add_request(router: APIRouter, d: Dependencies) -> None:
 
 
 def _keyed(ask: Ask) -> Ask:
-    """Return the command context; raises the problem 400 if it has no idempotency key."""
+    """Return the command context. Raises the problem 400 if it has no idempotency key."""
     if ask.key is None:
         raise problem_of("key-required", PROBLEMS["key-required"][2])
     return ask

@@ -101,7 +101,7 @@ NO_TABLES: Final = "The writer's tables are missing; an operator runs `repair-wr
 
 
 def problem_of(code: str, detail: str = "", **more: object) -> Problem:
-    """Return the problem of a code; `errors` and `extra` are passed on.
+    """Return the problem of a code. `errors` and `extra` are passed on.
 
     Raises KeyError for an unknown code.
     """
@@ -113,7 +113,7 @@ def problem_of(code: str, detail: str = "", **more: object) -> Problem:
 
 
 def problem_of_refusal(refusal: Refusal, standing: Standing | None = None) -> Problem:
-    """Return the problem of a refusal; with `standing` it carries the present state."""
+    """Return the problem of a refusal. With `standing` it carries the present state."""
     extra: dict[str, object] = {}
     if refusal.allowed is not None:
         extra["allowed"] = list(refusal.allowed)

@@ -41,7 +41,7 @@ BodyT = TypeVar("BodyT", bound=Body)
 class Dependencies:
     """The resources of the API, and the bounds of imports and streams.
 
-    `imports_open` imports may be open; `imports_at_once` of them check and save at a time.
+    `imports_open` imports may be open. `imports_at_once` of them check and save at a time.
     `import_max_bytes` limits one body.
     `import_spool_bytes` limits the stored results of all imports.
     `lists_open` streams of events may be sent at a time.
@@ -81,7 +81,7 @@ def check_customer(caller: Caller, customer_id: int) -> None:
 
 
 def customer_caller(d: Dependencies, request: Request) -> Caller:
-    """Return the customer of the gateway's token; raises the problem 401."""
+    """Return the customer of the gateway's token. Raises the problem 401."""
     try:
         identity = d.tokens.verify(request.headers.get(HEADER, ""), d.clock.now())
     except BadTokenError as error:
@@ -111,7 +111,7 @@ async def read_bytes(request: Request) -> bytes:
 
 
 async def pieces_of(request: Request) -> AsyncIterator[bytes]:
-    """Yield a body of any length as it arrives; raises the problem 408 after 30 silent seconds."""
+    """Yield a body of any length as it arrives. Raises the problem 408 after 30 silent seconds."""
     stream = aiter(request.stream())
     while True:
         try:
@@ -143,13 +143,13 @@ def check_media_type(request: Request, *, accepted: tuple[str, ...]) -> None:
 
 
 def parse_body(d: Dependencies, request: Request, model: type[BodyT], body: bytes) -> BodyT:
-    """Return the parsed JSON body; raises the problem 415 and BadBodyError."""
+    """Return the parsed JSON body. Raises the problem 415 and BadBodyError."""
     check_media_type(request, accepted=("application/json",))
     return parse(model, body, bounds_at(d.clock.now()))
 
 
 def ask_of(request: Request, caller: Caller, body: bytes, *, occurred_at: str | None = None) -> Ask:
-    """Return the context of this change; raises the problem 400 for invalid headers."""
+    """Return the context of this change. Raises the problem 400 for invalid headers."""
     return Ask(
         author=author_of(request, caller),
         occurred_at=occurred_at,
@@ -161,14 +161,14 @@ def ask_of(request: Request, caller: Caller, body: bytes, *, occurred_at: str | 
 
 
 def author_of(request: Request, caller: Caller) -> Author:
-    """Return the author for the event; an invalid traceparent is dropped."""
+    """Return the author for the event. An invalid traceparent is dropped."""
     trace = request.headers.get("traceparent")
     valid = trace is not None and _TRACEPARENT.fullmatch(trace)
     return Author(actor=caller.actor, source=caller.source, traceparent=trace if valid else None)
 
 
 def _if_match(request: Request) -> tuple[str, ...] | None:
-    """Return the tags of If-Match, `*` for any state; None without the header.
+    """Return the tags of If-Match, `*` for any state. None without the header.
 
     Weak tags count as well: compressing proxies weaken tags, and an event id names one state.
     Raises the problem 400 for anything but 1 to 20 tags or `*`.

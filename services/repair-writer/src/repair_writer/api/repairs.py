@@ -135,7 +135,7 @@ def _add_change(
 
 
 def _query_as_body(request: Request) -> bytes:
-    """Return the query of a DELETE as JSON; some clients cannot send a body with DELETE.
+    """Return the query of a DELETE as JSON. Some clients cannot send a body with DELETE.
 
     Other methods get an empty object.
     """

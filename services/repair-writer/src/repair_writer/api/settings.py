@@ -10,7 +10,7 @@ from service_runtime.settings import AdminSettings, HttpSettings
 
 
 class Settings(HttpSettings):
-    """The settings of the API; `writer_port` or an inherited `listen_fd` is required."""
+    """The settings of the API. `writer_port` or an inherited `listen_fd` is required."""
 
     writer_database_url: str = Field(min_length=1)
     writer_host: str = "127.0.0.1"
@@ -55,5 +55,5 @@ class AdminCommandSettings(AdminSettings):
     """The settings of the writer's commands."""
 
     writer_database_url: str = Field(min_length=1)
-    #: Set by sudo; the audit log names this user instead of root.
+    #: Set by sudo. The audit log names this user instead of root.
     sudo_user: str = ""

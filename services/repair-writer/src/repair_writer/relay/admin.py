@@ -94,7 +94,7 @@ def republish_events(
 
 
 async def _ensure(bootstrap_servers: str, wanted: TopicSettings, wait_seconds: float) -> bool:
-    """Create or check the topic; return True if it was created.
+    """Create or check the topic. Return True if it was created.
 
     While Kafka is unavailable, retries each second for `wait_seconds`, then raises the last error.
     Raises TopicMismatchError when the topic differs from `wanted`.

@@ -11,7 +11,7 @@ from typing import Final, Protocol, TypeVar
 
 FIRST_BACKOFF_SECONDS: Final = 0.1
 MAX_BACKOFF_SECONDS: Final = 5.0
-#: Prevents an overflow of the power; the backoff has long reached its maximum.
+#: Prevents an overflow of the power. The backoff has long reached its maximum.
 _MAX_DOUBLINGS: Final = 16
 
 
@@ -57,7 +57,7 @@ class Lane:
         self.since = now
 
     def empty(self) -> None:
-        """Record that no row is in flight; rows without acknowledgement stay in the outbox."""
+        """Record that no row is in flight. Rows without acknowledgement stay in the outbox."""
         self.under_way = ()
 
     def succeed(self) -> None:
@@ -66,7 +66,7 @@ class Lane:
         self.singly = False
 
     def fail(self, now: float) -> float:
-        """Close the lane with exponential backoff from `now`; return the seconds.
+        """Close the lane with exponential backoff from `now`. Return the seconds.
 
         The backoff grows from 0.1 to 5 seconds.
         """
@@ -78,7 +78,7 @@ class Lane:
 
 
 class Lanes:
-    """All lanes; `partition_of` maps a customer id to its partition."""
+    """All lanes. `partition_of` maps a customer id to its partition."""
 
     def __init__(self, partitions: int, partition_of: Callable[[int], int]) -> None:
         self._lanes = [Lane(number) for number in range(partitions)]
@@ -88,7 +88,7 @@ class Lanes:
         return self._lanes[partition]
 
     def passed_by(self, now: float) -> list[int]:
-        """Return the customers known to wait for closed lanes; an open lane clears its own."""
+        """Return the customers known to wait for closed lanes. An open lane clears its own."""
         waiting: list[int] = []
         for lane in self._lanes:
             if lane.is_open(now):
@@ -116,5 +116,5 @@ class Lanes:
         return groups
 
     def longest(self, now: float) -> float:
-        """Return how long the oldest group has been in flight, in seconds; 0 if there is none."""
+        """Return how long the oldest group has been in flight, in seconds. 0 if there is none."""
         return max((now - lane.since for lane in self._lanes if lane.under_way), default=0.0)

@@ -18,7 +18,7 @@ _CLOSE_SECONDS: Final = 2.0
 
 
 async def pause(stop: asyncio.Event, seconds: float) -> bool:
-    """Wait for `seconds`, or until `stop` is set; return whether it is set."""
+    """Wait for `seconds`, or until `stop` is set. Return whether it is set."""
     try:
         await asyncio.wait_for(stop.wait(), seconds)
     except TimeoutError:
@@ -30,7 +30,7 @@ async def pause(stop: asyncio.Event, seconds: float) -> bool:
 async def leadership(
     url: str, stop: asyncio.Event, alive: Callable[[], None]
 ) -> AsyncIterator["LeaderConnection | None"]:
-    """Wait for the lock and yield its connection; yield None if `stop` is set first.
+    """Wait for the lock and yield its connection. Yield None if `stop` is set first.
 
     `alive` is called during the wait. Raises the driver's error when Postgres is unavailable.
     """
@@ -48,7 +48,7 @@ async def leadership(
         yield connection if led else None
     finally:
         LEADER.set(0)
-        # Closing releases the lock; a dead connection must not delay the next attempt.
+        # Closing releases the lock. A dead connection must not delay the next attempt.
         try:
             await connection.close(timeout=_CLOSE_SECONDS)
         except (TimeoutError, OSError):

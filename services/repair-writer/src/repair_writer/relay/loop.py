@@ -32,7 +32,7 @@ ROWS_AT_ONCE: Final = 5_000
 BYTES_AT_ONCE: Final = 8 * 1024 * 1024
 BUSY_SECONDS: Final = 0.002
 IDLE_SECONDS: Final = 0.010
-#: A round waits this long for its sends; a slower partition continues during the next rounds.
+#: A round waits this long for its sends. A slower partition continues during the next rounds.
 PATIENCE_SECONDS: Final = 0.1
 #: Without an acknowledgement for this long, the producer is replaced.
 STUCK_SECONDS: Final = 30.0
@@ -57,11 +57,11 @@ class Producer(Protocol):
     async def send(
         self, topic: str, partition: int, records: Sequence[Record], *, singly: bool = False
     ) -> Sent:
-        """Send the records in order; return when Kafka has acknowledged all or rejected some."""
+        """Send the records in order. Return when Kafka has acknowledged all or rejected some."""
         ...
 
     async def close(self) -> None:
-        """Close at once; unacknowledged records may or may not have arrived."""
+        """Close at once. Unacknowledged records may or may not have arrived."""
 
 
 class Loop:
@@ -107,7 +107,7 @@ class Loop:
             await self._finish()
 
     async def _round(self) -> float:
-        """Read, send and settle once; return the seconds to wait before the next round."""
+        """Read, send and settle once. Return the seconds to wait before the next round."""
         if self._delete is not None and self._delete.done():
             # A failed delete is handled now: otherwise its rows would wait for the next event.
             await self._delete_done()
@@ -192,7 +192,7 @@ class Loop:
             get().error("relay_event_set_aside", event_id=event_id, row=row_id, reason=reason)
 
     async def _delete_done(self) -> None:
-        """Wait for the running delete; raises the error of Postgres.
+        """Wait for the running delete. Raises the error of Postgres.
 
         A cancelled delete removed no row: its rows are read and sent again.
         """

@@ -48,7 +48,7 @@ async def serve(settings: RelaySettings, stop: asyncio.Event) -> None:
 
 
 def main() -> None:
-    """Run the relay; exit with 78 when a setting is missing or invalid."""
+    """Run the relay. Exit with 78 when a setting is missing or invalid."""
     settings = load(RelaySettings)
     logs.configure(level=settings.log_level, log_format=settings.log_format, service="relay")
     run(lambda stop: serve(settings, stop))

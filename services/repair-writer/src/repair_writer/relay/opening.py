@@ -7,11 +7,11 @@ _CLIENT = "repair-relay"
 
 
 class UnusableTopicError(Exception):
-    """The topic is missing or has wrong settings; the message gives the remedy."""
+    """The topic is missing or has wrong settings. The message gives the remedy."""
 
 
 async def open_producer(bootstrap_servers: str, topic: str) -> BatchProducer:
-    """Return a started producer; a missing topic is not created as a side effect.
+    """Return a started producer. A missing topic is not created as a side effect.
 
     Raises UnusableTopicError, and the error of Kafka when it is unavailable.
     """

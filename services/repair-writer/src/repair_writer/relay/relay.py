@@ -26,7 +26,7 @@ _MAX_BACKOFF_SECONDS: Final = 2.0
 #: A broker that accepts connections without a response must not block the loop's heartbeat.
 _OPEN_SECONDS: Final = 15.0
 _MEASURE_SECONDS: Final = 1.0
-#: Counting a huge outbox is slow; it may use one fiftieth of one connection's time.
+#: Counting a huge outbox is slow. It may use one fiftieth of one connection's time.
 _MEASURE_PAUSE_FACTOR: Final = 50.0
 #: Without an acknowledgement for this long, the process is not ready.
 _UNREADY_SECONDS: Final = 10.0
@@ -61,7 +61,7 @@ class Relay:
         health.register("kafka", self._check_kafka)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Lead and send until `stop` is set; retry with backoff while Postgres is unavailable."""
+        """Lead and send until `stop` is set. Retry with backoff while Postgres is unavailable."""
         backoff = _FIRST_BACKOFF_SECONDS
         while not stop.is_set():
             try:

@@ -18,7 +18,7 @@ _PATIENCE_SECONDS: Final = 60.0
 
 
 class NotSentError(Exception):
-    """Kafka rejected records or did not respond; `customer_id` is where to resume."""
+    """Kafka rejected records or did not respond. `customer_id` is where to resume."""
 
     def __init__(self, customer_id: int, reason: str) -> None:
         super().__init__(reason)
@@ -32,7 +32,7 @@ async def republish(
     wanted: Wanted,
     progress: Callable[[int, int], None],
 ) -> int:
-    """Send the selected events; return their number.
+    """Send the selected events. Return their number.
 
     `progress` is called after each acknowledged page, with the number of sent events and the last
     customer id. Raises NotSentError when Kafka rejects a record or is silent for 60 seconds.

@@ -15,7 +15,7 @@ class RelaySettings(ServiceSettings):
 
 
 class TopicCommandSettings(AdminSettings):
-    """The settings of `repair-writer topic`; `kafka_replication` applies to a new topic."""
+    """The settings of `repair-writer topic`. `kafka_replication` applies to a new topic."""
 
     kafka_bootstrap_servers: str = Field(min_length=1)
     kafka_topic: str = Field(default=TOPIC, min_length=1)

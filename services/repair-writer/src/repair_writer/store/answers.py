@@ -30,7 +30,7 @@ async def keep_outcome(connection: Connection, kept: Kept, now: datetime) -> Non
 
 
 async def purge_outcomes(pool: Pool, limit: int) -> int:
-    """Delete at most `limit` outcomes older than seven days; return the number deleted."""
+    """Delete at most `limit` outcomes older than seven days. Return the number deleted."""
     async with transaction(pool) as connection:
         status = await connection.execute(_PURGE, limit)
     return int(status.removeprefix("DELETE "))

@@ -99,7 +99,7 @@ _REPAIR_COLUMNS = (
 
 
 class Stated(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A repair after its last event of this transaction; `new` means it has no row yet."""
+    """A repair after its last event of this transaction. `new` means it has no row yet."""
 
     repair: Repair
     revision: int

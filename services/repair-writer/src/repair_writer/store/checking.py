@@ -33,7 +33,7 @@ class ListLength(NamedTuple):
 
     @property
     def trouble(self) -> str | None:
-        """Return the fault of the stream as a sentence; None if it has none."""
+        """Return the fault of the stream as a sentence. None if it has none."""
         if not self.revision == self.events == self.last:
             return (
                 f"its head says {self.revision}, it has {self.events} events, "

@@ -13,7 +13,7 @@ from repair_writer.store.rows import (
 )
 from repair_writer.store.transaction import Connection
 
-# The key's advisory lock is tried first, without waiting; if it fails, no customer is locked.
+# The key's advisory lock is tried first, without waiting. If it fails, no customer is locked.
 # Customers are locked in the order of their ids, which prevents deadlocks between commands.
 _LOCK = """
 WITH key AS MATERIALIZED (
@@ -58,7 +58,7 @@ async def lock_customers(
 
 
 async def make_customer(connection: Connection, customer_id: int) -> bool:
-    """Insert an empty customer at revision 0; return False if the customer exists already.
+    """Insert an empty customer at revision 0. Return False if the customer exists already.
 
     The caller must append the first event before the transaction ends.
     """
@@ -71,7 +71,7 @@ async def make_customer(connection: Connection, customer_id: int) -> bool:
 
 
 async def read_customer(connection: Connection, customer_id: int) -> HeldCustomer | None:
-    """Return the profile of a customer; None if the customer does not exist."""
+    """Return the profile of a customer. None if the customer does not exist."""
     row = await connection.fetchrow(
         f"SELECT {CUSTOMER_COLUMNS} FROM writer.customer WHERE customer_id = $1",  # noqa: S608
         customer_id,
@@ -80,7 +80,7 @@ async def read_customer(connection: Connection, customer_id: int) -> HeldCustome
 
 
 async def save_profile(connection: Connection, customer: Customer) -> None:
-    """Write the profile's fields; `save_changes` writes the revision."""
+    """Write the profile's fields. `save_changes` writes the revision."""
     await connection.execute(
         "UPDATE writer.customer SET name = $2, email = $3, phone = $4, address = $5, city = $6,"
         " state = $7, postal_code = $8 WHERE customer_id = $1",

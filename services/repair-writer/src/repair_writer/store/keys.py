@@ -10,9 +10,9 @@ from repair_writer.store.transaction import Connection, new_connection
 
 
 class KeyRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One API key; times have a zone, and `live` is computed by the database's clock.
+    """One API key. Times have a zone, and `live` is computed by the database's clock.
 
-    New repairs of the key carry the first of `sources`. `customers` None stands for all.
+    New repairs of the key carry the first of `sources`. `customers` None allows all.
     """
 
     key_id: str
@@ -95,7 +95,7 @@ async def count_live_keys(connection: Connection, client: str) -> int:
 
 
 async def find_key(connection: Connection, key_id: str) -> KeyRow | None:
-    """Return one key by its id; None if there is none."""
+    """Return one key by its id. None if there is none."""
     row = await connection.fetchrow(f"{_SELECT} WHERE key_id = $1", key_id)
     return None if row is None else _key(row)
 
@@ -130,7 +130,7 @@ async def renew_key(connection: Connection, key: NewKey, days: int) -> None:
 
 
 async def revoke_key(connection: Connection, key_id: str) -> str | None:
-    """Revoke a key and return its client; None if no unrevoked key has this id."""
+    """Revoke a key and return its client. None if no unrevoked key has this id."""
     client: str | None = await connection.fetchval(
         "UPDATE writer.api_key SET revoked_at = clock_timestamp()"
         " WHERE key_id = $1 AND revoked_at IS NULL RETURNING client",

@@ -18,7 +18,7 @@ from service_runtime.postgres import Pool, connect, is_infrastructure, lease
 #: Two numbers that no other lock in this database uses: "outbox", "relay" in ASCII.
 _LEADER_LOCK: Final = (0x6F75_7462, 0x7265_6C61)
 
-#: A leader whose machine fails loses its lock after about ten seconds; the default is two hours.
+#: A leader whose machine fails loses its lock after about ten seconds. The default is two hours.
 _NOTICE_DEAD_PEERS: Final = """
     SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 3;
     SET tcp_user_timeout = 10000
@@ -62,7 +62,7 @@ LeaderConnection: TypeAlias = "asyncpg.Connection[Any]"
 
 
 class OutboxRow(NamedTuple):
-    """An unsent event; `payload` is sent to Kafka unchanged."""
+    """An unsent event. `payload` is sent to Kafka unchanged."""
 
     id: int
     customer_id: int
@@ -87,7 +87,7 @@ def is_postgres_error(error: BaseException) -> bool:
 
 
 async def connect_leader(url: str) -> LeaderConnection:
-    """Return a dedicated connection for the lock; it must reach Postgres without a pooler.
+    """Return a dedicated connection for the lock. It must reach Postgres without a pooler.
 
     Raises what the driver raises.
     """
@@ -106,7 +106,7 @@ async def check_outbox(url: str) -> None:
 
 
 async def try_to_lead(connection: LeaderConnection) -> bool:
-    """Take the leader lock for the life of this connection; return False if another holds it.
+    """Take the leader lock for the life of this connection. Return False if another holds it.
 
     The caller polls, because a waiting statement holds a snapshot.
     Such a snapshot would keep dead rows in every table.
@@ -116,7 +116,7 @@ async def try_to_lead(connection: LeaderConnection) -> bool:
 
 
 async def is_connected(connection: LeaderConnection) -> None:
-    """Check the connection, which carries the lock; raises the driver's error if it is lost."""
+    """Check the connection, which carries the lock. Raises the driver's error if it is lost."""
     await connection.execute("SELECT 1")
 
 
@@ -146,7 +146,7 @@ async def delete_sent(pool: Pool, ids: Collection[int]) -> None:
 
 
 async def set_aside(pool: Pool, row_id: int, reason: str) -> str | None:
-    """Move a row that Kafka rejects permanently to the dead letters; return its event id.
+    """Move a row that Kafka rejects permanently to the dead letters. Return its event id.
 
     None if the row no longer exists.
     """
@@ -156,7 +156,7 @@ async def set_aside(pool: Pool, row_id: int, reason: str) -> str | None:
 
 
 async def measure_backlog(pool: Pool) -> Backlog:
-    """Return the backlog; ages are by the clock of Postgres."""
+    """Return the backlog. Ages are by the clock of Postgres."""
     async with lease(pool) as connection:
         row = await connection.fetchrow(_MEASURE)
     if row is None:

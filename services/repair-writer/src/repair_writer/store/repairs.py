@@ -67,7 +67,7 @@ async def load_by_id(
 async def lock_and_load(
     connection: Connection, repair: Repair, key_digest: bytes | None, key_lock: int | None
 ) -> tuple[dict[int, Head], Loaded] | None:
-    """Lock the customer of a new repair; return its head and the repair with this reference.
+    """Lock the customer of a new repair. Return its head and the repair with this reference.
 
     The heads are empty when the customer does not exist.
     Return None, without any lock, if another transaction holds `key_lock`.
@@ -131,7 +131,7 @@ async def read_moment(connection: Connection) -> datetime:
 
 
 async def read_repair(connection: Connection, repair_id: str) -> HeldRepair | None:
-    """Return one repair by its id; None if there is none."""
+    """Return one repair by its id. None if there is none."""
     row = await connection.fetchrow(
         f"SELECT {REPAIR_COLUMNS} FROM writer.repair r WHERE r.repair_id = $1",  # noqa: S608
         repair_id,
@@ -140,7 +140,7 @@ async def read_repair(connection: Connection, repair_id: str) -> HeldRepair | No
 
 
 async def find_repair(connection: Connection, source: str, source_ref: str) -> HeldRepair | None:
-    """Return one repair by the publishing system's reference; None if there is none."""
+    """Return one repair by the publishing system's reference. None if there is none."""
     row = await connection.fetchrow(
         f"SELECT {REPAIR_COLUMNS} FROM writer.repair r"  # noqa: S608
         " WHERE r.source = $1 AND r.source_ref = $2",

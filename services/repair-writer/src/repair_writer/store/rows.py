@@ -18,7 +18,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class EventRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One numbered event; `payload` is stored and sent byte for byte."""
+    """One numbered event. `payload` is stored and sent byte for byte."""
 
     customer_id: int
     revision: int
@@ -29,7 +29,7 @@ class EventRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class HeldRepair(msgspec.Struct, frozen=True, kw_only=True):
-    """A repair with the revision and event of its last change; times are RFC 3339, UTC."""
+    """A repair with the revision and event of its last change. Times are RFC 3339, UTC."""
 
     repair: Repair
     revision: int

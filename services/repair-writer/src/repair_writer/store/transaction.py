@@ -21,7 +21,7 @@ _LOST_RACES = (
     asyncpg.UniqueViolationError,
 )
 
-#: All errors that this package raises; `service_runtime.postgres.is_infrastructure` sorts them.
+#: All errors that this package raises. `service_runtime.postgres.is_infrastructure` sorts them.
 STORE_ERRORS = (
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
@@ -51,7 +51,7 @@ def is_lost_race(error: BaseException) -> bool:
 
 
 async def migrated_to(connection: Connection) -> str | None:
-    """Return the number of the last applied migration; None if none has been applied."""
+    """Return the number of the last applied migration. None if none has been applied."""
     found: Any = await connection.fetchval("SELECT to_regclass('writer.alembic_version')::text")
     if found is None:
         return None
