@@ -1,5 +1,6 @@
-"""Access to Postgres: the only package of the writer that sends SQL, one statement a function.
+"""Access to Postgres: outside the migrations, only this package sends SQL.
 
-It uses raw asyncpg: a command is four round trips, and the SQLAlchemy compiler would double its
-cost. The package makes no decisions. Only `repair_writer` modules above it call it.
+Each function is one statement. The package uses raw asyncpg: a command is four round trips, and
+the SQLAlchemy compiler would double its cost. It makes no decisions. Only `repair_writer` modules
+above it call it.
 """
