@@ -28,6 +28,7 @@ ELSEWHERE = {
     96: "too many connections: shared/tests/integration/test_http_protocol.py",
     97: "an answer that nobody reads: shared/tests/integration/test_http_protocol.py",
     98: "too many requests: shared/tests/integration/test_admission.py",
+    112: "work on a cookie: services/gateway/tests/unit/test_request.py",
 }
 
 

@@ -31,15 +31,17 @@ _MAX_HEADERS: Final = 100
 _MAX_FIELDS: Final = 512
 BODY_SECONDS: Final = 10.0
 
-_SESSION: Final = re.compile(rb"(?:^|;)[ \t]*((?:__Host-)?sessionid)=([^;]*)")
+# No repeat gives back what it took (`*+`): two that could share white space would try every split
+# of it, and 16 KB of spaces in one cookie took seconds.
+_SESSION: Final = re.compile(rb"(?:^|;)[ \t]*+((?:__Host-)?sessionid)=([^;]*+)")
 _SESSION_ID: Final = re.compile(rb"[a-z0-9]{32}")
 _CSRF: Final = re.compile(
-    rb"(?:^|;)[ \t]*" + CSRF_COOKIE.encode() + rb"=[ \t]*([A-Za-z0-9]{32,64})[ \t]*(?=;|$)"
+    rb"(?:^|;)[ \t]*+" + CSRF_COOKIE.encode() + rb"=[ \t]*+([A-Za-z0-9]{32,64}+)[ \t]*+(?=;|$)"
 )
 _DEVICE: Final = re.compile(
-    rb"(?:^|;)[ \t]*(?:__Host-)?"
+    rb"(?:^|;)[ \t]*+(?:__Host-)?"
     + DEVICE_COOKIE.encode()
-    + rb"=[ \t]*([A-Za-z0-9_.:-]*)[ \t]*(?=;|$)"
+    + rb"=[ \t]*+([A-Za-z0-9_.:-]*+)[ \t]*+(?=;|$)"
 )
 _HOST: Final = re.compile(r"([a-z0-9](?:[a-z0-9.-]{0,252})|\[[0-9a-f:.]{2,45}\])(?::[0-9]{1,5})?")
 _FORM: Final = b"application/x-www-form-urlencoded"

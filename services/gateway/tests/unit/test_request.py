@@ -1,10 +1,13 @@
 """What a request says about itself, and how little of it is believed."""
 
 import asyncio
+import re
+from re import _constants, _parser  # type: ignore[attr-defined]
 from typing import Any
 
 import pytest
 
+from gateway import request as request_module
 from gateway.request import (
     BodyTooLargeError,
     ClientGoneError,
@@ -110,6 +113,39 @@ def test_the_csrf_cookie_is_letters_and_digits() -> None:
     several = "; ".join(f"csrftoken={secret[:-1]}{digit}" for digit in range(9))
     assert len(request(("Cookie", several)).csrf_cookies()) == 4
     assert request().csrf_cookies() == []
+
+
+def unbounded_repeats(parsed: Any) -> int:
+    """Return how many repeats without a bound give back what they took when the rest fails."""
+    found = 0
+    for operation, argument in parsed:
+        if operation in {_constants.MAX_REPEAT, _constants.MIN_REPEAT}:
+            found += argument[1] == _constants.MAXREPEAT
+        for part in argument if isinstance(argument, tuple | list) else ():
+            subpatterns = part if isinstance(part, list) else [part]
+            for one in subpatterns:
+                if isinstance(one, _parser.SubPattern):
+                    found += unbounded_repeats(one)
+    return found
+
+
+def test_each_byte_of_a_cookie_is_looked_at_once() -> None:
+    """Two repeats that may share white space try every split of it: 12 s for 16 kB of spaces."""
+    assert unbounded_repeats(_parser.parse(r"(?:a| *b *)*+")) == 2
+    patterns = {
+        name: pattern
+        for name, pattern in vars(request_module).items()
+        if isinstance(pattern, re.Pattern)
+    }
+    assert "_DEVICE" in patterns
+    for name, pattern in patterns.items():
+        assert not unbounded_repeats(_parser.parse(pattern.pattern)), name
+
+
+def test_a_device_cookie_is_one_text() -> None:
+    spaces = " " * 16_000
+    found = request(("Cookie", f"portaldevice={spaces}a.b{spaces}; portaldevice={spaces}!"))
+    assert found.device_cookies() == [b"a.b"]
 
 
 def test_white_space_around_a_value_is_no_part_of_it() -> None:
