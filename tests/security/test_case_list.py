@@ -29,6 +29,7 @@ ELSEWHERE = {
     97: "an answer that nobody reads: shared/tests/integration/test_http_protocol.py",
     98: "too many requests: shared/tests/integration/test_admission.py",
     112: "work on a cookie: services/gateway/tests/unit/test_request.py",
+    113: "places that a stranger holds: shared/tests/integration/test_admission.py",
 }
 
 

@@ -18,7 +18,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 #: Requests whose answer has not begun, in one process.
 MAX_REQUESTS: Final = 512
-#: Connections beyond `max_connections` that still get an answer before they are closed.
+#: Connections beyond the limits that still get an answer before they are closed.
 _REFUSED_AT_ONCE: Final = 64
 _IPV6_SITE_BITS: Final = 64
 
@@ -43,6 +43,10 @@ class HttpLimits:
     #: default of Apache's mod_reqtimeout).
     body_seconds: float = 27.0
     body_rate: int = 500
+    #: Requests whose body is on its way: they wait for their clients, and take no place of those
+    #: that can be answered.
+    bodies: int = 256
+    bodies_per_address: int = 64
     #: Without one byte taken by a client whose answer waits.
     write_seconds: float = 30.0
     #: For a client to read an answer that was given before its request was complete.
@@ -144,6 +148,7 @@ class ServerLoad:
 
     `answering` requests are past the first byte of their answer. These are not counted against
     `max_requests`: an event stream is open for hours; streams and downloads have other bounds.
+    Nor are those whose body is on its way, until it has come: whoever is slow waits for itself.
     """
 
     def __init__(self, limits: HttpLimits, max_requests: int, headers: Headers) -> None:
@@ -153,27 +158,67 @@ class ServerLoad:
             reason: Refusal(reason, problem, headers) for reason, problem in _PROBLEMS.items()
         }
         self.answering = 0
+        self._connections = 0
+        self._turned_away = 0
         self._of_address: Counter[str] = Counter()
+        self._bodies_of_address: Counter[str] = Counter()
+        self._bodies = 0
 
-    def enter(self, host: str, connections: int) -> tuple[str, Refusal | None]:
-        """Count a connection; return the key to `leave` with, and the refusal if it is too many."""
+    def enter(self, host: str) -> tuple[str, Refusal | None]:
+        """Count a connection; return the key to `leave` with, and the refusal if it is too many.
+
+        Those turned away are counted apart until they have read why: the refused connections of
+        one address must not take the places of all others.
+        """
         key = "" if self._is_trusted(host) else _group_of(host)
-        self._of_address[key] += 1
-        if connections > self.limits.max_connections:
-            return key, self.refusals["connections"]
-        if key and self._of_address[key] > self.limits.max_connections_per_address:
-            return key, self.refusals["address"]
-        return key, None
+        refusal = None
+        if key and self._of_address[key] >= self.limits.max_connections_per_address:
+            refusal = self.refusals["address"]
+        elif self._connections >= self.limits.max_connections:
+            refusal = self.refusals["connections"]
+        if refusal is None:
+            self._connections += 1
+            self._of_address[key] += 1
+        else:
+            self._turned_away += 1
+        return key, refusal
 
-    def leave(self, key: str) -> None:
+    def leave(self, key: str, *, turned_away: bool) -> None:
         """Count a connection no longer."""
+        if turned_away:
+            self._turned_away -= 1
+            return
+        self._connections -= 1
         self._of_address[key] -= 1
         if not self._of_address[key]:
             del self._of_address[key]
 
-    def is_flooded(self, connections: int) -> bool:
-        """Return whether there are too many connections to answer even with a refusal."""
-        return connections > self.limits.max_connections + _REFUSED_AT_ONCE
+    def has_room(self, tasks: int) -> bool:
+        """Return whether a request may begin beside so many tasks of the server."""
+        return tasks - self.answering - self._bodies < self.max_requests
+
+    def begin_body(self, key: str) -> bool:
+        """Count a request whose body is on its way; return False, and do not, if it is too many."""
+        limits = self.limits
+        if self._bodies >= limits.bodies:
+            return False
+        if key and self._bodies_of_address[key] >= limits.bodies_per_address:
+            return False
+        self._bodies += 1
+        self._bodies_of_address[key] += 1
+        return True
+
+    def end_body(self, key: str) -> None:
+        """Count it no longer."""
+        self._bodies -= 1
+        self._bodies_of_address[key] -= 1
+        if not self._bodies_of_address[key]:
+            del self._bodies_of_address[key]
+
+    @property
+    def is_flooded(self) -> bool:
+        """Whether there are too many connections to answer even with a refusal."""
+        return self._turned_away > _REFUSED_AT_ONCE
 
     async def sweep(self, connections: Collection[Connection]) -> None:
         """Check the deadlines of all connections, until cancelled.

@@ -18,7 +18,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from service_runtime.http_limits import Refusal, ServerLoad
 
 _HEAD_END: Final = b"\r\n\r\n"
-_FRAMING_HEADERS: Final = frozenset({b"host", b"content-length", b"transfer-encoding"})
+_FRAMING_HEADERS: Final = frozenset({b"host", b"content-length", b"transfer-encoding", b"expect"})
 _VERSIONS: Final = (b" HTTP/1.1", b" HTTP/1.0")
 #: Framing that a chunk may bring along (size, extension) before it counts as overhead.
 _CHUNK_BYTES: Final = 32
@@ -63,10 +63,12 @@ class HttpProtocol(HttpToolsProtocol):
         self._phase: _Phase = _HEAD
         self._buffer = b""
         self._deadline = math.inf
+        self._idle = False
         self._address = ""
+        self._turned_away = False
         # Of the message that is read.
         self._begun = self._framed = self._complete = False
-        self._upgrade = self._overloaded = self._keep_alive = False
+        self._upgrade = self._overloaded = self._keep_alive = self._receiving = False
         self._body_left: int | None = 0
         self._body_bytes = self._chunks = self._overhead = 0
         self._window_began_at = 0
@@ -81,33 +83,32 @@ class HttpProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self._answer_transport = _AnswerTransport(transport, self._close)
         self._deadline = self.loop.time() + self._limits.head_seconds
-        host = self.client[0] if self.client else ""
-        self._address, refusal = self._load.enter(host, len(self.connections))
+        self._address, refusal = self._load.enter(self.client[0] if self.client else "")
         if refusal is None:
             return
-        if self._load.is_flooded(len(self.connections)):
+        self._turned_away = True
+        if self._load.is_flooded:
             transport.abort()
         else:
             self._refuse(refusal)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
-        self._load.leave(self._address)
+        self._end_receiving()
+        self._load.leave(self._address, turned_away=self._turned_away)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Read on. While an answer is under way, what comes is kept for after it, up to a bound."""
         if self._phase is _CLOSING:
             return
-        begins = not self._buffer
-        self._buffer = data if begins else self._buffer + data
-        if self._phase is _HEAD and begins and self.cycle is not None:
-            self._deadline = self.loop.time() + self._limits.head_seconds
+        self._buffer = self._buffer + data if self._buffer else data
         self._advance()
 
     def check(self, now: float) -> None:
         """Close the connection if a limit of time is reached; part of a sweep."""
         if now < self._deadline and not self.flow.write_paused:
+            self._unsent = 0  # an answer that waits later has its own time
             return
         unsent = self.transport.get_write_buffer_size()
         if unsent != self._unsent and unsent:
@@ -150,19 +151,15 @@ class HttpProtocol(HttpToolsProtocol):
                 hosts += 1
             elif name == b"content-length":
                 length = int(value)
+            elif name == b"expect":  # compared with its white space before
+                self.expect_100_continue = value.strip().lower() == b"100-continue"
             else:
                 if chunked or value.strip().lower() != b"chunked":
                     raise MalformedError
                 chunked = True
         self._upgrade = self.parser.should_upgrade()
         if hosts != 1 or chunked or self._upgrade:
-            old = self.parser.get_http_version() == "1.0"
-            if hosts != 1 and not (old and hosts == 0):
-                raise MalformedError
-            if chunked and (old or self._upgrade):
-                raise MalformedError
-            if self.parser.get_method() == b"CONNECT":
-                raise MalformedError
+            self._refuse_uncertain(hosts, chunked=chunked)
         self._body_left = None if chunked else length
         super().on_headers_complete()
         # Trailers are parsed as headers and end here (RFC 9110 6.5.1): the scope has its own list.
@@ -173,14 +170,23 @@ class HttpProtocol(HttpToolsProtocol):
         self.cycle.transport = self._answer_transport  # type: ignore[assignment]
         self._framed = True
 
-    def on_chunk_header(self) -> None:
-        """Count the chunks."""
-        self._chunks += 1
+    def _refuse_uncertain(self, hosts: int, *, chunked: bool) -> None:
+        old = self.parser.get_http_version() == "1.0"
+        if hosts != 1 and not (old and hosts == 0):
+            raise MalformedError
+        if chunked and (old or self._upgrade):
+            raise MalformedError
+        if self.parser.get_method() == b"CONNECT":
+            raise MalformedError
 
     def on_body(self, body: bytes) -> None:
-        """Pass on a part of the body; raises MalformedError for one inside the head."""
+        """Pass on a part of the body; raises MalformedError for one inside the head.
+
+        The one callback for a chunk: a read can bring forty thousand of them.
+        """
         if self._phase is _HEAD:
             raise MalformedError
+        self._chunks += 1
         self._body_bytes += len(body)
         super().on_body(body)
 
@@ -194,10 +200,20 @@ class HttpProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        if len(self.tasks) - self._load.answering < self._load.max_requests:
+        left = self._body_left
+        admitted = self._load.has_room(len(self.tasks))
+        # In `_buffer` is what came with the head.
+        if admitted and (left is None or left > len(self._buffer)):
+            self._receiving = admitted = self._load.begin_body(self._address)
+        if admitted:
             super()._start_asgi_task(cycle, app)
         else:
             cycle.response_started = cycle.response_complete = self._overloaded = True
+
+    def _end_receiving(self) -> None:
+        if self._receiving:
+            self._receiving = False
+            self._load.end_body(self._address)
 
     # ------------------------------------------------------------------ one request after another
 
@@ -230,6 +246,9 @@ class HttpProtocol(HttpToolsProtocol):
             if len(buffer) >= limit:
                 in_line = b"\r\n" not in buffer[:limit]
                 self._refuse(self._load.refusals["long-line" if in_line else "large-head"])
+            elif self._idle:  # from the head's first byte on: an empty line is none
+                self._idle = False
+                self._deadline = self.loop.time() + self._limits.head_seconds
             return
         head, self._buffer = buffer[:end], buffer[end:]
         # The parser takes RTSP/1.0, HTTP/0.9 and HTTP/2.0 as well.
@@ -294,6 +313,7 @@ class HttpProtocol(HttpToolsProtocol):
             raise MalformedError
 
     def _await_answer(self) -> None:
+        self._end_receiving()
         self._phase = _ANSWER
         self._deadline = math.inf  # the application has its own
 
@@ -308,8 +328,9 @@ class HttpProtocol(HttpToolsProtocol):
     def _await_request(self) -> None:
         self._phase = _HEAD
         self.flow.resume_reading()
+        self._idle = not self._buffer
         limits = self._limits
-        seconds = limits.head_seconds if self._buffer else limits.idle_seconds
+        seconds = limits.idle_seconds if self._idle else limits.head_seconds
         self._deadline = self.loop.time() + seconds
 
     # ------------------------------------------------------------------ ends
@@ -365,6 +386,7 @@ class HttpProtocol(HttpToolsProtocol):
         if self._phase is _CLOSING or self.transport.is_closing():
             return
         unread = bool(self._buffer) or not self._complete
+        self._end_receiving()
         self._phase = _CLOSING
         self._buffer = b""
         self._deadline = self.loop.time() + self._limits.linger_seconds

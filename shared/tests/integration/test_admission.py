@@ -6,6 +6,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
+
+from service_runtime.http_limits import HttpLimits
 from service_runtime.lifecycle import listen, serve_http
 from service_runtime.metrics import REGISTRY
 from service_runtime.ops import Health
@@ -133,6 +136,82 @@ async def test_a_burst_in_one_turn_of_the_event_loop_is_bounded_as_well() -> Non
         app.released.set()
         statuses = [(await answer)[0] for answer in answers]
         assert sorted(statuses) == [200] * 3 + [503] * 17
+
+
+class Reading(Busy):
+    """An application that reads the body before it works."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            while (message := await receive()).get("more_body", False):
+                pass
+            if message["type"] == "http.disconnect":
+                return
+        await super().__call__(scope, receive, send)
+
+
+@pytest.mark.parametrize("framing", ["Content-Length: 5\r\n", "Transfer-Encoding: chunked\r\n"])
+async def test_bodies_that_do_not_come_take_no_places(framing: str) -> None:
+    app, limits = Reading(), HttpLimits(bodies=5, bodies_per_address=4)
+    async with serving(app, max_requests=2, limits=limits) as connect:
+        slow = [await connect() for _ in range(6)]
+        for client in slow:
+            client.send("POST", "/", framing)
+        refused_ones = [asyncio.create_task(client.answer()) for client in slow]
+
+        async def two_are_refused() -> bool:
+            return sum(answer.done() for answer in refused_ones) == 2
+
+        await eventually(two_are_refused, "a share of one address is bounded")
+        quick = [await connect() for _ in range(3)]
+        for client in quick[:2]:
+            client.send()
+
+        async def both_run() -> bool:
+            return app.running == 2
+
+        await eventually(both_run, "requests without bodies run beside them")
+        quick[2].send()
+        assert (await quick[2].answer())[0] == 503
+
+        waiting = [n for n in range(6) if not refused_ones[n].done()]
+        for n in waiting:
+            slow[n].writer.write(b"5\r\nabcde\r\n0\r\n\r\n" if "chunked" in framing else b"abcde")
+
+        async def all_run() -> bool:
+            return app.running == 6
+
+        await eventually(all_run, "a body that has come is worked on")
+        app.released.set()
+        for n in waiting:
+            assert (await refused_ones[n])[0] == 200
+        for client in quick[:2]:
+            assert (await client.answer())[0] == 200
+
+
+async def test_bodies_that_have_come_or_gone_are_counted_no_longer() -> None:
+    app, limits = Reading(), HttpLimits(bodies=1)
+    app.released.set()
+    async with serving(app, limits=limits) as connect:
+        for _ in range(3):
+            client = await connect()
+            client.send("POST", "/", "Content-Length: 5\r\n")
+            await asyncio.sleep(0)
+            client.writer.write(b"abcde")
+            assert (await client.answer())[0] == 200
+
+            async def admitted() -> bool:
+                gone = await connect()
+                gone.send("POST", "/", "Content-Length: 5\r\n")
+                gone.writer.write(b"ab")
+                answer = asyncio.create_task(gone.answer())
+                done, _ = await asyncio.wait([answer], timeout=0.05)
+                gone.writer.transport.abort()
+                await asyncio.wait([answer])
+                answer.exception() if not done else None
+                return not done
+
+            await eventually(admitted, "the next one is let in")
 
 
 async def test_a_refused_request_with_a_body_closes_its_connection() -> None:

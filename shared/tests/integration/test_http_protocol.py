@@ -3,6 +3,7 @@
 import asyncio
 import ipaddress
 import socket
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -173,6 +174,41 @@ async def test_small_chunks_are_no_overhead(port: Port) -> None:
     assert port.app.requests[0][1] == b"x" * 20_000
 
 
+async def test_a_chunk_costs_one_call(port: Port) -> None:
+    """A read of 256 kB brings forty thousand chunks of one byte."""
+    _, _, connection = await port.connect(
+        b"POST /echo/ HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
+
+    async def awaits_its_body() -> bool:
+        return connection._phase.name == "BODY"
+
+    await eventually(awaits_its_body, "the head has arrived")
+    calls = 0
+
+    def count(_: Any, event: str, __: Any) -> None:
+        nonlocal calls
+        calls += event == "call"
+
+    sys.setprofile(count)
+    try:
+        connection.data_received(b"1\r\nx\r\n" * 1_000)
+    finally:
+        sys.setprofile(None)
+    assert calls < 3_100  # `on_body`, uvicorn's own, and what wakes the application
+
+
+@pytest.mark.parametrize("value", ["100-continue", "100-continue ", "100-Continue \t"])
+async def test_a_body_that_waits_to_be_asked_for_is_asked_for(port: Port, value: str) -> None:
+    reader, writer, _ = await port.connect(
+        f"POST /echo/ HTTP/1.1\r\nHost: x\r\nExpect: {value}\r\nContent-Length: 2\r\n\r\n".encode()
+    )
+    async with asyncio.timeout(5):
+        assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+    writer.write(b"ab")
+    assert b" 200 " in await reader.readuntil(b"xx")
+
+
 async def test_a_silent_connection_ends_at_the_limit_of_a_head(port: Port) -> None:
     reader, _, _ = await port.connect()
     port.check(LIMITS.head_seconds - 1)
@@ -214,6 +250,23 @@ async def test_a_later_head_has_its_own_limit_and_an_idle_connection_a_longer_on
     await reader.readuntil(b"xx")
     port.check(LIMITS.idle_seconds)
     assert await reader.read() == b""
+
+
+async def test_empty_lines_keep_no_connection_open(port: Port) -> None:
+    reader, writer, connection = await port.connect(GET)
+    await reader.readuntil(b"xx")
+    idle_until = connection._deadline
+    for part in (b"\r\n", b"\r", b"\n", b"\r\n"):
+        writer.write(part)
+        await eventually(partial(came, connection, part), "the line has arrived")
+    assert connection._deadline == idle_until
+    writer.write(b"GET / HT")
+    await eventually(partial(has, connection, b"GET"), "the line has arrived")
+    assert connection._deadline < idle_until
+
+
+async def came(connection: HttpProtocol, part: bytes) -> bool:
+    return connection._buffer == (part if part == b"\r" else b"")
 
 
 async def test_a_body_below_the_rate_is_answered_408_and_one_above_it_is_not(port: Port) -> None:
@@ -262,6 +315,59 @@ async def test_a_client_that_never_reads_is_cut(port: Port) -> None:
             return connection not in port.state.connections
 
         await eventually(is_gone, "the connection is cut")
+
+
+class HeldTransport:
+    """The transport of a connection whose client takes nothing, or everything, as the test says."""
+
+    def __init__(self, transport: Any) -> None:
+        self._transport = transport
+        self.unsent = 0
+        self.aborted = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+async def test_each_answer_that_waits_has_its_own_time() -> None:
+    """Two long answers of one connection may wait with the same number of bytes."""
+    async with Port(Stuck(), LIMITS).listening() as port:
+        _, _, connection = await port.connect(GET)
+
+        async def runs() -> bool:
+            return bool(port.state.tasks)
+
+        await eventually(runs, "the request runs")
+        held = HeldTransport(connection.transport)
+        connection.transport = held  # type: ignore[assignment]
+        for began in (0.0, 2 * LIMITS.write_seconds):
+            held.unsent = 100_000
+            connection.pause_writing()
+            port.check(began)
+            port.check(began + LIMITS.write_seconds - 1)
+            assert not held.aborted
+            held.unsent = 0
+            connection.resume_writing()
+            port.check(began + LIMITS.write_seconds)
+        held.unsent = 100_000
+        connection.pause_writing()
+        port.check(4 * LIMITS.write_seconds)
+        port.check(5 * LIMITS.write_seconds)
+        assert held.aborted
+
+
+class Stuck(Echo):
+    """An application that never answers."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ARG002
+        while (await receive())["type"] != "http.disconnect":
+            pass
 
 
 async def test_a_slow_reader_gets_its_whole_answer(port: Port) -> None:
@@ -357,6 +463,29 @@ async def test_connections_are_limited_in_all_and_for_an_address() -> None:
         assert b" 200 " in await reader.readuntil(b"xx")
 
 
+async def test_the_refused_connections_of_one_address_take_no_places() -> None:
+    limits = HttpLimits(max_connections=4, max_connections_per_address=2)
+    async with Port(Echo(), limits).listening() as port:
+        for _ in range(2):
+            await port.connect()
+        refused_ones = []
+        for _ in range(80):  # none of them reads its answer, nor leaves
+            reader, writer = await asyncio.open_connection(*port.address)
+            port._writers.append(writer)
+            refused_ones.append(reader)
+        before = refused("connections")
+        reader, writer = await asyncio.open_connection(*port.address, local_addr=("127.0.0.2", 0))
+        port._writers.append(writer)
+        writer.write(GET)
+        assert b" 200 " in await reader.readuntil(b"xx")
+        assert refused("connections") == before
+
+        async def few_are_left() -> bool:
+            return len(port.state.connections) <= 3 + 64
+
+        await eventually(few_are_left, "what is too much even for refusals is cut")
+
+
 @pytest.mark.parametrize(
     ("host", "key"),
     [
@@ -367,7 +496,7 @@ async def test_connections_are_limited_in_all_and_for_an_address() -> None:
     ],
 )
 def test_a_site_with_ipv6_is_one_address(host: str, key: str) -> None:
-    assert ServerLoad(LIMITS, 1, []).enter(host, 1) == (key, None)
+    assert ServerLoad(LIMITS, 1, []).enter(host) == (key, None)
 
 
 async def test_the_server_checks_its_connections_by_itself() -> None:
