@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import httptools
 from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from service_runtime.http_limits import Refusal, ServerLoad
@@ -22,6 +23,8 @@ _FRAMING_HEADERS: Final = frozenset({b"host", b"content-length", b"transfer-enco
 _VERSIONS: Final = (b" HTTP/1.1", b" HTTP/1.0")
 #: Framing that a chunk may bring along (size, extension) before it counts as overhead.
 _CHUNK_BYTES: Final = 32
+#: Parsed in one step of the event loop: five thousand chunks of one byte, some 4 ms.
+_STEP_BYTES: Final = 32_768
 #: Chunk extensions and trailers beyond that, in one body.
 _CHUNK_OVERHEAD_BYTES: Final = 16_384
 
@@ -53,6 +56,21 @@ class _AnswerTransport:
         self.close = close
 
 
+class _Flow(FlowControl):
+    """Flow of a connection that is not read while bytes of it wait to be parsed."""
+
+    held = False
+
+    def resume_reading(self) -> None:
+        if not self.held:
+            super().resume_reading()
+
+    def hold(self) -> None:
+        """Read nothing, whatever the application asks for."""
+        self.held = True
+        self.pause_reading()
+
+
 class HttpProtocol(HttpToolsProtocol):
     """One connection."""
 
@@ -81,6 +99,7 @@ class HttpProtocol(HttpToolsProtocol):
     def connection_made(self, transport: Any) -> None:
         """Count the connection; refuse it when there are too many."""
         super().connection_made(transport)
+        self.flow: _Flow = _Flow(transport)
         self._answer_transport = _AnswerTransport(transport, self._close)
         self._deadline = self.loop.time() + self._limits.head_seconds
         self._address, refusal = self._load.enter(self.client[0] if self.client else "")
@@ -103,7 +122,8 @@ class HttpProtocol(HttpToolsProtocol):
         if self._phase is _CLOSING:
             return
         self._buffer = self._buffer + data if self._buffer else data
-        self._advance()
+        if not self.flow.held:
+            self._advance()
 
     def check(self, now: float) -> None:
         """Close the connection if a limit of time is reached; part of a sweep."""
@@ -277,8 +297,11 @@ class HttpProtocol(HttpToolsProtocol):
         """Parse a part of the body, and no byte behind its end."""
         left = self._body_left
         if left is None:
-            data, self._buffer = self._buffer, b""
+            data, self._buffer = self._buffer[:_STEP_BYTES], self._buffer[_STEP_BYTES:]
             self._feed_chunks(data)
+            if self._buffer and not self._complete:
+                self.flow.hold()
+                self.loop.call_soon(self._read_on)
         else:
             data, self._buffer = self._buffer[:left], self._buffer[left:]
             self._body_left = left - len(data)
@@ -291,6 +314,16 @@ class HttpProtocol(HttpToolsProtocol):
                 raise MalformedError
         if self._complete and self._phase is _BODY:
             self._await_answer()
+
+    def _read_on(self) -> None:
+        """Parse the next part of a body of which much came at once."""
+        self.flow.held = False
+        if self not in self.connections:
+            return  # it was lost meanwhile
+        if self._phase is _BODY:
+            self._advance()
+        if not self.flow.held and len(self.cycle.body) <= HIGH_WATER_LIMIT:
+            self.flow.resume_reading()
 
     def _feed_chunks(self, data: bytes) -> None:
         """Parse a part of a chunked body; extensions and trailers are bounded as a head is.

@@ -198,6 +198,36 @@ async def test_a_chunk_costs_one_call(port: Port) -> None:
     assert calls < 3_100  # `on_body`, uvicorn's own, and what wakes the application
 
 
+async def test_many_chunks_are_parsed_in_short_steps(port: Port) -> None:
+    """Others get their turns in between, and no more is read than is parsed."""
+    reader, writer, connection = await port.connect(
+        b"POST /echo/ HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
+
+    async def awaits_its_body() -> bool:
+        return connection._phase.name == "BODY"
+
+    await eventually(awaits_its_body, "the head has arrived")
+    longest = most = 0
+    parse = connection._read_body
+
+    def step() -> None:
+        nonlocal longest, most
+        before = connection._body_bytes
+        parse()
+        longest = max(longest, connection._body_bytes - before)
+        most = max(most, len(connection._buffer))
+
+    connection._read_body = step  # type: ignore[method-assign]
+    writer.write(b"1\r\nx\r\n" * 300_000 + b"0\r\n\r\n")
+    assert b" 200 " in await reader.readuntil(b"xx")
+    assert len(port.app.requests[0][1]) == 300_000
+    assert longest < 6_000
+    assert most < 600_000
+    writer.write(GET)
+    assert b" 200 " in await reader.readuntil(b"xx")
+
+
 @pytest.mark.parametrize("value", ["100-continue", "100-continue ", "100-Continue \t"])
 async def test_a_body_that_waits_to_be_asked_for_is_asked_for(port: Port, value: str) -> None:
     reader, writer, _ = await port.connect(
