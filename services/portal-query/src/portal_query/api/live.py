@@ -26,6 +26,10 @@ from service_runtime.logs import get
 from service_runtime.metrics import REGISTRY
 
 WAIT_SECONDS: Final = 2.0
+#: Requests that wait at a time. Each holds a connection of its gateway, which has 64: whoever
+#: asks for a revision that never comes must not hold them all, nor one customer these.
+WAITS: Final = 32
+WAITS_A_CUSTOMER: Final = 8
 HEARTBEAT_SECONDS: Final = 5.0
 #: An event and no comment, for a page hears no comments; a page that misses two is no longer live.
 _ALIVE: Final = b"event: alive\ndata:\n\n"
@@ -74,6 +78,7 @@ class Revisions:
         self._cache = cache
         self._documents = documents
         self._watches: dict[int, set[Watch]] = {}
+        self._waits: Counter[int] = Counter()
         self._closing = False
 
     async def listen(self) -> None:
@@ -119,16 +124,32 @@ class Revisions:
                 del self._watches[customer_id]
 
     async def reached(self, customer_id: int, wanted: Wanted) -> bool:
-        """Wait up to two seconds until Postgres or Redis holds what is wanted; say whether."""
+        """Wait up to two seconds until Postgres or Redis holds what is wanted; say whether.
+
+        A request that finds as many waiting as may wait does not wait.
+        """
         with self.watch(customer_id) as watch:
             try:
                 async with asyncio.timeout(WAIT_SECONDS):
                     watch.tell(await self._documents.version(customer_id))
-                    while not wanted.reached_by(watch.version) and not watch.closing:
-                        await watch.change(WAIT_SECONDS)
+                    if not wanted.reached_by(watch.version) and self._may_wait(customer_id):
+                        await self._wait(customer_id, watch, wanted)
             except TimeoutError:
                 pass
             return wanted.reached_by(watch.version)
+
+    def _may_wait(self, customer_id: int) -> bool:
+        return self._waits[customer_id] < WAITS_A_CUSTOMER and self._waits.total() < WAITS
+
+    async def _wait(self, customer_id: int, watch: Watch, wanted: Wanted) -> None:
+        self._waits[customer_id] += 1
+        try:
+            while not wanted.reached_by(watch.version) and not watch.closing:
+                await watch.change(WAIT_SECONDS)
+        finally:
+            self._waits[customer_id] -= 1
+            if not self._waits[customer_id]:
+                del self._waits[customer_id]
 
     def watchers(self, customer_id: int) -> int:
         """Return how many wait for this customer."""

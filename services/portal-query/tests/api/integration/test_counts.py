@@ -4,6 +4,11 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
+from portal_query.api import live
+from portal_query.api.answers import Wanted
+from portal_query.api.live import WAITS_A_CUSTOMER, Revisions
 from service_runtime.clock import SystemClock
 
 UNITS = "/customer/api/unit-repair-data/"
@@ -184,6 +189,45 @@ async def test_a_revision_that_does_not_come_is_503(
             assert answer.status == 503
             assert answer.headers["Retry-After"] == "1"
             assert (await answer.json())["code"] == "revision-not-reached"
+
+
+async def test_requests_that_wait_leave_room_for_others(
+    api: Any,
+    read_model: Any,
+    a_fleet: Any,
+    repair: Any,
+    *,
+    eventually: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else one customer could hold every connection of the gateway for two seconds at a time."""
+    monkeypatch.setattr(live, "WAIT_SECONDS", 30.0)
+    for customer_id in (1, 2):
+        await read_model.put(customer_id, a_fleet)
+    revisions: Revisions = api.parts.revisions
+
+    def wait_of(customer_id: int) -> asyncio.Task[bool]:
+        return asyncio.create_task(revisions.reached(customer_id, Wanted(13)))
+
+    mine = [wait_of(1) for _ in range(WAITS_A_CUSTOMER + 3)]
+
+    async def only_some_wait() -> bool:
+        return sum(one.done() for one in mine) == 3
+
+    await eventually(only_some_wait)
+    assert revisions._waits == {1: WAITS_A_CUSTOMER}
+    other = wait_of(2)
+
+    async def the_other_waits() -> bool:
+        return revisions._waits[2] == 1
+
+    await eventually(the_other_waits)
+    for customer_id in (1, 2):
+        await read_model.put(customer_id, [*a_fleet, repair("new")])
+        await read_model.publish(customer_id)
+    assert await other
+    assert sum([await one for one in mine]) == WAITS_A_CUSTOMER
+    assert not revisions._waits
 
 
 async def test_a_higher_refold_is_answered_at_once(api: Any, read_model: Any, a_fleet: Any) -> None:
