@@ -125,7 +125,12 @@ class KeyRing:
         if self._used:
             used, self._used = self._used, {}
             pairs = [(key_id, address) for key_id, every in used.items() for address in every]
-            await note_uses(self._pool, pairs)
+            try:
+                await note_uses(self._pool, pairs)
+            except BaseException:
+                for key_id, addresses in used.items():
+                    self._used.setdefault(key_id, set()).update(addresses)
+                raise
 
 
 def _caller(row: KeyRow) -> Caller:

@@ -132,6 +132,7 @@ class Relay:
             else:  # only the leader's values are current
                 metrics.PENDING.set(nan)
                 metrics.OLDEST_AGE.set(nan)
+                metrics.REFUSED.set(nan)
             took = self._clock.monotonic() - began
             await asyncio.sleep(max(_MEASURE_SECONDS, took * _MEASURE_PAUSE_FACTOR))
 

@@ -2,6 +2,7 @@ import asyncio
 import re
 from typing import Any
 
+import asyncpg
 import msgspec
 import pytest
 
@@ -120,6 +121,23 @@ async def test_the_store_learns_which_keys_are_used(writer: Any) -> None:
         (row,) = await list_keys(connection)
     assert row.last_used_at is not None
     assert row.live
+
+
+async def test_a_use_waits_for_a_store_that_fails(writer: Any, database: Any) -> None:
+    ring = KeyRing(writer.pool)
+    await ring.caller_of(writer.key)
+    owner = await asyncpg.connect(database.owner_url)
+    try:
+        await owner.execute("ALTER TABLE writer.api_key RENAME TO lost")
+        with pytest.raises(asyncpg.UndefinedTableError):
+            await ring.note_uses()
+        await owner.execute("ALTER TABLE writer.lost RENAME TO api_key")
+    finally:
+        await owner.close()
+    await ring.note_uses()
+    async with writer.pool.acquire() as connection:
+        (row,) = await list_keys(connection)
+    assert row.last_used_at is not None
 
 
 async def test_look_ups_that_arrive_together_are_asked_together(writer: Any) -> None:
