@@ -1,13 +1,13 @@
-"""The projector: folds the topic into the read model, and the read model into Redis.
+"""The projector: folds the topic into the read model, and publishes cached counts to Redis.
 
-intake   reads records from Kafka, decodes them, and knows how far each partition has come
-batch    makes of them what one transaction needs (pure), chain says what follows what (pure)
-apply    one batch, one transaction
-publish  tells Redis about the customers that have changed
-refold   sets right a customer from the writer's list; heads finds whom; lists asks the writer
-selfcheck looks whether what must always hold does
-freshness says until when each partition has been published
+intake    reads records from Kafka, and tracks the positions of each partition
+batch     builds the input of one transaction (pure), chain checks the sequence of events (pure)
+apply     applies one batch in one transaction
+publish   sends the counts of changed customers to Redis
+refold    rebuilds a customer from the writer's stream; heads finds it; lists is the client
+selfcheck checks the invariants
+freshness computes the watermark of each partition
 
-Read in that order; main puts them together. Nothing here trusts an offset: what a customer's
-figures contain is said by its revision alone.
+Read in that order; main connects them. The revision alone defines which events a customer's counts
+contain. No offset does.
 """

@@ -1,4 +1,4 @@
-"""The commands that need the writer's lists: `portal-query refold` and `portal-query verify`."""
+"""Commands that read the writer's streams: `portal-query refold` and `portal-query verify`."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -33,12 +33,12 @@ Customers = Annotated[
 ]
 Jobs = Annotated[int, typer.Option(min=1, max=32, help="How many at a time.")]
 ResultT = TypeVar("ResultT")
-#: Asked for anew for each pass over the customers: a first one counts, a second one works.
+#: Called once for each pass over the customers: the first pass counts, the second one works.
 Chosen = Callable[[], AsyncIterator[Known]]
 
 
 def register(app: typer.Typer) -> None:
-    """Add these commands to the command line of the read side."""
+    """Add the commands `refold` and `verify` to the command line."""
     app.command("refold")(refold)
     app.command("verify")(verify)
 
@@ -114,7 +114,7 @@ def verify(
 
 
 async def _refold(tools: _Tools, chosen: Chosen, jobs: int) -> int:
-    """Refold these customers; return how many could not be folded."""
+    """Rebuild the chosen customers; return how many were parked."""
     outcomes: dict[Outcome, int] = {}
     unpublished = 0
     report = await _report(chosen)
@@ -126,7 +126,7 @@ async def _refold(tools: _Tools, chosen: Chosen, jobs: int) -> int:
         outcomes[outcome] = outcomes.get(outcome, 0) + 1
         unpublished += not published
 
-    # A line is for one task at a time, so each worker has one of its own.
+    # A `Line` serves one task at a time, so each worker has its own.
     lines = [tools.new_line() for _ in range(jobs)]
     workers = [(Refolder(line, tools.lists, tools.time_zone), line) for line in lines]
     await bulk.for_each(chosen(), workers, work)
@@ -138,7 +138,7 @@ async def _refold(tools: _Tools, chosen: Chosen, jobs: int) -> int:
 
 
 async def _verify(tools: _Tools, chosen: Chosen, jobs: int) -> int:
-    """Verify these customers, say what differs as it is found; return how many do."""
+    """Verify the chosen customers and print each difference at once; return how many differ."""
     different = 0
     report = await _report(chosen)
 
@@ -205,7 +205,10 @@ def _with_tools(work: Callable[[_Tools], Coroutine[Any, Any, ResultT]]) -> Resul
 
 
 def or_give_up(work: Callable[[], ResultT]) -> ResultT:
-    """Run it; what is away is said in one line, with status 69 (EX_UNAVAILABLE)."""
+    """Run `work` and return its result.
+
+    Exit with status 69 (EX_UNAVAILABLE) and one line of text when a dependency is unavailable.
+    """
     try:
         return work()
     except (WriterAwayError, OSError) as error:

@@ -1,7 +1,7 @@
-"""One batch, one transaction: what follows is applied, what does not is left to the refold.
+"""The applier: one batch in one transaction; events that do not follow are left to a rebuild.
 
-A batch is tried until Postgres takes it. Only what the values themselves make impossible takes a
-customer out of it: then the others are applied without that customer.
+The applier retries a batch until Postgres commits it. Only impossible values exclude a customer:
+the batch is then applied without it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -38,10 +38,12 @@ _BELOW_ZERO: Final = "a count fell below zero"
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of a batch.
+    """The result of a batch.
 
-    `touched` are the customers whose documents may be out of date, redelivered ones among them;
-    `troubles` are to be compared with the writer's list, with the events that were not applied.
+    `touched`: customers with possibly outdated cached counts, also after a redelivery.
+    `troubles`: customers to compare with the writer's stream, and why.
+    `suspects`: their quarantined events, which were not applied.
+    `applied`, `parked`: numbers of events.
     """
 
     touched: set[int] = field(default_factory=set)
@@ -51,7 +53,7 @@ class Outcome:
     parked: int = 0
 
     def add(self, other: "Outcome") -> None:
-        """Take in what became of another share of the same batch."""
+        """Add the result of another share of the same batch."""
         self.touched |= other.touched
         self.troubles |= other.troubles
         self.suspects |= other.suspects
@@ -66,7 +68,7 @@ class _BelowZeroError(Exception):
 
 
 class Applier:
-    """Applies batches over one connection; not for two tasks at a time."""
+    """An applier of batches over one connection; it serves one task at a time."""
 
     def __init__(self, line: Line, time_zone: str) -> None:
         self._line = line
@@ -76,7 +78,7 @@ class Applier:
         self._known: set[int] = set()
 
     async def apply(self, batch: Batch) -> Outcome:
-        """Apply a batch and return what became of it; waits as long as Postgres is away."""
+        """Apply a batch and return its result; wait while Postgres is unavailable."""
         outcome = await self._share(batch.parts, batch.packed, batch.bad, {})
         for record in batch.bad:
             outcome.touched.update(record.customers)
@@ -86,7 +88,7 @@ class Applier:
         return outcome
 
     async def check(self) -> None:
-        """Raise while batches cannot be applied; a lock that others hold is no fault of ours."""
+        """Raise ConnectionError while batches fail, unless the cause is a lock or an overload."""
         reason = self._patience.reason
         if reason is not None and not is_overload(reason):
             raise ConnectionError(f"batches cannot be applied: {reason!r}"[:300])
@@ -98,7 +100,10 @@ class Applier:
         bad: Sequence[BadRecord],
         excluded: Mapping[int, Trouble],
     ) -> Outcome:
-        """Apply some of the parts, without the excluded customers; halve them to find a bad value."""
+        """Apply the parts without the excluded customers.
+
+        Halve them when a value is impossible, or when several parts together are too slow.
+        """
         while True:
             try:
                 outcome = await self._transaction(parts, packed, bad, excluded)
@@ -139,7 +144,7 @@ class Applier:
         excluded: Mapping[int, Trouble],
     ) -> Outcome:
         async with self._line.transaction() as connection:
-            # Whom a bad record names may have no row yet, and has to stand still all the same.
+            # A customer that only a bad record names may have no row yet. It is frozen as well.
             named = {customer for record in bad for customer in record.customers}
             held = await self._lock(connection, list(named.union(parts)))
             ready, outcome = self._judge(parts, held, excluded)
@@ -155,13 +160,13 @@ class Applier:
     async def _lock(
         self, connection: Connection, customers: Sequence[int]
     ) -> dict[int, folding.Held]:
-        """Lock the customers, those without a row included; most have been seen before."""
+        """Lock the customers and insert missing rows; `_known` saves the insert for most."""
         new = [customer for customer in customers if customer not in self._known]
         if new:
             await folding.insert_new(connection, new, self._fold_version)
         held = await folding.lock(connection, customers)
         if len(held) < len(customers):
-            # Somebody has emptied the table under us. Nobody reads a gap as an empty history.
+            # Rows were deleted meanwhile. New ones start at revision 0, so the check finds a gap.
             self._known.clear()
             missing = [customer for customer in customers if customer not in held]
             await folding.insert_new(connection, missing, self._fold_version)
@@ -211,7 +216,10 @@ async def _write(connection: Connection, ready: Sequence[Part], packed: bytes) -
 async def _set_aside(
     connection: Connection, troubles: Mapping[int, Trouble], bad: Sequence[BadRecord]
 ) -> None:
-    """Let customers in trouble stand still, in the transaction that leaves their events out."""
+    """Freeze customers in trouble, in the transaction that leaves out their events.
+
+    Store the bad records as dead letters, and park customers with a count below zero.
+    """
     frozen = set(troubles)
     for record in bad:
         frozen.update(record.customers)
@@ -229,7 +237,7 @@ def _events(parts: Mapping[int, Part]) -> int:
 
 
 def _count(batch: Batch, outcome: Outcome) -> None:
-    """Count what became of each record: those of which nothing else did were known already."""
+    """Count the records by result; the remaining ones are duplicates."""
     set_aside = sum(map(len, outcome.suspects.values()))
     became = {
         "applied": outcome.applied,

@@ -1,4 +1,4 @@
-"""What a record on the topic turns out to be: an event, or a bad record with the reason. Pure."""
+"""Records of the topic, decoded: an event, or a bad record with the reason. Pure."""
 
 from typing import Final
 
@@ -13,9 +13,9 @@ _LONGEST_ID: Final = len(str(_LARGEST_ID))
 
 
 class Arrived(msgspec.Struct, frozen=True, gc=False):
-    """Where an event belongs in its customer's list, with the record that brought it.
+    """An event's place in its customer's stream, with the record that carried it.
 
-    The event itself is not kept: tens of thousands wait here, and the record has it all.
+    The decoded event is dropped: tens of thousands wait here, and the record holds it all.
     """
 
     customer_id: int
@@ -28,7 +28,7 @@ class Arrived(msgspec.Struct, frozen=True, gc=False):
 
 
 class BadRecord(msgspec.Struct, frozen=True, gc=False):
-    """A record that is no event of a list, why, and the customers that it seems to name."""
+    """A record that is no event of a stream, the reason, and the customers it seems to name."""
 
     record: ConsumerRecord
     reason: str
@@ -47,7 +47,7 @@ _named = msgspec.json.Decoder(_Named)
 
 
 def read(record: ConsumerRecord) -> tuple[Arrived, Event, str] | BadRecord:
-    """Return where the event belongs, the event and its fact, or why it is none; never raises."""
+    """Return the event's place, the event and its fact, or a BadRecord; never raise."""
     if record.value is None:
         return _bad(record, "the record has no value")
     try:

@@ -1,7 +1,6 @@
-"""What one transaction needs, made from what arrived: parts by customer, rows, packed text. Pure.
+"""Input of one transaction, built from records: parts by customer, rows, packed text. Pure.
 
-Everything that can be done before the customers are locked is done here, while the transaction
-before it runs.
+All work that needs no customer lock happens here, while the previous transaction runs.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,7 +25,7 @@ _BY_REVISION: Final = attrgetter("arrived.revision")
 
 
 class _Entry(msgspec.Struct, frozen=True, gc=False):
-    """One event of a batch in the making."""
+    """One event of a batch under construction."""
 
     arrived: Arrived
     row: EventRow | None
@@ -38,7 +37,8 @@ class _Entry(msgspec.Struct, frozen=True, gc=False):
 class Part:
     """One customer's share of a batch: its events ascending by revision, each once.
 
-    `uncountable_at` is the highest revision whose repair cannot be counted; it has no row.
+    `uncountable_at` is the highest revision whose repair cannot be counted, 0 for none. It has no
+    row.
     """
 
     customer_id: int
@@ -48,17 +48,17 @@ class Part:
 
     @property
     def step(self) -> Step:
-        """Where the customer stands when all of this has been applied."""
+        """Return the customer's position after all of these events."""
         last = self.arrived[-1]
         return Step(self.customer_id, last.revision, last.id, last.time)
 
 
 @dataclass(slots=True)
 class Batch:
-    """What is applied together, ordered by customer.
+    """Events that are applied together, ordered by customer.
 
-    `packed` are the rows of all parts as one statement takes them. `marks` says, per partition,
-    up to where records have come when this has been applied.
+    `packed` holds the rows of all parts for one statement. `marks` holds each partition's position
+    after this batch. `records` counts all records, bad ones and duplicates included.
     """
 
     parts: dict[int, Part]
@@ -69,7 +69,7 @@ class Batch:
 
 
 def prepare(records: Sequence[ConsumerRecord], marks: Mapping[int, Mark], months: Months) -> Batch:
-    """Make a batch of these records, which may come in any order and more than once."""
+    """Build a batch from records, which may be in any order and redelivered."""
     by_customer: dict[int, list[_Entry]] = {}
     bad: list[BadRecord] = []
     for record in records:
@@ -86,7 +86,7 @@ def prepare(records: Sequence[ConsumerRecord], marks: Mapping[int, Mark], months
 
 
 def pack_again(parts: Iterable[Part], months: Months) -> bytes:
-    """Return the rows of parts that are no longer those of a whole batch."""
+    """Return the packed rows of parts that are only a share of their batch."""
     rows: list[EventRow] = []
     for part in parts:
         again = [_entry(one.record, months) for one in part.arrived]
@@ -100,10 +100,10 @@ def without(part: Part, skip: int) -> Part:
 
 
 def row_of(event: Event, repair: Repair, fact: str, placed: Buckets) -> EventRow:
-    """Return the row of one event of a repair that stands at `placed`.
+    """Return the row of one event of a repair that counts in `placed`.
 
-    What a customer must not see (the technician and their notes, reasons that are the company's
-    own) is not copied.
+    Fields that a customer must not see are left out: the technician, the technician's notes and
+    reasons given by the company.
     """
     data = event.data
     by_customer = data.actor.startswith("customer:")
@@ -133,7 +133,7 @@ def row_of(event: Event, repair: Repair, fact: str, placed: Buckets) -> EventRow
 
 
 def profile_of(customer: Customer) -> Profile:
-    """Return the profile as the read model keeps it."""
+    """Return the profile as the read model stores it."""
     return Profile(
         customer.customer_id,
         customer.name,
@@ -154,7 +154,7 @@ def letter_of(record: BadRecord) -> Letter:
 
 
 def dead_letter(record: ConsumerRecord, reason: str, customer_id: int | None) -> Letter:
-    """Return a record as a dead letter."""
+    """Return the dead letter of a record."""
     return Letter(
         record.topic,
         record.partition,
@@ -167,7 +167,7 @@ def dead_letter(record: ConsumerRecord, reason: str, customer_id: int | None) ->
 
 
 def _entry(record: ConsumerRecord, months: Months) -> _Entry | BadRecord:
-    """Return what is kept of a record; the event itself is let go at once."""
+    """Return the parts of a record that a batch needs; the event itself is dropped."""
     found = read(record)
     if isinstance(found, BadRecord):
         return found
@@ -183,7 +183,7 @@ def _entry(record: ConsumerRecord, months: Months) -> _Entry | BadRecord:
 
 
 def _part(customer_id: int, entries: Sequence[_Entry], rows: list[EventRow]) -> Part:
-    """Return the part of these entries, ascending by revision, and append their rows."""
+    """Return the part of these entries, ascending by revision; append their rows to `rows`."""
     part = Part(customer_id, [one.arrived for one in entries])
     newest: dict[str, EventRow] = {}
     for one in entries:
@@ -203,10 +203,10 @@ def _part(customer_id: int, entries: Sequence[_Entry], rows: list[EventRow]) -> 
 
 
 def _ascending(entries: list[_Entry]) -> list[_Entry]:
-    """Return the entries by revision, each once; two that share a revision but no id both stay.
+    """Return the entries by revision, each once; entries that differ only in their id both stay.
 
-    Of an event that came more than once the first counts, as it does from batch to batch: what
-    comes again may come with another body.
+    The first copy of a repeated event counts, as it does across batches: a later copy may have
+    another body.
     """
     last = 0
     for one in entries:

@@ -1,4 +1,4 @@
-"""What has been read and not been taken yet, in the order in which it was read."""
+"""Records that have been read and wait to be applied, in reading order."""
 
 import asyncio
 from collections import deque
@@ -17,7 +17,7 @@ class _Chunk:
 
 
 class Buffer:
-    """Filled by the intake, taken from by the applier; whoever waits is told of each change."""
+    """A queue between the intake and the applier; each change wakes the waiting tasks."""
 
     def __init__(self) -> None:
         self.size = 0
@@ -25,13 +25,13 @@ class Buffer:
         self._changed = asyncio.Event()
 
     def add(self, partition: int, records: Sequence[ConsumerRecord], mark: Mark) -> None:
-        """Append records of a partition; `mark` stands after the last of them."""
+        """Append records of a partition; `mark` is the position after the last of them."""
         self._chunks.append(_Chunk(partition, records, mark))
         self.size += len(records)
         self.say()
 
     def take(self, limit: int) -> tuple[list[ConsumerRecord], dict[int, Mark]]:
-        """Take at most `limit` records; with them, per partition, the mark after the last."""
+        """Remove and return at most `limit` records, and per partition the mark after the last."""
         taken: list[ConsumerRecord] = []
         marks: dict[int, Mark] = {}
         while self._chunks and len(taken) < limit:
@@ -50,18 +50,18 @@ class Buffer:
         return taken, marks
 
     def clear(self) -> None:
-        """Drop everything."""
+        """Remove all records."""
         self._chunks.clear()
         self.size = 0
         self.say()
 
     def say(self) -> None:
-        """Wake whoever waits for a change."""
+        """Wake the tasks that wait for a change."""
         self._changed.set()
         self._changed = asyncio.Event()
 
     async def change(self, timeout: float) -> None:  # noqa: ASYNC109 - waiting shorter is no error
-        """Wait for the next change, at most so long."""
+        """Wait for the next change, at most `timeout` seconds."""
         changed = self._changed
         try:
             async with asyncio.timeout(timeout):

@@ -1,4 +1,4 @@
-"""The same work for many customers, several at a time: what the command line does."""
+"""Work on many customers, several at a time, for the command line."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
@@ -20,11 +20,11 @@ _AHEAD: Final = 1_000
 
 
 class Known(NamedTuple):
-    """A customer that the writer or the read model knows.
+    """A customer of the writer or of the read model.
 
-    `events` is how long its list is, 0 for one that the writer does not know; `refold` is the
-    number of its last refold, None for one that the read model does not know or that stands still:
-    a refold that was killed leaves a customer standing still, under a number that says nothing.
+    `events` is the length of its stream, 0 when the writer has none. `refold` is the epoch of its
+    last rebuild. It is None without a row in the read model, and None for a frozen customer: a
+    killed rebuild leaves the customer frozen, and its epoch then proves nothing.
     """
 
     customer_id: int
@@ -33,7 +33,7 @@ class Known(NamedTuple):
 
 
 async def everybody(lists: WriterLists, line: Line, *, first: int = 1) -> AsyncIterator[Known]:
-    """Yield all customers from `first` on, in the order of their ids; a page is held at a time."""
+    """Yield all customers from `first` on, ascending by id; one page is in memory at a time."""
     after: int | None = first - 1
     while after is not None:
         page = await lists.heads(after=after)
@@ -49,7 +49,7 @@ async def everybody(lists: WriterLists, line: Line, *, first: int = 1) -> AsyncI
 
 
 async def these(customers: Collection[int], lists: WriterLists, line: Line) -> AsyncIterator[Known]:
-    """Yield these customers, whether or not anybody knows them."""
+    """Yield these customers, ascending by id, unknown ones included."""
     async with line.connection() as connection:
         held = await standing.standing(connection, list(customers))
     for customer in sorted(set(customers)):
@@ -62,7 +62,7 @@ async def these(customers: Collection[int], lists: WriterLists, line: Line) -> A
 
 
 def refolded_since(one: Known, moment: datetime) -> bool:
-    """Say whether a customer has been refolded since: refold numbers are times in milliseconds."""
+    """Return whether the customer was rebuilt since `moment`; epochs are times in milliseconds."""
     return one.refold is not None and one.refold >= int(moment.timestamp() * 1000)
 
 
@@ -71,7 +71,7 @@ async def for_each(
     workers: Iterable[WorkerT],
     work: Callable[[WorkerT, Known], Awaitable[None]],
 ) -> None:
-    """Give each customer to the next worker that is free; the first failure ends it all."""
+    """Pass each customer to the next free worker; the first failure ends all work."""
     workers = list(workers)
     waiting: asyncio.Queue[Known | None] = asyncio.Queue(_AHEAD)
 
@@ -94,9 +94,10 @@ async def for_each(
 async def refold(
     refolder: Refolder, line: Line, cache: DocumentCache, customer: int
 ) -> tuple[Outcome, bool]:
-    """Refold a customer whatever its list says, and publish it; False when Redis did not take it.
+    """Rebuild a customer even if it agrees with its stream, then publish it.
 
-    Waits while another process is at the customer.
+    Return the outcome, and False when Redis was unavailable. Wait while another process rebuilds
+    the customer.
     """
     patience = Patience(f"refold {customer}", longest=_BUSY_SECONDS)
     while True:

@@ -1,7 +1,7 @@
-"""What follows what: which of a customer's events may be applied to where it stands. Pure.
+"""The sequence check: which of a customer's events may be applied to its stored state. Pure.
 
-The only judge of duplicates, gaps and forks on the topic. It compares numbers, ids and the times
-that a list itself tells, which never run backwards in it; no offset, no clock.
+It is the only check for duplicates, gaps and forks on the topic. It compares revisions, ids and
+the times of a stream, which never decrease. It uses no offset and no clock.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from repair_events.moment import moment_of
 
 
 class Trouble(StrEnum):
-    """Why a customer has to be compared with the writer's list."""
+    """A reason to compare a customer with the writer's stream."""
 
     GAP = "gap"
     FORK = "fork"
@@ -33,18 +33,17 @@ class Trouble(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The first `skip` events are old, the rest may be applied, unless there is trouble."""
+    """The result of a check: `skip` events are old, the rest may be applied without `trouble`."""
 
     skip: int
     trouble: Trouble | None = None
 
 
 def judge(held: Held, arrived: Sequence[Arrived], fold_version: str) -> Verdict:  # noqa: PLR0911 - a list of cases
-    """Say what of these events, ascending by revision, may be applied to what is held.
+    """Return which of these events, ascending by revision, may be applied to `held`.
 
-    A customer that is parked gets nothing: its figures stand still, and everything is old. One
-    that stands still gets nothing new: of what was set aside, a record that comes again with
-    another body would take the place.
+    A parked customer receives no events: all count as old. A frozen customer receives no new
+    events: a redelivered record with another body could replace a quarantined one.
     """
     if held.parked:
         return Verdict(len(arrived))
@@ -71,13 +70,14 @@ def judge(held: Held, arrived: Sequence[Arrived], fold_version: str) -> Verdict:
 
 
 def _is_later(one: Arrived, held: Held) -> bool:
-    """Say whether an event with a revision that is held came after all that is held.
+    """Return whether an event at a held revision was accepted after all held events.
 
-    Then it is of another list: the writer was restored, and has not come as far again yet.
+    Such an event belongs to another stream: the writer was restored, and its stream is still
+    shorter. True for a time that cannot be read.
     """
     if held.accepted_at is None:
         return False
     try:
         return moment_of(one.time) > held.accepted_at
-    except ValueError:  # no time, or one without an offset: only the list can tell
+    except ValueError:  # no time, or one without a UTC offset: only the stream can decide
         return True

@@ -1,8 +1,8 @@
-"""Until when each partition has been published: a time that is never later than the truth.
+"""Watermarks: the times until which partitions have been published, never later than the truth.
 
-Each second: the time before which everything accepted is on Kafka, and only then the end offsets.
-When what has been published has passed those, everything accepted before that time is visible.
-After a discontinuity nothing moves until the heads have been compared.
+Each second two things are read in this order: the time before which every accepted change is on
+Kafka, and the end offsets. When publishing has passed these offsets, every change accepted before
+that time is visible. After a discontinuity the watermark stops until the heads have been compared.
 """
 
 from collections import deque
@@ -23,7 +23,7 @@ class _Sent(NamedTuple):
 
 @dataclass(slots=True)
 class _Watch:
-    """One partition since its last discontinuity, whose `number` no other one ever has."""
+    """One partition since its last discontinuity; each discontinuity has its own `number`."""
 
     number: int
     compared: bool = False
@@ -34,7 +34,7 @@ class _Watch:
 
 
 class Freshness:
-    """What we know of each of our partitions; values only, no clock, no I/O."""
+    """The watermarks of the assigned partitions; values only, no clock, no I/O."""
 
     def __init__(self, positions: Positions) -> None:
         self._positions = positions
@@ -43,36 +43,37 @@ class Freshness:
         self._refused: int | None = None
 
     def assigned(self, partitions: Collection[int]) -> None:
-        """Begin to watch these partitions, and no others."""
+        """Track these partitions from now on, and no others."""
         self._watches = {p: self._watch() for p in partitions}
 
     def broken(self, partition: int) -> None:
-        """Let a partition stand still until its heads have been compared."""
+        """Stop a partition's watermark until its heads have been compared."""
         if partition in self._watches:
             self._watches[partition] = self._watch()
 
     def all_broken(self) -> None:
-        """Stop the time of all partitions until their heads have been compared."""
+        """Stop all watermarks until the heads have been compared."""
         for partition in list(self._watches):
             self.broken(partition)
 
     def refused(self, rows: int) -> None:
-        """Note how many events Kafka has refused for good.
+        """Record how many events Kafka has refused for good.
 
-        One more is a discontinuity of all: it never arrives, and only its customer's head tells.
+        A change of this number is a discontinuity of all partitions. A refused event never
+        arrives, and only its customer's head reveals it.
         """
         if rows != self._refused:
             self._refused = rows
             self.all_broken()
 
     def sent(self, until: datetime, ends: dict[int, int]) -> None:
-        """Note end offsets that were read after everything accepted before `until` was there."""
+        """Record end offsets that were read after every change before `until` was on Kafka."""
         for partition, end in ends.items():
             watch = self._watches.get(partition)
             if watch is None:
                 continue
             if watch.to_publish and end < watch.to_publish[-1].end:
-                self.broken(partition)  # what lay there is lost; its place may be filled again
+                self.broken(partition)  # records were lost; others may take their offsets
                 continue
             for waiting in (watch.to_apply, watch.to_publish):
                 if len(waiting) >= _MARKS:
@@ -80,7 +81,7 @@ class Freshness:
                 waiting.append(_Sent(until, end))
 
     def advance(self) -> None:
-        """Note what has been passed."""
+        """Advance the watermarks to the applied and published offsets."""
         for partition, watch in self._watches.items():
             passed = _passed(watch.to_apply, self._positions.applied_to(partition))
             watch.applied_until = passed or watch.applied_until
@@ -88,7 +89,7 @@ class Freshness:
             watch.published_until = passed or watch.published_until
 
     def as_of(self) -> dict[int, datetime]:
-        """Return until when each partition has been published, as far as it may be said."""
+        """Return the published watermarks of the partitions with compared heads."""
         return {
             p: watch.published_until
             for p, watch in self._watches.items()
@@ -96,7 +97,7 @@ class Freshness:
         }
 
     def applied_until(self) -> dict[int, datetime]:
-        """Return until when each partition is in Postgres, as far as Kafka's offsets say it."""
+        """Return until when each partition is in Postgres, by Kafka's offsets alone."""
         return {
             p: watch.applied_until
             for p, watch in self._watches.items()
@@ -104,18 +105,18 @@ class Freshness:
         }
 
     def uncompared(self) -> dict[int, int]:
-        """Return the partitions that stand still, with the number that `compared` wants back."""
+        """Return the partitions with heads to compare, and the number to pass to `compared`."""
         return {p: watch.number for p, watch in self._watches.items() if not watch.compared}
 
     def compared(self, breaks: dict[int, int]) -> None:
-        """Let partitions move whose heads have all been compared, unless they broke meanwhile."""
+        """Release the watermarks of compared partitions, unless they broke again meanwhile."""
         for partition, number in breaks.items():
             watch = self._watches.get(partition)
             if watch is not None and watch.number == number:
                 watch.compared = True
 
     def ready(self) -> bool:
-        """Say whether the heads of all our partitions have been compared."""
+        """Return whether the heads of all assigned partitions have been compared."""
         return all(watch.compared for watch in self._watches.values())
 
     def _watch(self) -> _Watch:

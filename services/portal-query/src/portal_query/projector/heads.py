@@ -1,11 +1,11 @@
-"""Compares where our customers stand with the ends of the writer's lists: proof that nothing is missing.
+"""Reconciliation: compares stored customers with the heads of the writer's streams.
 
-All of them after a discontinuity, those changed lately each minute, and all again slowly for ever.
-Changed lately are those whose lists have grown, and those that we have published: an event that is
-in nobody's list, and fits at its end, has been applied, and no list has grown.
-A difference counts only for what was accepted before a time that Kafka's offsets have passed: what
-is still on its way is no difference. After a discontinuity it is no proof either, for behind it an
-older event may have been lost: nothing moves until it has arrived, or should have.
+It proves that no event is missing. It covers all customers after a discontinuity, changed ones
+each minute, and all again slowly, without end. Changed are customers with a grown stream, and
+customers published since: an unlisted event that fits at the end is applied although no stream
+grew. A difference counts only for changes accepted before a time that Kafka's offsets have passed:
+later ones are in transit. After a discontinuity the offsets prove less, because an older event may
+be lost behind it. The watermark then waits until such an event has arrived, or should have.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ from repair_events import topic
 from service_runtime.clock import Clock
 from service_runtime.logs import get
 
-#: Overlap of one look with the one before it.
+#: Overlap of one comparison of changed heads with the previous one.
 _MARGIN: Final = timedelta(seconds=10)
 _TICK_SECONDS: Final = 0.25
 
@@ -38,10 +38,10 @@ Until = dict[int, datetime]
 
 @dataclass(slots=True)
 class Differences:
-    """Customers to look after: `behind` lack something or hold something else, `ahead` hold more.
+    """Customers to reconcile: `behind` lack events or hold others, `ahead` hold more.
 
-    Those ahead may only have moved on since their heads were read: they are compared, but do not
-    stand still for it.
+    A customer ahead may only have advanced since its head was read. It is compared, but not
+    frozen.
     """
 
     behind: list[int] = field(default_factory=list)
@@ -49,7 +49,7 @@ class Differences:
 
 
 class Heads:
-    """Compares the heads of our partitions."""
+    """The reconciliation of the assigned partitions."""
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class Heads:
         self._sweep_after = 0
 
     async def run(self) -> None:
-        """Compare for ever; waits while the writer or Postgres is away."""
+        """Compare without end; wait while the writer or Postgres is unavailable."""
         patience = Patience("compare heads")
         lately = sweep = self._clock.monotonic()
         while True:
@@ -101,7 +101,7 @@ class Heads:
                 patience.worked()
 
     async def all(self, until: Until) -> list[list[Head]]:
-        """Compare the heads of all customers of these partitions; return those on their way, by page."""
+        """Compare all heads of these partitions; return those in transit, by page."""
         on_their_way = []
         after: int | None = 0
         while after is not None:
@@ -111,7 +111,7 @@ class Heads:
         return on_their_way
 
     async def lately(self) -> None:
-        """Compare the heads that have changed since the last look, and whom we published since."""
+        """Compare the heads changed since the last call, and the customers published since."""
         until = self._freshness.applied_until()
         if not until:
             return
@@ -126,7 +126,7 @@ class Heads:
         self._since = min(until.values())
 
     async def _grown_since(self, since: datetime, until: Until) -> set[int]:
-        """Compare the heads that have changed since then; return whose they are."""
+        """Compare the heads changed since `since`; return their customers."""
         grown: set[int] = set()
         after: int | None = 0
         while after is not None:
@@ -143,24 +143,24 @@ class Heads:
         breaks = self._freshness.uncompared()
         until = {p: t for p, t in self._freshness.applied_until().items() if p in breaks}
         if not until or len(until) < len(breaks):
-            return  # wait until Kafka's offsets have been passed once in each of them
+            return  # wait until each of them has passed Kafka's offsets once
         for heads in await self.all(until):
             await self._arrival(heads, breaks)
-        # Readers must learn who stands still before the time of the others moves.
+        # Readers must see which customers are frozen before the watermark of the others moves.
         await self._publisher.flush()
         self._freshness.compared(breaks)
         get().info("heads_compared", partitions=sorted(until))
 
     async def _arrival(self, heads: list[Head], breaks: dict[int, int]) -> None:
-        """Wait for heads that are on their way, and compare those that should have arrived.
+        """Wait for heads in transit, and compare those that should have arrived.
 
-        Ends early when a partition has broken again: then all begins anew.
+        Return early when a partition breaks again: the comparison then starts over.
         """
         while heads and self._freshness.uncompared() == breaks:
             due = _due(heads, self._freshness.applied_until())
             async with self._line.connection() as connection:
                 held = await standing.standing(connection, [head.customer_id for head in heads])
-            # Who is ahead has moved on meanwhile.
+            # A customer that is ahead has advanced meanwhile.
             await self._act(Differences(compare(due, held, self._fold_version).behind))
             heads = [head for head in _lacking(heads, held) if head not in due]
             if heads:
@@ -173,9 +173,9 @@ class Heads:
             self._sweep_after = after or 0
 
     async def _page(self, after: int, until: Until) -> tuple[int | None, list[Head]]:
-        """Compare one page, and what we hold in its range.
+        """Compare one page of heads, and the stored customers in its range of ids.
 
-        Returns where the next one begins, and the heads that are on their way.
+        Return where the next page begins (None at the end), and the heads in transit.
         """
         page = await self._lists.heads(after=after)
         async with self._line.connection() as connection:
@@ -208,9 +208,9 @@ class Heads:
 
 
 def compare(heads: Iterable[Head], held: dict[int, Standing], our_fold_version: str) -> Differences:
-    """Return which customers differ from their heads.
+    """Return the customers that differ from their heads.
 
-    Who stands still is left out: that one waits for its refold already.
+    Frozen customers are left out: they already wait for a rebuild.
     """
     differences = Differences()
     for head in heads:
@@ -230,7 +230,7 @@ def compare(heads: Iterable[Head], held: dict[int, Standing], our_fold_version: 
 
 
 def _due(heads: Iterable[Head], until: Until) -> list[Head]:
-    """Return the heads of our partitions that should have arrived."""
+    """Return the heads of assigned partitions that should have arrived."""
     due = []
     for head in heads:
         passed = until.get(topic.partition(head.customer_id))
@@ -240,7 +240,7 @@ def _due(heads: Iterable[Head], until: Until) -> list[Head]:
 
 
 def _lacking(heads: Iterable[Head], held: dict[int, Standing]) -> list[Head]:
-    """Return the heads that we have not come to, but for those who stand still and say so."""
+    """Return the heads not reached yet; frozen customers are left out, as they are marked stale."""
     lacking = []
     for head in heads:
         one = held.get(head.customer_id)

@@ -1,8 +1,8 @@
-"""Reads records from Kafka, ahead of the loop that applies them.
+"""The intake: reads records from Kafka ahead of the loop that applies them.
 
-The driver delivers records before it has told us of an assignment, swallows what listeners raise,
-and tells nobody when it stops. None of this can do harm, because what is applied is decided by
-revisions; listeners here only set values and do no I/O but a commit with a limit.
+The driver delivers records before it reports an assignment. It swallows exceptions of listeners,
+and it stops without notice. None of this does harm, because revisions decide what is applied.
+Listeners here only set values. Their only I/O is a commit with a time limit.
 """
 
 import asyncio
@@ -46,12 +46,12 @@ _LEAVE_SECONDS: Final = 8.0
 _END_OFFSETS_SECONDS: Final = 5.0
 _POSITION_SECONDS: Final = 0.5
 _FACTS_SECONDS: Final = 5.0
-#: Twice the group's rebalance timeout: after that the driver will never join again.
+#: Twice the group's rebalance timeout: after that the driver never rejoins.
 _STUCK_SECONDS: Final = 60.0
 
 
 class Intake(RebalanceListener):
-    """Our consumer, the buffer that it fills, and the positions that it keeps."""
+    """The consumer, the buffer that it fills, and the positions that it tracks."""
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ class Intake(RebalanceListener):
         self._consumed = metrics.CONSUMED.labels(topic, group)
 
     async def start(self) -> None:
-        """Join the group; waits as long as Kafka is away or the topic is not there."""
+        """Join the group; wait while Kafka is unavailable, or the topic missing or wrong."""
         patience = Patience("join the group")
         while self._consumer is None:
             consumer = self._make()
@@ -102,11 +102,11 @@ class Intake(RebalanceListener):
                 async with asyncio.timeout(_LEAVE_SECONDS):
                     await self._consumer.stop()
             except TimeoutError:
-                get().warning("left_without_goodbye")  # the group notices by itself
+                get().warning("left_without_goodbye")  # the group detects it by itself
         await self._known.close()
 
     async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
-        """Forget what has not been taken yet: whoever gets the partitions reads it again."""
+        """Drop records that are not applied yet: the next owner of the partitions reads them."""
         self._buffer.clear()
         if revoked:
             await self._commit_bounded()
@@ -115,7 +115,7 @@ class Intake(RebalanceListener):
         self._freshness.assigned(())
 
     async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
-        """Begin with these partitions; some of their records may have come already."""
+        """Start with these partitions; some of their records may have arrived already."""
         partitions = [one.partition for one in assigned]
         self._positions.keep(partitions)
         self._freshness.assigned(partitions)
@@ -125,7 +125,7 @@ class Intake(RebalanceListener):
         get().info("assigned", partitions=sorted(partitions))
 
     async def run(self, health: Health) -> None:
-        """Read for ever. Raises StuckError when the group is lost for good."""
+        """Read without end; pause while the buffer is full, and retry after a KafkaError."""
         patience = Patience("read")
         full_since: float | None = None
         loop = asyncio.get_running_loop()
@@ -148,13 +148,16 @@ class Intake(RebalanceListener):
                 patience.worked()
 
     async def commit_each_second(self) -> None:
-        """Tell the group how far we have come, behind what has been published."""
+        """Commit what has been published, each second; after failures up to every 15 s.
+
+        Raises StuckError when the consumer fetches no more, or has not rejoined within 60 s.
+        """
         stuck_since: float | None = None
         loop = asyncio.get_running_loop()
         wait = _COMMIT_SECONDS
         while True:
             await asyncio.sleep(wait)
-            # The driver logs each partition of each commit that failed: then not each second.
+            # The driver logs each partition of a failed commit, so failures lengthen the wait.
             worked = await self._commit_bounded()
             wait = _COMMIT_SECONDS if worked else min(2 * wait, _LONGEST_COMMIT_SECONDS)
             if has_stopped_fetching(self._running):
@@ -167,10 +170,11 @@ class Intake(RebalanceListener):
                 raise StuckError("the consumer does not come back into its group")
 
     async def ends(self) -> dict[int, int]:
-        """Return the end offsets of our partitions; one that has become shorter begins anew.
+        """Return the end offsets of the assigned partitions; a shortened one starts over.
 
-        Nobody knows what a broker that did not answer has lost, and it may be as long again as it
-        was by the time it does: then nothing moves until the heads have been compared.
+        Without an answer all watermarks stop until the heads have been compared. The broker may
+        have lost records, and may have reached the same length again by its next answer. Raises
+        KafkaError, OSError or TimeoutError then.
         """
         ours = self._tps()
         if not ours:
@@ -181,7 +185,7 @@ class Intake(RebalanceListener):
         except (KafkaError, OSError, TimeoutError, ValueError) as error:
             for tp in ours:
                 self._freshness.broken(tp.partition)
-            if isinstance(error, ValueError):  # the driver's word for a partition that is not there
+            if isinstance(error, ValueError):  # the driver's error for a missing partition
                 raise TimeoutError(f"no end offsets: {error}") from error
             raise
         ends: dict[int, int] = {}
@@ -194,22 +198,23 @@ class Intake(RebalanceListener):
         return ends
 
     async def settle_idle(self) -> None:
-        """Note where the consumer stands in partitions of which nothing is on its way."""
+        """Record the consumer's position in partitions with no records in transit."""
         for tp in self._tps():
             try:
                 async with asyncio.timeout(_POSITION_SECONDS):
                     at = await self._running.position(tp)
             except (KafkaError, TimeoutError):
                 continue
-            # Nothing may be awaited between here and the line above: `at` must still hold.
+            # No await may come between reading `at` and the next line: `at` must still hold.
             if not self._positions.stands(tp.partition, at):
                 self._freshness.broken(tp.partition)
 
     async def look_for_new_topic(self) -> None:
-        """Begin anew with a topic that was deleted and made again.
+        """Start over with a topic that was deleted and created again.
 
-        Its offsets may have grown past the old ones by now, so nothing else tells. Whoever is told
-        that it is the same may believe what has been read until then.
+        Its offsets may exceed the old ones by now, so only the topic's id reveals it. With the same
+        id, everything read until then was of this topic. Raises NoTopicError, TimeoutError, or what
+        Kafka raises.
         """
         async with asyncio.timeout(_FACTS_SECONDS):
             anew = await self._known.was_made_anew()
@@ -219,11 +224,11 @@ class Intake(RebalanceListener):
                 self._running.seek(tp, 0)
 
     def owns(self, customer_id: int) -> bool:
-        """Say whether the customer's partition is ours."""
+        """Return whether the customer's partition is assigned to this process."""
         return self._positions.has(partition(customer_id))
 
     def behind(self) -> int:
-        """Return how many records wait, in the buffer and at Kafka, as far as we know."""
+        """Return how many records wait in the buffer and at Kafka, as far as known."""
         waiting = self._buffer.size
         for tp in self._tps():
             end = self._running.highwater(tp)
@@ -233,7 +238,7 @@ class Intake(RebalanceListener):
         return waiting
 
     def measure_lag(self) -> None:
-        """Say how many records of each partition have not been published."""
+        """Set the lag metric: the records of each partition that are not published yet."""
         for tp in self._tps():
             end = self._running.highwater(tp)
             at = self._positions.published_to(tp.partition)
@@ -255,8 +260,8 @@ class Intake(RebalanceListener):
         for tp, records in fetched.items():
             if records:
                 self._take(tp.partition, records)
-        # With much waiting the driver answers at once, and nobody else would get a turn. With
-        # little, each record would cost a fetch of its own; one that comes alone waits for nothing.
+        # With many records waiting the driver answers at once, and other tasks would get no turn.
+        # With few, a pause gathers several in the next fetch; those already read do not wait.
         few = 0 < sum(map(len, fetched.values())) < _FEW
         await asyncio.sleep(_GATHER_SECONDS if few else 0)
 
@@ -274,7 +279,7 @@ class Intake(RebalanceListener):
         get().warning("discontinuity", partition=number, why=why)
 
     def _hold(self) -> None:
-        """Stop delivery; polling goes on, or the group takes our partitions away."""
+        """Pause delivery; polling goes on, otherwise the group revokes the partitions."""
         metrics.PAUSED.set(1)
         self._running.pause(*(self._running.assignment() - self._running.paused()))
 
@@ -298,7 +303,7 @@ class Intake(RebalanceListener):
                 fp("projector.before_commit")
                 await self._running.commit(offsets)
         except CommitFailedError:
-            return True  # the group has moved on; the new owner reads a little again
+            return True  # the group has rebalanced; the new owner reads a few records again
         except (KafkaError, TimeoutError, OSError) as error:
             get().debug("commit_failed", error=str(error))
             return False
