@@ -1,4 +1,4 @@
-"""The topic that we read: whether it is there, and whether it is still the one that we know."""
+"""The topic that the projector reads: whether it exists, and whether it is still the same."""
 
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -8,11 +8,11 @@ from service_runtime.kafka import TopicFacts, Topics
 
 
 class NoTopicError(RuntimeError):
-    """The topic is not there, or not as it must be; waiting for an operator helps."""
+    """A topic that is missing or has the wrong number of partitions; an operator can correct it."""
 
 
 class KnownTopic:
-    """Remembers the topic by its id. It asks over one connection, opened anew after it failed."""
+    """The topic, recognised by its id; its one connection is reopened after a failure."""
 
     def __init__(self, make_topics: Callable[[], Topics], name: str) -> None:
         self._make_topics = make_topics
@@ -22,9 +22,10 @@ class KnownTopic:
         self._open = AsyncExitStack()
 
     async def check(self) -> None:
-        """Take the topic as it is now for the one that is read.
+        """Adopt the topic as it is now.
 
-        Raises NoTopicError: subscribing to a topic that is not there could make a wrong one.
+        Raises NoTopicError, because subscribing to a missing topic could create a wrong one.
+        Raises what Kafka raises while it is unavailable.
         """
         facts = await self._facts()
         if facts.partitions != PARTITIONS:
@@ -34,9 +35,9 @@ class KnownTopic:
         self._id = facts.id
 
     async def was_made_anew(self) -> bool:
-        """Say whether it is another one than it was; from then on that is the one we know.
+        """Return whether the topic's id has changed, and adopt the new id.
 
-        Raises NoTopicError, or what Kafka raises when it is away.
+        Raises NoTopicError, or what Kafka raises while it is unavailable.
         """
         before, self._id = self._id, (await self._facts()).id
         return before != self._id

@@ -1,4 +1,4 @@
-"""Customers published lately, of whom the oldest are forgotten when they are too many. Pure."""
+"""Recently published customers, bounded in number: the oldest are dropped first. Pure."""
 
 from collections.abc import Collection
 from typing import Final
@@ -7,13 +7,13 @@ _MOST: Final = 10_000
 
 
 class Lately:
-    """Remembers customers, each once, by when they were published last."""
+    """A set of customers, ordered by their last publication."""
 
     def __init__(self) -> None:
         self._customers: dict[int, None] = {}
 
     def add(self, customers: Collection[int]) -> None:
-        """Remember these customers as the latest."""
+        """Add these customers as the most recent; drop the oldest beyond 10,000."""
         for customer in customers:
             self._customers.pop(customer, None)
             self._customers[customer] = None
@@ -21,7 +21,7 @@ class Lately:
             del self._customers[next(iter(self._customers))]
 
     def take(self, most: int = _MOST) -> list[int]:
-        """Return the latest, at most `most`, latest first, and forget them."""
+        """Remove and return the most recent customers, at most `most`, latest first."""
         taken = list(self._customers)[-most:]
         for customer in taken:
             del self._customers[customer]

@@ -1,4 +1,4 @@
-"""Reading a customer's list: one event after the other, each checked against the one before. Pure."""
+"""A customer's stream, read event by event, each checked against the previous one. Pure."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -12,15 +12,15 @@ from repair_events.repair import Customer
 
 
 class UnfoldableError(Exception):
-    """The list cannot be folded beyond where it has been read; the message says why."""
+    """A stream that cannot be folded beyond the last event read; the message gives the reason."""
 
 
 @dataclass(slots=True)
 class Listed:
-    """What has been read of a customer's list, from its beginning to `revision`.
+    """The part of a customer's stream that has been read, from its start to `revision`.
 
-    `ids` keeps the event ids of the revisions in `wanted`. Once `trouble` is set, nothing that
-    follows can be folded; when it is `lost`, nothing that came before is known either.
+    `ids` holds the event ids of the revisions in `wanted`. Once `trouble` is set, no further event
+    can be folded. When `lost` is set too, the events before it are not known either.
     """
 
     customer_id: int
@@ -35,10 +35,10 @@ class Listed:
     ids: dict[int, str] = field(default_factory=dict)
 
     def take(self, line: bytes) -> EventRow | None:
-        """Take the next event; return its row, None when it is about no repair.
+        """Fold the next event; return its row, None when it concerns no repair.
 
-        Raises UnfoldableError, and is unchanged then, when it does not continue the list or
-        cannot be counted.
+        `line` is the event's JSON. Raises UnfoldableError when the event does not continue the
+        stream or cannot be counted. The state is unchanged then.
         """
         expected = self.revision + 1
         try:
@@ -58,7 +58,7 @@ class Listed:
         return row
 
     def has(self, suspect: Arrived) -> bool | None:
-        """Say whether the list holds this event; None when it was not read so far."""
+        """Return whether the stream holds this event; None when reading ended before it."""
         if suspect.revision > self.revision:
             return None if self.trouble else False
         return self.ids.get(suspect.revision) == suspect.id

@@ -1,7 +1,7 @@
-"""The writer, as the projector asks it: its progress, its heads, and the list of a customer.
+"""The client of the writer: its progress, its heads, and a customer's stream.
 
-Nothing is decided here. Whatever keeps the writer from answering is `WriterAwayError`: the caller
-tries again.
+It decides nothing. Every failure to get a usable answer raises `WriterAwayError`: the caller
+retries.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -19,22 +19,22 @@ _CONNECT_SECONDS: Final = 1.0
 _READ_SECONDS: Final = 10.0
 _PAGE: Final = 1_000
 _CHUNK: Final = 256 * 1024
-#: Any 404 might come from a wrong address; only this word of the writer means an empty list.
+#: Any 404 may come from a wrong address; only this problem code means that there is no stream.
 _UNKNOWN: Final = b"customer-unknown"
-#: Where the list ends, said before its first line.
+#: A header with the last revision of the stream, sent before the first line.
 _REVISION: Final = "Portal-Revision"
 
 
 class WriterAwayError(Exception):
-    """The writer did not answer, or not as agreed."""
+    """A writer that gave no answer, or one outside the agreed format."""
 
 
 class UnknownCustomerError(Exception):
-    """The writer has no list of this customer."""
+    """A customer without a stream at the writer."""
 
 
 class Head(msgspec.Struct, frozen=True, gc=False):
-    """The end of a customer's list."""
+    """The end of a customer's stream."""
 
     customer_id: int
     revision: int
@@ -43,14 +43,17 @@ class Head(msgspec.Struct, frozen=True, gc=False):
 
 
 class HeadPage(msgspec.Struct, frozen=True):
-    """Heads by customer id; `next_after` is where the next page begins, None at the end."""
+    """Heads, ascending by customer id; the next page begins after `next_after`, None at the end."""
 
     heads: list[Head]
     next_after: int | None
 
 
 class Progress(msgspec.Struct, frozen=True):
-    """Every change accepted before `sent_until` is on Kafka, or among those it refused for good."""
+    """The writer's progress: a change before `sent_until` is on Kafka or was refused for good.
+
+    `refused_rows` is the number of refused events.
+    """
 
     sent_until: datetime
     refused_rows: int = 0
@@ -61,7 +64,7 @@ _heads = msgspec.json.Decoder(HeadPage)
 
 
 class WriterLists:
-    """One session with the writer; `async with` opens and closes it."""
+    """An HTTP session with the writer; `async with` opens and closes it."""
 
     def __init__(self, url: str, key: str) -> None:
         self._url = url.rstrip("/")
@@ -83,7 +86,7 @@ class WriterLists:
             await self._session.close()
 
     async def progress(self) -> Progress:
-        """Return how far the writer's changes have come."""
+        """Return how far the writer's changes are on Kafka. Raises WriterAwayError."""
         async with self._get("/v1/progress", {}) as response:
             try:
                 return _progress.decode(await response.read())
@@ -93,7 +96,10 @@ class WriterLists:
     async def heads(
         self, *, after: int = 0, changed_since: datetime | None = None, limit: int = _PAGE
     ) -> HeadPage:
-        """Return a page of heads, of all customers or of those changed since a time."""
+        """Return a page of heads, of all customers or of those changed since a time.
+
+        Raises WriterAwayError.
+        """
         asked = {"after": str(after), "limit": str(limit)}
         if changed_since is not None:
             asked["changed_since"] = rfc3339(changed_since)
@@ -104,9 +110,9 @@ class WriterLists:
                 raise WriterAwayError(f"/v1/heads is not as agreed: {error}") from error
 
     async def events(self, customer_id: int, *, after: int = 0) -> AsyncGenerator[list[bytes]]:
-        """Yield the events of a customer above revision `after`, some at a time, in order.
+        """Yield a customer's events above revision `after`, in order, several JSON lines at a time.
 
-        Raises UnknownCustomerError when there is no such list.
+        Raises UnknownCustomerError when there is no such stream, else WriterAwayError.
         """
         path = f"/v1/customers/{customer_id}/events"
         async with self._get(path, {"after": str(after)}) as response:

@@ -1,4 +1,4 @@
-"""The loop: gather, prepare, apply, tell. The next batch is prepared while one is being applied."""
+"""The apply loop: takes, prepares and applies batches; two are in progress at a time."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -23,7 +23,7 @@ _SUMMARY_SECONDS: Final = 30.0
 
 
 class Loop:
-    """Takes what has been read and applies it, batch after batch."""
+    """The loop that takes records from the buffer and applies them, batch after batch."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class Loop:
         self._said = clock.monotonic()
 
     async def run(self, health: Health) -> None:
-        """Apply for ever."""
+        """Apply batches without end."""
         coming = asyncio.create_task(self._gather(health))
         try:
             while True:
@@ -67,7 +67,7 @@ class Loop:
             await asyncio.wait([coming])
 
     async def _gather(self, health: Health) -> Batch:
-        """Return the next batch: whatever is there, or a full one while another is applied."""
+        """Return the next batch: all waiting records, or a full batch while another is applied."""
         while True:
             health.beat("apply")
             limit = self._pace.limit(self._intake.behind())
@@ -107,7 +107,7 @@ class Loop:
 
 
 async def _beating(work: Coroutine[Any, Any, Outcome], health: Health) -> Outcome:
-    """Wait for the work, which may take as long as Postgres is away; that is no death of ours."""
+    """Wait for `work` and send heartbeats: it may last as long as Postgres is unavailable."""
     task = asyncio.create_task(work)
     try:
         while not task.done():
@@ -116,5 +116,5 @@ async def _beating(work: Coroutine[Any, Any, Outcome], health: Health) -> Outcom
         return task.result()
     finally:
         task.cancel()
-        # Its connection is closed after this: nothing may use it any more.
+        # The connection is closed after this, so the task must have ended.
         await asyncio.wait([task])

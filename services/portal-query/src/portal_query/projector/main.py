@@ -35,18 +35,18 @@ from service_runtime.settings import load
 from service_runtime.watchdog import Watchdog
 
 NAME: Final = "projector"
-#: A batch of ten thousand on a loaded machine; a replaced customer of a million repairs.
+#: Limits for a batch of ten thousand on a loaded machine, and a rebuild of a million repairs.
 _STATEMENT_SECONDS: Final = 30.0
 _REFOLD_SECONDS: Final = 300.0
 _LOCK_SECONDS: Final = 15.0
 _LAST_ROUND_SECONDS: Final = 3.0
-#: What the driver may hold ready: it is no faster with more, and all of it is our memory.
+#: What the driver may prefetch: more brings no speed, and all of it is memory of this process.
 _FETCH_BYTES: Final = 8 * 1024 * 1024
 _PARTITION_BYTES: Final = 512 * 1024
 
 
 class Projector:
-    """All parts of the process, put together and not started."""
+    """All parts of the process, connected and not started."""
 
     def __init__(
         self, settings: ProjectorSettings, lists: WriterLists, cache: DocumentCache
@@ -124,7 +124,7 @@ class Projector:
         ]
         self.watchdog = Watchdog(self.health)
         self.watchdog.watch("postgres", applier.check, lambda: check_store(self._url))
-        # Without Redis the counts in Postgres are as new as ever.
+        # Without Redis the counts in Postgres are still current.
         redis_url = settings.redis_url.get_secret_value()
         self.watchdog.watch("redis", cache.check, lambda: check_cache(redis_url), required=False)
         self.health.register("group", self._check_group)
@@ -132,7 +132,7 @@ class Projector:
         self.health.register("tables", self._check_tables)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Join the group, work until `stop` is set, and leave in order."""
+        """Join the group, work until `stop` is set, then leave in order."""
         stopped = asyncio.create_task(stop.wait())
         joining = asyncio.create_task(self.intake.start())
         try:
@@ -163,12 +163,12 @@ class Projector:
         ]
 
     async def _leave(self) -> None:
-        """Publish what has been applied, commit it, and close everything."""
+        """Publish what has been applied, commit it, and close all connections."""
         try:
             async with asyncio.timeout(_LAST_ROUND_SECONDS):
                 await self.publisher.round()
         except TimeoutError:
-            logs.get().info("left_unpublished")  # whoever comes next reads it again
+            logs.get().info("left_unpublished")  # the next owner reads it again
         await self.intake.stop()
         for line in self._lines:
             line.drop()
@@ -228,10 +228,10 @@ async def serve(settings: ProjectorSettings, stop: asyncio.Event) -> None:
 
 
 def main() -> None:
-    """Read the settings, then run until told to stop."""
+    """Read the settings, then run until stopped by a signal."""
     settings = load(ProjectorSettings)
     logs.configure(level=settings.log_level, log_format=settings.log_format, service=NAME)
-    # Events live for one batch and hold no cycles: looking at them again and again only costs time.
+    # Events live for one batch and hold no cycles, so repeated collection only costs time.
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
     lifecycle.run(lambda stop: serve(settings, stop))

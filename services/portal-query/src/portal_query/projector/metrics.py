@@ -1,4 +1,4 @@
-"""What the projector measures."""
+"""The projector's metrics."""
 
 from prometheus_client import Counter, Gauge, Histogram
 

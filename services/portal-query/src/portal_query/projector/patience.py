@@ -1,4 +1,4 @@
-"""Waiting for what is away: longer and longer, for ever, and with few words."""
+"""Exponential backoff with jitter, without limit, with sparse logging."""
 
 import asyncio
 import random
@@ -11,17 +11,17 @@ _LONGEST_SECONDS: Final = 5.0
 
 
 class Patience:
-    """How long one job has waited for one thing; it logs when that goes away, and when it is back."""
+    """The backoff of one job; it logs the start and the end of a failure."""
 
     def __init__(self, job: str, *, longest: float = _LONGEST_SECONDS) -> None:
         self._job = job
         self._longest = longest
         self._failures = 0
-        #: The failure that is being waited out, None while the job works.
+        #: The failure that the job waits out, None while the job works.
         self.reason: BaseException | None = None
 
     async def failed(self, error: BaseException) -> None:
-        """Sleep before the next try; one line of log the 1st, 2nd, 4th, 8th, ... time."""
+        """Sleep before the next try, at most `longest` seconds; log failures 1, 2, 4, 8, ..."""
         self._failures += 1
         self.reason = error
         if self._failures & (self._failures - 1) == 0:
@@ -35,7 +35,7 @@ class Patience:
         await asyncio.sleep(longest * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
 
     def worked(self) -> None:
-        """Say that it worked."""
+        """Reset the backoff after a success, and log the end of a failure."""
         self.reason = None
         if self._failures:
             get().info("works_again", job=self._job, tries=self._failures)

@@ -1,8 +1,8 @@
-"""How far each of our partitions has come: read, applied, published. Pure.
+"""The positions of the assigned partitions: read, applied, published. Pure.
 
-All offsets are of the next record. Whenever reading begins anew (an assignment, offsets that were
-set back, a new topic) the partition gets a new epoch, and what was read before counts for nothing
-any more: it will be applied, which never does harm, but it proves nothing about the new epoch.
+All offsets are those of the next record. A partition gets a new `epoch` whenever reading restarts:
+after an assignment, a reset of offsets, or a new topic. Records of an earlier `epoch` are applied,
+which never does harm. They prove nothing about the new one.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 
 class Mark(NamedTuple):
-    """Up to where a partition has been read, and in which epoch."""
+    """The position up to which a partition has been read, and its `epoch`."""
 
     epoch: int
     offset: int
@@ -26,33 +26,33 @@ class _Position:
 
 
 class Positions:
-    """The partitions that are ours now."""
+    """The assigned partitions and their positions."""
 
     def __init__(self) -> None:
         self._epoch = 0
         self._of: dict[int, _Position] = {}
 
     def forget(self) -> None:
-        """Know nothing: all partitions were taken away."""
+        """Remove all partitions: they were revoked."""
         self._of = {}
 
     def keep(self, partitions: Iterable[int]) -> None:
-        """Say which partitions are ours."""
+        """Set the assigned partitions; those already present retain their positions."""
         self._of = {p: self._of.get(p) or self._new() for p in partitions}
 
     def partitions(self) -> list[int]:
-        """Return our partitions."""
+        """Return the assigned partitions, ascending."""
         return sorted(self._of)
 
     def has(self, partition: int) -> bool:
-        """Say whether a partition is ours."""
+        """Return whether a partition is assigned."""
         return partition in self._of
 
     def read(self, partition: int, first: int, following: int) -> tuple[Mark, bool]:
-        """Note that records from `first` to before `following` were read.
+        """Record that the records from `first` to before `following` were read.
 
-        Returns the mark they carry, and False when they do not follow what was read before:
-        something was skipped, or the offsets were set back.
+        Return their mark, and False when they do not continue the previous read. Then offsets were
+        skipped or reset.
         """
         position = self._of.get(partition)
         follows = position is None or position.read in {None, first}
@@ -62,25 +62,25 @@ class Positions:
         return Mark(position.epoch, following), follows
 
     def begin_anew(self, partition: int) -> None:
-        """Start a new epoch of a partition of ours."""
+        """Start a new `epoch` of an assigned partition."""
         if partition in self._of:
             self._of[partition] = self._new()
 
     def applied(self, marks: Mapping[int, Mark]) -> None:
-        """Note that what was read up to these marks is in Postgres."""
+        """Record that everything read up to these marks is in Postgres."""
         for position, offset in self._current(marks):
             position.applied = offset
 
     def published(self, marks: Mapping[int, Mark]) -> None:
-        """Note that what was read up to these marks is in Redis as well."""
+        """Record that everything read up to these marks is also in Redis."""
         for position, offset in self._current(marks):
             position.published = offset
 
     def stands(self, partition: int, at: int) -> bool:
-        """Note where the consumer stands in a partition of which nothing is on its way.
+        """Record the consumer's position in a partition with no records in transit.
 
-        Nothing is done while something is on its way. Returns False when the consumer does not
-        stand where it stopped reading: it was sent somewhere else.
+        Do nothing while records are in transit. Return False when the consumer is not where
+        reading stopped: its position was changed.
         """
         position = self._of.get(partition)
         if position is None or position.read != position.published:
@@ -92,17 +92,17 @@ class Positions:
         return follows
 
     def read_to(self, partition: int) -> int | None:
-        """Return up to where a partition has been read, None when that is not known."""
+        """Return the offset up to which a partition has been read, None when it is not known."""
         position = self._of.get(partition)
         return None if position is None else position.read
 
     def applied_to(self, partition: int) -> int | None:
-        """Return up to where a partition is in Postgres, None when that is not known."""
+        """Return the offset up to which a partition is in Postgres, None when it is not known."""
         position = self._of.get(partition)
         return None if position is None else position.applied
 
     def published_to(self, partition: int) -> int | None:
-        """Return up to where a partition is in Redis, None when that is not known."""
+        """Return the offset up to which a partition is in Redis, None when it is not known."""
         position = self._of.get(partition)
         return None if position is None else position.published
 

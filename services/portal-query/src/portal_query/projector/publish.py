@@ -1,7 +1,7 @@
-"""Tells Redis about the customers that have changed, beside the loop that changes them.
+"""The publisher: sends the counts of changed customers to Redis, beside the apply loop.
 
-The set of changed customers grows while Redis is slow and shrinks when it is quick; it never
-makes the applier wait. What failed stays in the set.
+The set of changed customers grows while Redis is slow and shrinks while it is fast. The applier
+never waits for it. Customers of a failed round remain in the set.
 """
 
 import asyncio
@@ -19,8 +19,8 @@ from service_runtime.failpoints import fp
 from service_runtime.ops import Health
 
 _CHUNK: Final = 100
-#: While catching up all customers change all the time: a rest after each round keeps publishing
-#: at a tenth of the time. While live there is none.
+#: While catching up all customers change all the time: a rest after each round limits publishing
+#: to a tenth of the time. While live there is no rest.
 _REST: Final = 9
 _LONGEST_REST_SECONDS: Final = 5.0
 _LOOK_SECONDS: Final = 0.1
@@ -28,7 +28,7 @@ _IDLE_SECONDS: Final = 5.0
 
 
 class Publisher:
-    """Collects changed customers and publishes them in rounds."""
+    """A set of changed customers, published in rounds."""
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class Publisher:
         behind: Callable[[], bool],
         published: Callable[[Collection[int]], None] = lambda _: None,
     ) -> None:
-        """Take what a round needs; `published` is told whose documents were put."""
+        """Take the parts of a round; `published` receives the customers put into Redis."""
         self._line = line
         self._cache = cache
         self._positions = positions
@@ -53,17 +53,17 @@ class Publisher:
         self._patience = Patience("publish", longest=2.0)
 
     def changed(self, customers: Collection[int]) -> None:
-        """Have these customers published."""
+        """Add these customers to the next round."""
         self._changed.update(customers)
         self._wake.set()
 
     def applied(self, customers: Collection[int], marks: Mapping[int, Mark]) -> None:
-        """Have these customers published; then everything up to these marks has been."""
+        """Add these customers to the next round; its success publishes these marks too."""
         self._marks.update(marks)
         self.changed(customers)
 
     async def run(self, health: Health) -> None:
-        """Publish for ever; a failure is waited out."""
+        """Publish without end; retry after a failure."""
         loop = asyncio.get_running_loop()
         while True:
             health.beat("publish")
@@ -78,14 +78,14 @@ class Publisher:
                 rest -= _LOOK_SECONDS
 
     async def flush(self) -> None:
-        """Wait until everything that has changed so far has been published, however long."""
+        """Wait until all changes so far have been published, without a time limit."""
         wanted = self._begun + 1
         while self._done < wanted:
             self._wake.set()
             await self._round_ended.wait()
 
     async def round(self) -> bool:
-        """Publish what has changed so far; False when something failed and is still in the set."""
+        """Publish all changes so far; return False when a failure left some in the set."""
         self._wake.clear()
         self._begun += 1
         number = self._begun

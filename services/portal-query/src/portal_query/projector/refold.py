@@ -1,11 +1,11 @@
-"""Sets right one customer from the writer's list: the one repair for everything.
+"""The rebuild of one customer from the writer's stream: the one repair for every fault.
 
-Compare first: a customer that agrees with its list needs nothing. Otherwise the list is read and
-staged, and the rows that differ are found, without any lock; one short transaction replaces them,
-if nobody has written about the customer since the list was begun to be read. Else the rest of the
-list is read, and differences are found and replaced in one transaction, under the lock; of whom
-something happens to all the time, the last of the list is read under it too.
-Readers see the customer before or after, never between.
+A customer that agrees with its stream needs no rebuild. Otherwise the stream is read and staged,
+and the differing rows are found, without any lock. One short transaction then replaces them, if the
+customer was not written since reading began. If it was, the rest of the stream is read, and the
+rebuild tries again. After `_FREE_READS` tries the differences are found under the lock. A customer
+that is written all the time has the end of its stream read under the lock as well.
+Readers see the customer before or after the rebuild, never between.
 """
 
 import asyncio
@@ -31,14 +31,14 @@ from portal_query.read_model.standing import Standing
 from repair_events.month import Months, fold_version
 from repair_events.repair import Customer
 
-#: So often the list is read on without the lock, and then under it, for so long.
+#: Tries without the lock, then the time limit of one read under the lock.
 _FREE_READS: Final = 3
 _LOCKED_READ_SECONDS: Final = 1.0
 _NOT_LISTED: Final = "the writer's list does not hold this event"
 
 
 class Outcome(StrEnum):
-    """What came of looking after a customer; of one that AGREES nothing was written."""
+    """The result of a rebuild or a comparison; AGREES means that nothing was written."""
 
     AGREES = "agrees"
     THAWED = "thawed"
@@ -56,7 +56,7 @@ _numbered = msgspec.json.Decoder(_Numbered)
 
 
 class Refolder:
-    """Looks after one customer at a time, over one connection."""
+    """A worker that rebuilds one customer at a time, over one connection."""
 
     def __init__(self, line: Line, lists: WriterLists, time_zone: str) -> None:
         self._line = line
@@ -67,11 +67,11 @@ class Refolder:
     async def look_after(
         self, customer_id: int, *, suspects: Sequence[Arrived] = (), force: bool = False
     ) -> Outcome:
-        """Make the customer what its list says, and set aside suspects that are not in the list.
+        """Make the customer match its stream; store unlisted `suspects` as dead letters.
 
-        `force` recounts a customer that agrees with its list. Raises WriterAwayError, or what
-        Postgres raises, when it has to be tried again; nothing is half done then. BUSY: another
-        process is at it, or was quicker.
+        `force` recounts a customer that agrees with its stream. BUSY means that another process
+        works on the customer, or was faster. Raises WriterAwayError, or what Postgres raises, when
+        a retry is needed; nothing is half done then.
         """
         async with self._line.connection() as connection:
             if not await replacing.claim(connection, customer_id):
@@ -104,7 +104,7 @@ class Refolder:
         return outcome
 
     async def _held(self, connection: Connection, customer_id: int) -> Standing:
-        """Return where the customer stands; one without a row gets one that stands still."""
+        """Return the customer's stored state; insert a frozen row when there is none."""
         held = (await standing.standing(connection, [customer_id])).get(customer_id)
         if held is not None:
             return held
@@ -113,15 +113,15 @@ class Refolder:
         return (await standing.standing(connection, [customer_id]))[customer_id]
 
     async def _agrees(self, held: Standing) -> bool:
-        """Say whether the list ends with the very event that is held, folded by our rule."""
+        """Return whether the stream ends with the held event, folded by the current rule."""
         if held.parked or held.revision == 0 or held.fold_version != self._fold_version:
             return False
         return await self._goes_on(held) is False
 
     async def _goes_on(self, held: Standing) -> bool | None:
-        """Return whether the list goes on after the very event that is held: False when it ends there.
+        """Return whether the stream continues after the held event: False when it ends there.
 
-        None when that event is not in the list.
+        None when that event is not in the stream.
         """
         if held.revision == 0:
             return True
@@ -129,14 +129,14 @@ class Refolder:
         return held.revision + 1 in ids if ids.get(held.revision) == held.event_id else None
 
     async def _strangers(self, suspects: Sequence[Arrived]) -> list[Arrived]:
-        """Return which of these, of a customer that agrees with its list, are not in it."""
+        """Return the unlisted ones of these events of a customer that agrees with its stream."""
         if not suspects:
             return []
         ids = await self._ids(suspects[0].customer_id, {one.revision for one in suspects})
         return [one for one in suspects if ids.get(one.revision) != one.id]
 
     async def _ids(self, customer_id: int, revisions: Collection[int]) -> dict[int, str]:
-        """Return the ids of a list's events at these revisions, without those that it has not."""
+        """Return the ids of a stream's events at these revisions; missing ones are left out."""
         ids: dict[int, str] = {}
         at, last = min(revisions), max(revisions)
         try:
@@ -152,7 +152,7 @@ class Refolder:
         return ids
 
     async def _read_on(self, connection: Connection, listed: Listed) -> None:
-        """Read and stage what the list holds beyond what has been read."""
+        """Read and stage the stream beyond what has been read."""
         try:
             await self._read(connection, listed)
         except Exception as error:
@@ -177,7 +177,10 @@ class Refolder:
                 raise WriterAwayError("the list vanished while it was read") from error
 
     async def _read_locked(self, connection: Connection, listed: Listed) -> None:
-        """Read the last of the list while the customer's row is locked, and others may wait for it."""
+        """Read the end of the stream under the customer's lock, for which other writers may wait.
+
+        Raises WriterAwayError after `_LOCKED_READ_SECONDS`.
+        """
         try:
             async with asyncio.timeout(_LOCKED_READ_SECONDS):
                 await self._read(connection, listed)
@@ -185,7 +188,7 @@ class Refolder:
             raise WriterAwayError("the end of the list did not come in time") from error
 
     async def _replace(self, connection: Connection, listed: Listed, held: Standing) -> Outcome:
-        """Put the list in the place of what is held, once nobody has come between."""
+        """Replace the held rows by the stream, once no other write has come between."""
         found: Differences | None = None
         for attempt in itertools.count():
             replaces = await self._replaces(listed, held)
@@ -235,11 +238,11 @@ class Refolder:
         return Outcome.PARKED
 
     async def _replaces(self, listed: Listed, held: Standing) -> bool:
-        """Say whether the list is to be written.
+        """Return whether the stream is to be written.
 
-        One with trouble is, as far as it can be folded, when that is further than what is held, or
-        when what is held is not of the list: then an event that nobody accepted has been counted.
-        One that Postgres cannot hold is not: which part of it could be is not known.
+        A stream with trouble is written as far as it can be folded, in two cases: it reaches
+        further than `held`, or `held` is not part of it. In the second case an unlisted event has
+        been counted. A stream that Postgres cannot store is not written: its good part is unknown.
         """
         if listed.trouble is None:
             return True
@@ -252,9 +255,9 @@ class Refolder:
 
 
 def _give_up(listed: Listed, error: Exception) -> None:
-    """Note that Postgres cannot hold something of this list.
+    """Record that Postgres cannot store something of this stream.
 
-    Which row it was is not known, so nothing of the list can be told from the rest.
+    The row at fault is not known, so no part of the stream can be used.
     """
     listed.trouble = f"near revision {listed.revision}: Postgres cannot hold it: {error}"
     listed.revision, listed.lost = 0, True
@@ -275,7 +278,7 @@ def _take(listed: Listed, lines: Sequence[bytes]) -> tuple[list[EventRow], bool]
 
 
 def _id_of(line: bytes) -> str:
-    """Return the id of an event; nothing for what is none."""
+    """Return the id of an event, an empty text when the line is no event."""
     try:
         return _numbered.decode(line).id
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -283,7 +286,7 @@ def _id_of(line: bytes) -> str:
 
 
 async def _keep(connection: Connection, strangers: Sequence[Arrived]) -> None:
-    """Set aside events of the topic that are in nobody's list."""
+    """Store unlisted events of the topic as dead letters."""
     if strangers:
         await letters.put(
             connection,

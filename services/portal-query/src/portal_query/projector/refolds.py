@@ -1,10 +1,10 @@
-"""The customers that wait to be looked after, and the few workers that do it.
+"""The rebuild queue: the customers that wait for a rebuild, and the few workers that do it.
 
-A customer waits once, however often it is asked for. A parked customer is tried again later and
-later; everything else until it works.
+A customer waits once, however often it is requested. A parked customer is retried at growing
+intervals, from one minute up to an hour. All others are retried until the rebuild succeeds.
 
-What waits here is bounded, whatever happens to a million customers at once: whoever stands still
-says so in Postgres, and is asked for again from there when there is room.
+The queue is bounded, even when a million customers fail at once. Postgres marks frozen customers,
+and they are queued again from there when there is room.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from service_runtime.clock import Clock
 from service_runtime.logs import get
 
 _WAITING: Final = 10_000
-#: Of a customer, and of all: records are kept until they are compared with the list.
+#: Per customer, and in total: these records stay in memory until compared with the stream.
 _SUSPECTS: Final = 100
 _SUSPECTS_OF_ALL: Final = 10_000
 _BUSY_SECONDS: Final = 0.5
@@ -48,7 +48,7 @@ class _Retry:
 
 
 class Refolds:
-    """Who waits. `published` is called with customers whose documents must be published."""
+    """The rebuild queue; `published` receives the customers with counts to publish."""
 
     def __init__(
         self,
@@ -67,11 +67,11 @@ class Refolds:
         self._patience = Patience("refold")
 
     def ask(self, customer: int, trouble: Trouble, suspects: Sequence[Arrived] = ()) -> None:
-        """Have a customer looked after; `suspects` are events of it that were not applied.
+        """Queue a customer for a rebuild; `suspects` are its events that were not applied.
 
-        The first reason stays, but for a broken invariant: that alone says that the rows are wrong
-        though the customer ends where its list does, so that it must be counted again.
-        When too many wait already, nothing is noted; nor are too many suspects.
+        The first reason stays, except for a broken invariant. Only that one means that rows are
+        wrong although the last event matches, so that a recount is needed. A full queue ignores
+        the request, and surplus suspects are ignored too.
         """
         before = self._waiting.get(customer)
         if before is None and len(self._waiting) >= _WAITING:
@@ -87,11 +87,11 @@ class Refolds:
         self._asked.set()
 
     def waits(self, customer: int) -> bool:
-        """Say whether the customer waits or is being looked after."""
+        """Return whether the customer waits or is being rebuilt."""
         return customer in self._waiting or customer in self._active
 
     async def work(self, refolder: Refolder) -> None:
-        """Look after one customer after the other, for ever."""
+        """Rebuild one customer after another, without end."""
         while True:
             customer, request = await self._next()
             self._active.add(customer)
@@ -116,7 +116,7 @@ class Refolds:
             await self._settled(customer, request, outcome)
 
     async def watch_standing_still(self, line: Line) -> None:
-        """Ask again for those of our customers that stand still; parked ones with patience."""
+        """Queue the assigned frozen customers again; parked ones only when their retry is due."""
         patience = Patience("standing still")
         after = parked = 0
         while True:
@@ -167,7 +167,7 @@ class Refolds:
         else:
             self._retries.pop(customer, None)
             if outcome is Outcome.AGREES:
-                return  # nothing to publish; whoever is published is compared again
+                return  # nothing to publish; a publication would cause another comparison
             get().info(
                 "customer_refolded",
                 customer_id=customer,

@@ -1,4 +1,4 @@
-"""How far a work on many customers has come, in one line now and then, and what it has come to."""
+"""The progress of work on many customers: a line every two seconds, and a summary at the end."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ _EVERY_SECONDS: Final = 2.0
 
 
 class Report:
-    """Counts what is done of `customers` and of the `events` of their lists."""
+    """A counter of finished work, against `customers` and the `events` of their streams."""
 
     def __init__(
         self, customers: int, events: int, clock: Clock, say: Callable[[str], None]
@@ -28,7 +28,7 @@ class Report:
 
     @contextmanager
     def of(self, one: Known) -> Iterator[None]:
-        """Count a customer when the block ends well; customers begin in the order of their ids."""
+        """Count a customer when the block ends without an error; customers start in id order."""
         self._under_way.add(one.customer_id)
         self._last = one.customer_id
         yield
@@ -45,11 +45,11 @@ class Report:
             )
 
     def next_customer(self) -> int:
-        """Return where to go on: all customers below have been done."""
+        """Return the customer to continue from: all below it are done."""
         return min(self._under_way, default=self._last + 1)
 
     def whole(self) -> str:
-        """Say what has been done in all."""
+        """Return the summary of all finished work."""
         seconds = self._clock.monotonic() - self._begun
         return (
             f"{self._done:,} customers, {self._events_done:,} events in {seconds:,.1f} s "

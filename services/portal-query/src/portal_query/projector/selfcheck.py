@@ -1,9 +1,9 @@
-"""Looks once a minute whether what must always hold does hold, for some of our customers at a time.
+"""The self-check: tests once a minute whether the invariants hold, for some assigned customers.
 
-Those published lately first, then the next page of all: a million customers cost as much a minute
-as a thousand do. Each fact is cheap and says something that no single defect can make true by
-itself: counts against repairs, our revision against the writer's, Redis against Postgres.
-A customer for whom one is broken is counted, named in the log and made again from its list.
+Recently published ones come first, then the next page of all. The cost a minute is the same for a
+thousand customers and for a million. Each invariant is cheap, and no single defect can satisfy it
+by itself: counts against repairs, the own revision against the writer's, Redis against Postgres.
+A customer with a violation is counted, named in the log and rebuilt from its stream.
 """
 
 import asyncio
@@ -27,12 +27,12 @@ from service_runtime.clock import Clock
 from service_runtime.logs import get
 
 _CHUNK: Final = 50
-#: A round ends after this much time, however large the customers are.
+#: Time limit of a round, however large the customers are.
 _ROUND_SECONDS: Final = 5.0
 
 
 class Invariant(StrEnum):
-    """What must hold, by the name that its metric has."""
+    """An invariant, by the name in its metric."""
 
     SUMS_EQUAL = "sums-equal"
     COUNTS_ARE_REPAIRS = "counts-are-repairs"
@@ -42,12 +42,12 @@ class Invariant(StrEnum):
 
 
 for _one in Invariant:
-    # A counter that appears with its first violation has, for Prometheus, never increased.
+    # Prometheus sees no increase in a counter that appears with its first violation.
     metrics.INVARIANT_VIOLATIONS.labels(_one.value)
 
 
 def broken(one: Tallied, document: Version | None) -> list[Invariant]:
-    """Return what does not hold for a customer; `document` is what Redis held before it was tallied."""
+    """Return the violated invariants; `document` is Redis's version, read before the tally."""
     found = []
     if not one.units == one.months == one.statuses == one.repairs:
         found.append(Invariant.SUMS_EQUAL)
@@ -61,7 +61,7 @@ def broken(one: Tallied, document: Version | None) -> list[Invariant]:
 
 
 class SelfCheck:
-    """Checks customers of our partitions: at most `customers` in each period of `seconds`."""
+    """A periodic check of assigned customers: at most `customers` in each period of `seconds`."""
 
     def __init__(
         self,
@@ -90,7 +90,7 @@ class SelfCheck:
         self._after = 0
 
     async def run(self) -> None:
-        """Check for ever; waits while Postgres is away."""
+        """Check without end; wait while Postgres is unavailable."""
         patience = Patience("self-check")
         while True:
             await asyncio.sleep(self._seconds)
@@ -104,7 +104,7 @@ class SelfCheck:
                 patience.worked()
 
     async def round(self) -> None:
-        """Check those published lately, with up to half of the customers of a round, then a page."""
+        """Check recently published customers, up to half of the round, then a page of all."""
         deadline = self._clock.monotonic() + _ROUND_SECONDS
         lately = [one for one in self._lately.take(self._customers // 2) if self._owns(one)]
         checked = 0
@@ -115,13 +115,13 @@ class SelfCheck:
         metrics.INVARIANT_CHECKED.set(checked)
 
     async def _page(self, limit: int, seen: set[int], deadline: float) -> int:
-        """Check the next page without those seen, as far as the time goes; return how many that were."""
+        """Check the next page without `seen`, until `deadline`; return how many were checked."""
         begin = self._after
         async with self._line.connection() as connection:
             page = await invariants.customers_after(connection, begin, limit)
         tallied: list[Tallied] = []
         for chunk in _chunks(page):
-            # Before it is looked at: one that takes too long must not be the first again for ever.
+            # Advance before the check: a chunk that is too slow must not come first for ever.
             self._after = chunk[-1]
             tallied += await self._check(
                 [one for one in chunk if self._owns(one) and one not in seen]
@@ -136,7 +136,7 @@ class SelfCheck:
     async def _check(self, customers: Sequence[int]) -> list[Tallied]:
         if not customers:
             return []
-        # First the copy, then what it is a copy of: that can only have gone on meanwhile.
+        # Read the copy first, then its source: only the source can have advanced meanwhile.
         documents = await self._documents(customers)
         async with self._line.connection() as connection:
             tallied = await invariants.tally(connection, customers)
@@ -154,10 +154,10 @@ class SelfCheck:
             return {}
 
     async def _compare_with_writer(self, begin: int, tallied: Sequence[Tallied]) -> None:
-        """Compare with heads that are read after the customers were: a list only grows.
+        """Compare with heads that are read after the customers: a stream only grows.
 
-        After a restore it does not. Then the comparison of heads comes first, and its customers
-        are looked after already.
+        After a restore it may shrink. The comparison of heads comes first then, and its customers
+        already wait for a rebuild.
         """
         if not tallied or not self._freshness.ready():
             return

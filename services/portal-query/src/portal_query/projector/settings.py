@@ -8,13 +8,13 @@ from service_runtime.settings import AdminSettings, ServiceSettings
 
 
 class ReadModelSettings(AdminSettings):
-    """What the command line needs to reach the read model."""
+    """Settings of the commands that reach the read model."""
 
     portal_database_url: SecretStr
 
 
 class RefoldSettings(ReadModelSettings):
-    """What it takes to refold a customer."""
+    """Settings of a rebuild."""
 
     redis_url: SecretStr
     writer_url: str = Field(pattern=r"^https?://")
@@ -29,7 +29,7 @@ class RefoldSettings(ReadModelSettings):
 
 
 class ProjectorSettings(RefoldSettings, ServiceSettings):
-    """What the process needs besides."""
+    """Settings of the projector process."""
 
     kafka_bootstrap_servers: str = Field(min_length=1)
     kafka_topic: str = TOPIC

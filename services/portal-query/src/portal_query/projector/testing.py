@@ -1,7 +1,7 @@
-"""Stand-ins for the writer: lists as it would keep them, and a server that gives them out.
+"""Stand-ins for the writer: streams as it would store them, and a server that sends them.
 
-The server speaks the writer's wire (progress, heads, events of a customer) on a real socket. It
-says only what a test has put into it, and can be away, late, or wrong on purpose.
+The server speaks the writer's protocol (progress, heads, events of a customer) on a real socket.
+It sends only what a test has put into it. It can be unavailable, late, or wrong on purpose.
 """
 
 import json
@@ -25,7 +25,7 @@ KEY = "rsw_live_projectr_for-tests-only"
 
 @dataclass(slots=True)
 class TopicRecord:
-    """A record as Kafka hands it over."""
+    """A record as Kafka delivers it."""
 
     value: bytes | None
     key: bytes | None = None
@@ -42,7 +42,7 @@ def record_of(made: Event, offset: int = 0) -> TopicRecord:
 
 
 class CustomerList:
-    """One customer's numbered list, as the writer would have made it."""
+    """One customer's stream, as the writer would have stored it."""
 
     def __init__(self, customer_id: int, now: Callable[[], datetime] | None = None) -> None:
         self.customer_id = customer_id
@@ -53,7 +53,7 @@ class CustomerList:
 
     @property
     def lines(self) -> list[bytes]:
-        """The events as they are stored and sent."""
+        """Return the events as they are stored and sent, one JSON text each."""
         return [encode(one) for one in self.events]
 
     def record(
@@ -119,10 +119,10 @@ class CustomerList:
 
 
 class ListServer:
-    """Serves lists on a free port of the loopback interface; `async with` starts and stops it.
+    """A server of streams on a free port of the loopback interface; `async with` runs it.
 
     `away` makes every answer a 503. `sent_until` is the present unless it is set. `meanwhile` runs
-    between the reading of a list and its answer: what happens while a list travels.
+    between the reading of a stream and its answer, as a change in transit would.
     """
 
     def __init__(self) -> None:
@@ -136,7 +136,7 @@ class ListServer:
         self._runner: web.AppRunner | None = None
 
     def customer(self, customer_id: int) -> CustomerList:
-        """Return the list of a customer, an empty one when it is new."""
+        """Return the stream of a customer, an empty one when it is new."""
         return self.lists.setdefault(customer_id, CustomerList(customer_id))
 
     async def __aenter__(self) -> Self:

@@ -1,7 +1,7 @@
-"""Compares a customer's rows with a fold of its list, made anew: a refold that ends before it writes.
+"""The verification: compares a customer's rows with a new fold of its stream, and writes nothing.
 
-All of it is one transaction that sees the rows as they stood when it began, so the list is read
-once, however much happens to the customer meanwhile.
+One transaction sees the rows as they were at its start. So the stream is read once, however much
+the customer changes meanwhile.
 """
 
 import asyncio
@@ -18,12 +18,12 @@ from portal_query.read_model.rows import pack
 from portal_query.read_model.standing import Standing
 from repair_events.month import Months, fold_version
 
-#: So long the transaction may hear nothing of the list: Postgres ends one that idles for thirty.
+#: Longest silence of the stream: Postgres ends a transaction that idles for thirty seconds.
 _SILENCE_SECONDS: Final = 20.0
 
 
 class Verifier:
-    """Verifies one customer at a time, over one connection."""
+    """A worker that verifies one customer at a time, over one connection."""
 
     def __init__(self, line: Line, lists: WriterLists, time_zone: str) -> None:
         self._line = line
@@ -32,9 +32,10 @@ class Verifier:
         self._fold_version = fold_version(time_zone)
 
     async def differences(self, customer_id: int) -> list[str]:
-        """Return in words what differs between the customer's rows and its list at their revision.
+        """Return the differences between a customer's rows and its stream at their revision.
 
-        Empty when nothing does. Raises WriterAwayError, or what Postgres raises.
+        Each is one text; the list is empty when both agree. Raises WriterAwayError, or what
+        Postgres raises.
         """
         async with (
             self._line.connection() as connection,
@@ -47,7 +48,7 @@ class Verifier:
             return await self._compare(connection, held, listed)
 
     async def _listed(self, connection: Connection, held: Standing) -> Listed:
-        """Read and stage the list as far as the customer has been folded."""
+        """Read and stage the stream up to the customer's revision."""
         listed = Listed(held.customer_id, Tally(self._months))
         await replacing.clear_stage(connection)
         try:
@@ -55,7 +56,7 @@ class Verifier:
                 while lines := await _next(events):
                     wanted = lines[: held.revision - listed.revision]
                     rows = [row for line in wanted if (row := listed.take(line)) is not None]
-                    # Also when there are none: a statement keeps the transaction from idling.
+                    # Stage an empty list too: a statement prevents the transaction from idling.
                     await replacing.stage(connection, pack(rows))
                     if listed.revision >= held.revision:
                         break
@@ -66,7 +67,7 @@ class Verifier:
         return listed
 
     async def _compare(self, connection: Connection, held: Standing, listed: Listed) -> list[str]:
-        """Return what differs."""
+        """Return the differences, one text each."""
         found = [] if listed.trouble is None else [listed.trouble]
         if held.parked:
             found.append("parked")
@@ -84,7 +85,7 @@ class Verifier:
 
 
 async def _next(events: AsyncGenerator[list[bytes]]) -> list[bytes]:
-    """Return the next lines of a list, none at its end; raises WriterAwayError after a long silence."""
+    """Return the next lines, none at the end; raise WriterAwayError after `_SILENCE_SECONDS`."""
     try:
         async with asyncio.timeout(_SILENCE_SECONDS):
             return await anext(events, [])

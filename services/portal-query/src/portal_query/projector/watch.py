@@ -1,4 +1,4 @@
-"""The loop of freshness: asks the writer and Kafka each second, and writes down what follows."""
+"""The watermark loop: reads progress and offsets each second, and stores what follows from them."""
 
 import asyncio
 from datetime import datetime
@@ -19,18 +19,18 @@ from service_runtime.kafka import is_infrastructure as kafka_is_away
 from service_runtime.logs import get
 
 _PERIOD_SECONDS: Final = 1.0
-#: No table has this number.
+#: The generation of a read model without tables: no table has this number.
 _NO_TABLES: Final = 0
-#: What was sent a moment ago is usually published this much later.
+#: Records sent a moment ago are usually published within this time.
 _SETTLE_SECONDS: Final = 0.15
 
 
 class NoTablesError(RuntimeError):
-    """The read model's tables are missing; they come with the migrator."""
+    """A read model without tables; the migrator creates them."""
 
 
 class FreshnessLoop:
-    """Moves the time of each partition forward, as far as is true."""
+    """The loop that advances each partition's watermark, as far as is true."""
 
     def __init__(
         self,
@@ -53,12 +53,12 @@ class FreshnessLoop:
         self._tables: int | None = None
 
     def check_tables(self) -> None:
-        """Raise NoTablesError when the read model had no tables at the last look."""
+        """Raise NoTablesError when the read model had no tables at the last check."""
         if self._tables == _NO_TABLES:
             raise NoTablesError(NO_TABLES)
 
     async def run(self) -> None:
-        """Go on for ever; while something is away, time stands still."""
+        """Advance without end; watermarks stop while a dependency is unavailable."""
         while True:
             try:
                 await self.period()
@@ -76,14 +76,14 @@ class FreshnessLoop:
             await asyncio.sleep(_PERIOD_SECONDS - _SETTLE_SECONDS)
 
     async def period(self) -> None:
-        """Ask, let what is under way arrive, and write down what is known then."""
+        """Read progress and offsets, wait for records in transit, then store the watermarks."""
         await self._look_for_new_tables()
         progress = await self._lists.progress()
         self._freshness.refused(progress.refused_rows)
         self._freshness.sent(progress.sent_until, await self._intake.ends())
         await asyncio.sleep(_SETTLE_SECONDS)
         await self._intake.settle_idle()
-        # What has been read so far was of this topic; nothing is awaited until it has been noted.
+        # All records read so far are of this topic. No await may come before they are recorded.
         await self._intake.look_for_new_topic()
         self._freshness.advance()
         self._measure()
@@ -94,7 +94,7 @@ class FreshnessLoop:
                 await put_as_of(connection, self._intake.topic, times, self._tables or _NO_TABLES)
 
     async def _look_for_new_tables(self) -> None:
-        """Compare everything again when the read model was dropped: new tables hold nothing yet.
+        """Compare all heads again when the read model was dropped: new tables are empty.
 
         Raises NoTablesError while there are none.
         """
