@@ -1,8 +1,8 @@
-"""What a repair counts for: the one definition of every number that a customer sees.
+"""Counting rules: the one definition of every number that a customer sees.
 
-Pure. A repair that has not been removed counts once for its unit, once for its month and once for
-its status, so the three counts of a customer always sum to the same number. `place` says for
-which; `Tally` adds up a list. Nothing else in the system decides what is counted.
+Pure. A repair that is not removed counts once for its unit, once for its month and once for its
+status. So the three counts of a customer always have the same sum. `place` returns the buckets of a
+repair; `Tally` adds up a stream. No other code decides what is counted.
 """
 
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ from repair_events.status import is_status
 
 
 class Dimension(IntEnum):
-    """What is counted by; the numbers are those of the table."""
+    """A dimension of counting; the numbers are those of the table."""
 
     UNIT = 0
     MONTH = 1
@@ -23,7 +23,7 @@ class Dimension(IntEnum):
 
 
 class Buckets(NamedTuple):
-    """Where a repair counts; the fields stand in the order of `Dimension`."""
+    """The buckets of a repair, in the order of `Dimension`."""
 
     unit: str
     month: str
@@ -31,13 +31,13 @@ class Buckets(NamedTuple):
 
 
 class UncountableError(ValueError):
-    """The repair cannot be counted; the message says why, in one line."""
+    """A repair that cannot be counted; the message gives the reason, in one line."""
 
 
 def place(repair: Repair, months: Months) -> Buckets:
-    """Return where the repair stands, whether or not it has been removed.
+    """Return the buckets of a repair, whether or not it is removed.
 
-    Raises UncountableError for a status outside the six and for a date that is no moment.
+    Raises UncountableError for a status outside the six and for an invalid date.
     """
     if not is_status(repair.status):
         raise UncountableError(f"status {repair.status[:40]!r} is none of the six")
@@ -48,10 +48,10 @@ def place(repair: Repair, months: Months) -> Buckets:
 
 
 class Tally:
-    """The counts of one customer, one repair's state after the other.
+    """The counts of one customer, built from one repair state after another.
 
-    It remembers of each repair only where it counts, and repairs of one place share that memory,
-    so a list of a million repairs fits.
+    It stores only the buckets of each repair, and repairs with the same buckets share them. So a
+    stream of a million repairs fits into memory.
     """
 
     def __init__(self, months: Months) -> None:
@@ -61,9 +61,9 @@ class Tally:
         self._counts: dict[tuple[Dimension, str], int] = {}
 
     def add(self, repair: Repair) -> Buckets:
-        """Take the newest state of a repair: it leaves its old buckets as it enters the new.
+        """Apply the newest state of a repair: it leaves its old buckets and enters the new ones.
 
-        Returns where it stands now (`place`). Raises UncountableError, and is unchanged then.
+        Return its buckets (`place`). Raises UncountableError; the counts are unchanged then.
         """
         placed = place(repair, self._months)
         placed = self._places.setdefault(placed, placed)
@@ -76,7 +76,7 @@ class Tally:
         return placed
 
     def counts(self) -> dict[tuple[Dimension, str], int]:
-        """Return what there is of each bucket; a bucket that is empty is not listed."""
+        """Return the number in each bucket; empty buckets are left out."""
         return {key: n for key, n in self._counts.items() if n}
 
     def _move(self, place: Buckets | None, step: int) -> None:

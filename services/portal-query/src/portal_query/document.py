@@ -1,9 +1,9 @@
-"""What one customer's counts look like as bytes: the three documented lists, their tag, their order.
+"""Cached counts of one customer as bytes: the three documented lists, their tag, their order.
 
-Pure. The projector renders a document when a customer changes; the query api sends its bytes as
-they are. The text is that of Django's JsonResponse (`json.dumps` with its defaults), because the
-pages that read it were written against that, and it is one document for all three lists, so that
-no reader ever sees two of them from different moments.
+Pure. The projector renders them when a customer changes; the query API sends the bytes unchanged.
+The text is that of Django's JsonResponse (`json.dumps` with its defaults), which the existing pages
+expect. One document holds all three lists, so a reader never sees two of them from different
+moments.
 """
 
 import json
@@ -17,10 +17,10 @@ from repair_events.status import STATUSES
 UNITS: Final = "units"
 MONTHS: Final = "months"
 STATUS_LIST: Final = "statuses"
-#: The three lists, by the names that they have in a document.
+#: The three lists, by their names in a document.
 VIEWS: Final = (UNITS, MONTHS, STATUS_LIST)
 
-#: What `Document.frozen` says when a customer stands still and nobody knows since when.
+#: `Document.frozen` of a frozen customer when the time is not known.
 FROZEN_UNKNOWN: Final = "unknown"
 
 _SCRIPT_ESCAPES: Final = {ord(">"): "\\u003E", ord("<"): "\\u003C", ord("&"): "\\u0026"}
@@ -28,7 +28,7 @@ _SCRIPT_ESCAPES: Final = {ord(">"): "\\u003E", ord("<"): "\\u003C", ord("&"): "\
 
 @dataclass(frozen=True, slots=True, order=True)
 class Version:
-    """Which fold of which length: a higher refold is newer whatever its revision."""
+    """The epoch and revision of a customer's counts; a higher epoch is newer at any revision."""
 
     refold: int
     revision: int
@@ -36,11 +36,11 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """A customer's counts after exactly the first `revision` events of the list.
+    """A customer's counts after exactly the first `revision` events of its stream.
 
-    `event_id` is the last of them (None before the first). `frozen` says that the customer is
-    parked or being refolded: then `frozen_as_of` (None: not known) holds instead of the time of
-    its partition. Units and months are pairs of name and count, in any order, without zeros.
+    `event_id` is the last of them, None before the first. `frozen` means parked or waiting for a
+    rebuild: `frozen_as_of` (None: not known) then replaces the watermark of the partition. Units
+    and months are pairs of name and count, in any order, without zeros.
     """
 
     customer_id: int
@@ -57,9 +57,9 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """The bytes that readers get. `tag` is the ETag's text without its quotes.
+    """The bytes for readers; `tag` is the ETag's text without its quotes.
 
-    `frozen` is empty while the customer flows with its partition; else an RFC 3339 time, or
+    `frozen` is empty unless the customer is frozen. Then it is an RFC 3339 time, or
     `FROZEN_UNKNOWN`. `bodies` has one entry for each of `VIEWS`.
     """
 
@@ -72,15 +72,16 @@ class Document:
 
     @property
     def version(self) -> Version:
-        """Which fold of which length this is."""
+        """Return the epoch and the revision."""
         return Version(self.refold, self.revision)
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What an answer says about itself.
+    """The state that an answer reports.
 
-    `as_of`: everything accepted before it is in (None: not known). `frozen`: it stands still.
+    `as_of`: everything accepted before it is included (None: not known). `frozen`: the customer is
+    frozen.
     """
 
     version: Version
@@ -90,7 +91,7 @@ class State:
 
 
 def nothing_yet(customer_id: int) -> Counts:
-    """Return the counts of a customer of whom no event has been folded yet."""
+    """Return the counts of a customer before its first event."""
     return Counts(customer_id, refold=0, revision=0, event_id=None)
 
 
@@ -111,16 +112,16 @@ def render(counts: Counts) -> Document:
 
 
 def tag_of(customer_id: int, refold: int, revision: int, event_id: str | None) -> str:
-    """Return what names this state among all customers and all copies, for ever.
+    """Return the permanent name of this state, unique among all customers and all copies.
 
-    Never the revision alone: two customers may stand at the same one, and so may a list before
-    and after it was restored.
+    The revision alone is not unique: two customers may share it, and so may a stream before and
+    after a restore.
     """
     return f"{customer_id}.{refold}.{revision}.{event_id or 'none'}"
 
 
 def version_of(tag: str) -> Version:
-    """Return the version that a tag names."""
+    """Return the version in a tag."""
     _, refold, revision, _ = tag.split(".", 3)
     return Version(int(refold), int(revision))
 
@@ -147,7 +148,7 @@ def dumps(value: object) -> bytes:
 
 
 def escape_for_script(body: bytes) -> str:
-    """Return a JSON body as it may stand inside a `<script>`, escaped as Django's json_script."""
+    """Return a JSON body for use inside a `<script>`, escaped as Django's json_script does."""
     return body.decode("ascii").translate(_SCRIPT_ESCAPES)
 
 

@@ -1,1 +1,1 @@
-"""What both processes know about where counts are kept: Postgres is the copy of record, Redis the fast one."""
+"""The read model, shared by both processes: Postgres is the copy of record, Redis the fast one."""

@@ -1,7 +1,7 @@
-"""What the counts say about a list before anybody looks at its repairs. Pure.
+"""Bounds on the length of a filtered list, from the counts, without reading its repairs. Pure.
 
-A repair counts once for its unit, its month and its status. So a list narrowed by one of these has
-exactly that many repairs, and one narrowed by several has at most the fewest of them.
+A repair counts once for its unit, its month and its status. So a list with one condition has
+exactly that many repairs. A list with several has at most the fewest of them.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,17 +12,17 @@ from typing import TypeAlias
 from portal_query.counting import Dimension
 from portal_query.read_model.repairs import RepairFilter
 
-#: Counts of one customer: all statuses and months, and the unit that is asked for.
+#: Counts of one customer: all statuses and months, and the requested unit.
 Known: TypeAlias = Mapping[tuple[Dimension, str], int]
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How many repairs a filter leaves: at most `at_most`.
+    """The number of repairs that a filter leaves: at most `at_most`.
 
-    Exactly `exactly` and those of the lists in `beside`; `beside` is None when only looking at the
-    repairs can tell. A list in `beside` is the part of a month at one end of some days, and has at
-    most `edges` repairs.
+    The exact number is `exactly` plus the repairs of the lists in `beside`. None in `beside` means
+    that only reading the repairs gives it. A list in `beside` is the part of a month at one end of
+    a range of days. Together these lists have at most `edges` repairs.
     """
 
     at_most: int
@@ -32,7 +32,7 @@ class Bounds:
 
 
 def bounds_of(which: RepairFilter, known: Known) -> Bounds:
-    """Return how many repairs these counts leave to a filter."""
+    """Return the bounds of a filter, from these counts."""
     every = sum(n for (dimension, _), n in known.items() if dimension is Dimension.STATUS)
     left = list(_left(which, known))
     at_most = min([every, *(one.at_most for one in left)])
@@ -56,7 +56,7 @@ def _left(which: RepairFilter, known: Known) -> Iterator[Bounds]:
 
 
 def _days(which: RepairFilter, known: Known) -> Bounds:
-    """Count days: whole months are known, and at either end there may be a part of one."""
+    """Return the bounds of a range of days, which may cut the month at either end."""
     first = "" if which.since is None else f"{which.since:%Y-%m}"
     last = "~" if which.until is None else f"{which.until - timedelta.resolution:%Y-%m}"
     cut = {

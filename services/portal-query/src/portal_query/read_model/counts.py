@@ -1,4 +1,4 @@
-"""A customer's counts in one snapshot: what the publisher renders and a reader falls back to."""
+"""A customer's counts in one snapshot, for the publisher and for readers without Redis."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -9,12 +9,12 @@ from asyncpg.pool import PoolConnectionProxy
 
 from portal_query.document import Counts, Version
 
-#: A pool hands out a proxy that does what a connection does.
+#: A pool returns a proxy with the interface of a connection.
 Connection: TypeAlias = "asyncpg.Connection[Any] | PoolConnectionProxy[Any]"
 Pool: TypeAlias = "asyncpg.Pool[Any]"
 
-# A customer that stood still before its first event has 'epoch' there: since when is not known.
-# One statement is one snapshot: counts, revision and standstill of a customer belong together.
+# 'epoch' in `as_of`: the customer was frozen before its first event, and the time is not known.
+# One statement is one snapshot: counts, revision and frozen state of a customer belong together.
 _COUNTS: Final = """
 SELECT c.customer_id, c.refold, c.revision, c.event_id, c.accepted_at,
        nullif(c.as_of, 'epoch') AS as_of,
@@ -34,7 +34,7 @@ _VERSIONS: Final = """
 SELECT customer_id, refold, revision FROM portal.customer WHERE customer_id = ANY($1::bigint[])
 """
 
-# "Published until then" stays true when a topic is replaced, so the latest of all topics holds.
+# A published time stays true after the topic is replaced, so the latest of all topics holds.
 _AS_OF: Final = """
 SELECT partition, max(as_of) AS as_of FROM portal.partition_progress
 WHERE as_of IS NOT NULL GROUP BY partition
@@ -46,20 +46,20 @@ _UNIT, _MONTH, _STATUS = 0, 1, 2
 async def load_counts(connection: Connection, customer_ids: Iterable[int]) -> list[Counts]:
     """Return the counts of these customers, in any order, all from one snapshot.
 
-    A customer of whom nothing has been folded is not in the answer.
+    Customers without a row are left out.
     """
     rows = await connection.fetch(_COUNTS, list(customer_ids))
     return [_counts(row) for row in rows]
 
 
 async def load_versions(connection: Connection, customer_ids: Iterable[int]) -> dict[int, Version]:
-    """Return how far each of these customers has been folded; unknown ones are left out."""
+    """Return the version of each of these customers; those without a row are left out."""
     rows = await connection.fetch(_VERSIONS, list(customer_ids))
     return {row["customer_id"]: Version(row["refold"], row["revision"]) for row in rows}
 
 
 async def load_as_of(connection: Connection) -> dict[int, datetime]:
-    """Return until when each partition has been published, by its number."""
+    """Return the watermark of each partition, by its number."""
     rows = await connection.fetch(_AS_OF)
     return {row["partition"]: row["as_of"] for row in rows}
 

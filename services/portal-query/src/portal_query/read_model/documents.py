@@ -1,7 +1,6 @@
-"""What a customer's counts are now: from Redis while it can, else from Postgres.
+"""The reader of cached counts: from Redis while it is available, otherwise from Postgres.
 
-Whichever it is, the time until which an answer is complete was read before the counts, so it
-never promises more than they hold.
+Either way the watermark is read before the counts, so it never promises more than they hold.
 """
 
 import asyncio
@@ -45,9 +44,9 @@ _CUSTOMERS_A_READ: Final = 20
 _READS_AT_ONCE: Final = 3
 _VERSIONS_A_READ: Final = 1_000
 _WAITING: Final = 2_000
-#: Documents put back beside the requests at a time; the others are put back when they are read again.
+#: Concurrent write-backs to Redis; further counts are written back when they are read again.
 _PUT_BACK_AT_ONCE: Final = 200
-#: How often a put back document is compared with the tables again before it is left to expire.
+#: Comparisons of written-back counts with the tables; after these they are left to expire.
 _PUT_BACK_ROUNDS: Final = 3
 _TIMES_SECONDS: Final = 1.0
 
@@ -58,16 +57,16 @@ NO_TABLES: Final = "the read model's tables are missing: run `portal-query migra
 
 
 class ReadModelAwayError(Exception):
-    """Neither Redis nor Postgres answers in time; the same request may be sent again."""
+    """A read that neither Redis nor Postgres answered in time; the request may be retried."""
 
 
 class ReadModelBusyError(ReadModelAwayError):
-    """Postgres answers, and has more to do than it can at once."""
+    """A read that Postgres refused because it is overloaded; it is available."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One list of one customer, as bytes."""
+    """One list of one customer as bytes, with its state."""
 
     state: State
     body: bytes
@@ -80,7 +79,7 @@ class _Stored:
 
 
 class Documents:
-    """Reads counts for the api; one instance for a process."""
+    """A reader of counts for the API; one instance for a process."""
 
     def __init__(self, cache: DocumentCache, pool: Pool) -> None:
         self._cache = cache
@@ -122,11 +121,11 @@ class Documents:
         if cached is None:
             stored = await self._load_one(customer_id)
             if stored.document.refold and len(self._working) < _PUT_BACK_AT_ONCE:
-                # Of whom there is no row, nothing is known: Redis would give that out as if it were.
+                # Without a row nothing is known. From Redis the empty lists would count as known.
                 self._later(self._put_back(stored.document))
             return _answer(stored, view)
         if cached.as_of is None and not cached.frozen:
-            # Redis has lost the times: those that Postgres said before this document was read hold.
+            # Redis lost the watermarks. Those read from Postgres before these counts still hold.
             self._refresh_times()
             if remembered is None:
                 return _answer(await self._load_one(customer_id), view)
@@ -140,7 +139,7 @@ class Documents:
     async def read_all(self, customer_id: int, views: Iterable[str]) -> list[Answer]:
         """Return several lists of a customer, all of one version. Raises ReadModelAwayError."""
         asked = list(views)
-        # Asked in one moment, they go to Redis in one call; only Redis failing can part them.
+        # Simultaneous reads reach Redis in one call; only a failure of Redis separates them.
         answers = await asyncio.gather(*(self.read(customer_id, view) for view in asked))
         if len({answer.state.tag for answer in answers}) == 1:
             return answers
@@ -148,13 +147,16 @@ class Documents:
         return [_answer(stored, view) for view in asked]
 
     async def version(self, customer_id: int) -> Version:
-        """Return how far Postgres has a customer. Raises ReadModelAwayError."""
+        """Return a customer's version in Postgres, 0 without a row. Raises ReadModelAwayError."""
         with _refused():
             found = await self._versions.load(customer_id)
         return found or Version(0, 0)
 
     async def versions(self, customer_ids: Iterable[int]) -> dict[int, Version]:
-        """Return how far Postgres has each of these customers. Raises ReadModelAwayError."""
+        """Return the versions of these customers in Postgres; those without a row are left out.
+
+        Raises ReadModelAwayError.
+        """
         asked = list(customer_ids)
         found: dict[int, Version] = {}
         for start in range(0, len(asked), _VERSIONS_A_READ):
@@ -163,22 +165,25 @@ class Documents:
         return found
 
     async def check(self) -> None:
-        """Raise unless counts can be read, on the paths of requests and within their deadline."""
+        """Raise ReadModelAwayError unless counts can be read as a request reads them, in time."""
         with _refused():
             await asyncio.gather(self._stored.check(0), self._versions.check(0))
 
     async def finish(self) -> None:
-        """Wait for what is under way beside the requests."""
+        """Wait for the work in progress beside the requests."""
         await asyncio.gather(*self._working, return_exceptions=True)
 
     async def close(self) -> None:
-        """Wait for what is under way beside the requests, and end the reads."""
+        """Wait for the work in progress beside the requests, then end the reads."""
         await self.finish()
         await self._stored.close()
         await self._versions.close()
 
     async def _read_once_more(self, customer_id: int, partition: int, view: str) -> CachedView:
-        """Ask Redis again, where Postgres is away: one slow answer of Redis's is soon over."""
+        """Retry Redis while Postgres is unavailable: a slow answer of Redis is soon over.
+
+        Raises ReadModelAwayError.
+        """
         try:
             cached = await self._cache.read_when_rested(customer_id, partition, view)
         except CacheAwayError as error:
@@ -232,10 +237,10 @@ class Documents:
             get().info("times not known", reason=str(error))
 
     async def _put_back(self, document: Document) -> None:
-        """Put what had expired, then look whether something newer was published meanwhile.
+        """Write expired counts back to Redis, then check for newer ones in Postgres.
 
-        A newer document that Redis took and lost again between our reading and our putting would
-        leave the older one there; whoever published it had committed it, so a look shows it.
+        Redis may take and lose newer counts between the read and the write. The older ones would
+        then remain. Publishers commit before they publish, so the check finds the newer counts.
         """
         try:
             for _ in range(_PUT_BACK_ROUNDS):
@@ -248,14 +253,14 @@ class Documents:
 
 
 async def in_time(work: Awaitable[Result], seconds: float = DEADLINE_SECONDS) -> Result:
-    """Return what `work` returns; raises ReadModelAwayError when Postgres is away, slow or busy."""
+    """Return the result of `work`; raise ReadModelAwayError when Postgres fails or is too slow."""
     with _refused():
         async with asyncio.timeout(seconds):
             return await work
 
 
 async def check_store(url: str) -> None:
-    """Read counts on a new connection; raises what the driver raises."""
+    """Read counts over a new connection; raise what the driver raises."""
     connection = await connect(url, name="portal-query-check")
     try:
         await load_as_of(connection)
@@ -266,7 +271,7 @@ async def check_store(url: str) -> None:
 
 @contextmanager
 def _refused() -> Iterator[None]:
-    """Raise ReadModelAwayError, or ReadModelBusyError, for what means that Postgres cannot now."""
+    """Raise ReadModelAwayError or ReadModelBusyError for errors of an unavailable Postgres."""
     try:
         yield
     except Exception as error:

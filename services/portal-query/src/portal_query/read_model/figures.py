@@ -1,8 +1,8 @@
-"""The SQL of figures that no single count holds: this month's completions, units repaired again.
+"""SQL of statistics that no single count holds: completions of a month, units repaired again.
 
-Whole months and whole units come from the counts; a year is counted by the index on dates, so the
-cost is that of one year however long a history is. Days are days of the portal's time zone: a
-month stands in each repair, and the dates only lead the index there.
+Units of all time come from the counts. A year is counted through the index on dates, so it costs
+the same however long the history is. A repair's month is stored with it, in the portal's time zone.
+The dates only narrow the range of the index.
 """
 
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ WHERE customer_id = $1 AND dimension = 0 AND n >= $2
 
 @dataclass(frozen=True, slots=True)
 class UnitPlace:
-    """Behind which unit a page of units begins: its count, then its number."""
+    """The start of a page of units: the unit before it, by its count and number."""
 
     count: int
     unit: str
@@ -42,7 +42,7 @@ class UnitPlace:
 
 @dataclass(frozen=True, slots=True)
 class UnitsWanted:
-    """Units with at least so many repairs, of one year or ever, most first."""
+    """A request for units with at least `at_least` repairs, of one year or ever, most first."""
 
     year: int | None = None
     at_least: int = 1
@@ -52,7 +52,7 @@ class UnitsWanted:
 
 @dataclass(frozen=True, slots=True)
 class UnitsListed:
-    """A page of units with their numbers of repairs, how many units there are, and what follows."""
+    """A page of units with their counts, the number of all units, and the start of the next page."""
 
     units: list[tuple[str, int]]
     count: int
@@ -62,7 +62,7 @@ class UnitsListed:
 async def load_completed(
     connection: Connection, customer_id: int, months: Sequence[str]
 ) -> dict[str, int]:
-    """Return how many repairs dated in each of these (neighbouring) months are completed."""
+    """Return how many repairs dated in each of these adjacent months are completed."""
     first, beyond = date.fromisoformat(f"{min(months)}-01"), _after(max(months))
     rows = await connection.fetch(
         _COMPLETED, customer_id, first - _DAY, beyond + _DAY, list(months)
@@ -71,7 +71,7 @@ async def load_completed(
 
 
 async def count_units(connection: Connection, customer_id: int, *, year: int, at_least: int) -> int:
-    """Return how many units have at least so many repairs in a year."""
+    """Return how many units have at least `at_least` repairs in a year."""
     sql, arguments = _units(customer_id, year, at_least)
     return int(await connection.fetchval(f"SELECT count(*) FROM ({sql}) AS unit", *arguments))  # noqa: S608
 

@@ -1,4 +1,4 @@
-"""The SQL of one batch: lock its customers, apply what follows, and say whose counts went wrong."""
+"""SQL of one batch: locks its customers, applies events, returns customers with negative counts."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,9 +11,10 @@ from portal_query.read_model.rows import UNPACKED
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """How far a customer has been folded, read under its lock; when its last event was accepted.
+    """A customer's stored state, read under its lock.
 
-    `still`: it is parked, or its list has to be asked before anything else is counted.
+    `accepted_at` is the time of its last event. `still` means frozen: the customer is parked, or
+    its stream must be read before further events are counted.
     """
 
     customer_id: int
@@ -27,7 +28,7 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Where a customer stands after a batch: its last event."""
+    """A customer's position after a batch: its last event."""
 
     customer_id: int
     revision: int
@@ -37,7 +38,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """Who a customer is, as its newest event says."""
+    """A customer's profile, from its newest event."""
 
     customer_id: int
     name: str
@@ -55,15 +56,15 @@ SELECT id, $2 FROM unnest($1::bigint[]) AS id ORDER BY id
 ON CONFLICT (customer_id) DO NOTHING
 """
 
-# In the order of their ids, always: two processes at the same customers wait, and never deadlock.
+# Always in the order of ids: two processes at the same customers wait, and never deadlock.
 _LOCK: Final = """
 SELECT customer_id, revision, event_id::text, fold_version, parked_at IS NOT NULL AS parked,
   parked_at IS NOT NULL OR as_of IS NOT NULL AS still, accepted_at
 FROM portal.customer WHERE customer_id = ANY($1::bigint[]) ORDER BY customer_id FOR UPDATE
 """
 
-# Old and new state of each repair come back from its upsert (RETURNING old, new: PostgreSQL 18),
-# and the counts move by their difference. A bucket that did not change is left alone.
+# The upsert returns old and new state of each repair (RETURNING old, new: PostgreSQL 18), and the
+# counts change by their difference. An unchanged bucket is not written.
 _APPLY: Final = f"""
 WITH event AS MATERIALIZED (
   SELECT * FROM {UNPACKED}
@@ -128,26 +129,26 @@ WHERE customer_id = $1
 
 
 async def insert_new(connection: Connection, customers: Sequence[int], fold_version: str) -> None:
-    """Make sure that each of these customers has a row; a new one stands at revision 0."""
+    """Insert a row at revision 0 for each of these customers that has none."""
     await connection.execute(_INSERT_NEW, customers, fold_version)
 
 
 async def lock(connection: Connection, customers: Sequence[int]) -> dict[int, Held]:
-    """Lock these customers until the transaction ends and return where they stand."""
+    """Lock these customers until the transaction ends; return the state of those with a row."""
     rows = await connection.fetch(_LOCK, customers)
     return {row[0]: Held(*row) for row in rows}
 
 
 async def apply(connection: Connection, packed: bytes) -> list[int]:
-    """Apply packed rows (`rows.pack`): repairs, history, counts.
+    """Apply packed rows (`rows.pack`) to repairs, history and counts.
 
-    Returns the customers of whom a count has fallen below zero: the transaction must be undone.
+    Return the customers with a count below zero: the transaction must then be rolled back.
     """
     return [row[0] for row in await connection.fetch(_APPLY, packed)]
 
 
 async def advance(connection: Connection, steps: Sequence[Step]) -> None:
-    """Say where these customers stand now."""
+    """Store the positions that these customers have reached."""
     await connection.execute(
         _ADVANCE,
         [step.customer_id for step in steps],
@@ -158,7 +159,7 @@ async def advance(connection: Connection, steps: Sequence[Step]) -> None:
 
 
 async def put_profiles(connection: Connection, profiles: Iterable[Profile]) -> None:
-    """Replace what is known about who these customers are."""
+    """Replace the profiles of these customers."""
     for one in profiles:
         await connection.execute(
             _PUT_PROFILE,

@@ -1,4 +1,4 @@
-"""The SQL of the self-check: what a customer's rows say of themselves, counted twice in one snapshot."""
+"""SQL of the self-check: counts and repairs of a customer, added up in one snapshot."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,11 +10,12 @@ from portal_query.read_model.postgres import Connection
 
 @dataclass(frozen=True, slots=True)
 class Tallied:
-    """One customer, counted twice: as the counts say, and as its repairs do.
+    """One customer, counted twice: by its counts and by its repairs.
 
-    `units`, `months` and `statuses` are the sums of its counts, `repairs` is the number of its
-    repairs that have not been removed. `different` buckets hold another number than its repairs
-    make; `below_zero` hold less than nothing. `still`: it is parked or waits to be refolded.
+    `units`, `months` and `statuses` are sums of its counts. `repairs` is the number of its repairs
+    that are not removed. `different` is the number of buckets that disagree with the repairs.
+    `below_zero` is the number of negative buckets. `still` means frozen: parked, or waiting for a
+    rebuild.
     """
 
     customer_id: int
@@ -30,11 +31,11 @@ class Tallied:
 
     @property
     def version(self) -> Version:
-        """Which fold of which length this is."""
+        """Return the epoch and the revision."""
         return Version(self.refold, self.revision)
 
 
-# Status is in every repair, so its groups hold each repair that counts exactly once.
+# Every repair has a status, so the groups by status hold each counted repair exactly once.
 _TALLY: Final = """
 WITH counted AS (
   SELECT customer_id, coalesce(unit_number, month, status) AS bucket, count(*) AS n,
@@ -64,12 +65,12 @@ GROUP BY c.customer_id
 
 
 async def tally(connection: Connection, customers: Sequence[int]) -> list[Tallied]:
-    """Count these customers twice, all in one snapshot; one without a row is left out."""
+    """Count these customers twice, all in one snapshot; those without a row are left out."""
     return [Tallied(*row) for row in await connection.fetch(_TALLY, list(customers))]
 
 
 async def customers_after(connection: Connection, after: int, limit: int) -> list[int]:
-    """Return the next customers by id, at most `limit`."""
+    """Return the next customer ids above `after`, ascending, at most `limit`."""
     rows = await connection.fetch(
         "SELECT customer_id FROM portal.customer WHERE customer_id > $1 "
         "ORDER BY customer_id LIMIT $2",

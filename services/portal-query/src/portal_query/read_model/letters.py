@@ -1,7 +1,7 @@
-"""The SQL of dead letters: records that are no part of any list, kept with their bytes.
+"""SQL of dead letters: records outside every stream, stored with their bytes.
 
-Whoever floods the topic must not fill our disk: only the newest are kept, and of each no more
-bytes than a person would read.
+A flood of records must not fill the disk. So only the newest are stored, each with as many bytes as
+a person would read.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from typing import Final
 
 from portal_query.read_model.postgres import Connection
 
-#: How many are kept, and how much of a key and of a value.
+#: How many dead letters are stored, and how many bytes of each key and value.
 KEPT: Final = 10_000
 KEY_BYTES: Final = 1_024
 VALUE_BYTES: Final = 16_384
@@ -19,7 +19,7 @@ VALUE_BYTES: Final = 16_384
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A record that was set aside, why, and the customer that it names, if it names one."""
+    """A record of the topic, the reason for its rejection, and the customer that it names, if any."""
 
     topic: str
     partition: int
@@ -32,7 +32,7 @@ class Letter:
 
 @dataclass(frozen=True, slots=True)
 class KeptLetter:
-    """A dead letter as the table has it."""
+    """A dead letter as the table holds it."""
 
     id: int
     letter: Letter
@@ -47,7 +47,7 @@ SELECT * FROM unnest($1::text[], $2::int[], $3::bigint[], $4::bytea[], $5::bytea
 ON CONFLICT DO NOTHING
 """
 
-# By their number and not by their age: a flood is over in seconds.
+# By number rather than by age: a flood is over in seconds.
 _DROP_OLD: Final = """
 DELETE FROM portal.dead_letter WHERE id <
   (SELECT id FROM portal.dead_letter ORDER BY id DESC OFFSET $1 - 1 LIMIT 1)
@@ -57,7 +57,7 @@ _COLUMNS: Final = "id, topic, partition, record_offset, key, value, reason, cust
 
 
 async def put(connection: Connection, letters: Sequence[Letter]) -> None:
-    """Keep these records, not more than the newest; one that is kept already is not kept twice."""
+    """Store these records, each once, and delete all but the newest `KEPT`."""
     await connection.execute(
         _PUT,
         [one.topic for one in letters],
@@ -72,7 +72,7 @@ async def put(connection: Connection, letters: Sequence[Letter]) -> None:
 
 
 async def newest(connection: Connection, limit: int) -> list[KeptLetter]:
-    """Return the newest dead letters, newest first."""
+    """Return the newest dead letters, newest first, at most `limit`."""
     rows = await connection.fetch(
         f"SELECT {_COLUMNS} FROM portal.dead_letter ORDER BY id DESC LIMIT $1",  # noqa: S608 - ours
         limit,
@@ -81,7 +81,7 @@ async def newest(connection: Connection, limit: int) -> list[KeptLetter]:
 
 
 async def one(connection: Connection, letter_id: int) -> KeptLetter | None:
-    """Return the dead letter of this id, None when there is none."""
+    """Return the dead letter with this id, None when there is none."""
     row = await connection.fetchrow(
         f"SELECT {_COLUMNS} FROM portal.dead_letter WHERE id = $1",  # noqa: S608 - ours
         letter_id,

@@ -1,11 +1,10 @@
-"""The SQL of a list of repairs: any filter, any order, any page, at a cost that has a bound.
+"""SQL of a list of repairs: any filter, any order, any page, at a bounded cost.
 
-The counts say how many repairs each condition leaves at most. When the fewest are few, they are
-all collected by that condition's index, counted and sorted. When they are many, the list is walked
-in its order, by that order's index, for a bounded number of steps: many match, so a page is soon
-full; where it is not, it ends early and says where the next one begins. So no page misses a
-repair, none holds one twice, and none costs more because the customer has a longer history.
-Decision 0008 has the measurements.
+The counts bound how many repairs each condition leaves. If the fewest are few, they are collected
+through that condition's index, counted and sorted. If they are many, the list is walked in its
+order, through that order's index, for a bounded number of steps. Many match, so a page is soon
+full. Otherwise it ends early and returns where the next one begins. So no page misses or repeats a
+repair, and a longer history makes no page more expensive. Decision 0008 has the measurements.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -26,10 +25,10 @@ from portal_query.read_model.repairs import (
     Row,
 )
 
-#: How many repairs a page looks at, at most. To look for a text in one costs five times as much.
+#: Most repairs that a page reads. Searching one for a text costs five times as much.
 STEPS: Final = 10_000
 TEXT_STEPS: Final = 4_000
-#: A row has up to 33 kB: what comes at once is read within milliseconds.
+#: A row has up to 33 kB, so this many are read within milliseconds.
 _ROWS_AT_ONCE: Final = 100
 _EXPORT_SECONDS: Final = 20
 
@@ -37,22 +36,21 @@ _KNOWN: Final = """
 SELECT dimension, bucket, n FROM portal.repair_count
 WHERE customer_id = $1 AND n > 0 AND (dimension IN (1, 2) OR dimension = 0 AND bucket = $2)
 """
-#: The texts of a repair as they are searched; step 0003 fills `search_text` where they need more
-#: than lower case.
+#: The searched texts of a repair. Step 0003 fills `search_text` where lower case is not enough.
 _SEARCHED: Final = (
     "coalesce(search_text, lower(concat_ws(E'\\x1f', unit_number, description, damage_type,"
     ' customer_notes) COLLATE "C"))'
 )
-#: What is looked for, folded by the same Unicode tables as `search_text`.
+#: The text to find, folded by the same Unicode tables as `search_text`.
 _FOLDED: Final = "casefold(normalize({}, NFC) COLLATE pg_unicode_fast)"
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A page: its repairs in order, how many the list has, and where the next page begins.
+    """A page: its repairs in order, the length of the list, and the start of the next page.
 
-    `count` is None when it would have to be counted among more than `STEPS` repairs. `after` is
-    None on the last page; with it, a page may still hold fewer repairs than were wanted.
+    `count` is None when more than `STEPS` repairs would have to be counted. `after` is None on the
+    last page. A page with `after` may hold fewer repairs than requested.
     """
 
     rows: list[Row]
@@ -61,14 +59,14 @@ class Listed:
 
 
 class Means(Enum):
-    """How a page is found."""
+    """The two ways to find a page."""
 
     COLLECT = "collect"
     WALK = "walk"
 
 
 async def load_list(connection: Connection, customer_id: int, wanted: PageWanted) -> Listed:
-    """Return a page of a customer's repairs. The connection holds a snapshot (`snapshot`)."""
+    """Return a page of a customer's repairs; the connection must hold a snapshot (`snapshot`)."""
     known = await _load_known(connection, customer_id, wanted.which)
     bounds = bounds_of(wanted.which, known)
     if bounds.at_most == 0:
@@ -80,17 +78,17 @@ async def load_list(connection: Connection, customer_id: int, wanted: PageWanted
 
 
 def means_for(wanted: PageWanted, bounds: Bounds) -> Means:
-    """Say how a page is found: what is few is collected, what is many is walked."""
+    """Return the way to find a page: few repairs are collected, many are walked."""
     return Means.COLLECT if bounds.at_most <= steps_of(wanted) else Means.WALK
 
 
 def steps_of(wanted: PageWanted) -> int:
-    """Return how many repairs this page may look at: more than it may hold."""
+    """Return how many repairs this page may read, always more than it may hold."""
     return max(STEPS if wanted.which.text is None else TEXT_STEPS, wanted.limit + 1)
 
 
 def collecting(customer_id: int, wanted: PageWanted) -> tuple[str, Sequence[object]]:
-    """Return the statement that collects, counts and sorts all that match, and its arguments."""
+    """Return the statement that collects, counts and sorts all matches, and its arguments."""
     place = _Places(customer_id)
     column, direction, beyond = _order(wanted)
     found = " AND ".join([*_MINE, *_conditions(wanted.which, place)])
@@ -129,7 +127,10 @@ def walking(customer_id: int, wanted: PageWanted) -> tuple[str, Sequence[object]
 
 
 def reaching(customer_id: int, wanted: PageWanted) -> tuple[str, Sequence[object]]:
-    """Return the statement that finds where a walk ended, and its arguments; no row: at the end."""
+    """Return the statement that finds the end of a walk, and its arguments.
+
+    It returns no row when the walk reached the end of the list.
+    """
     place = _Places(customer_id)
     path = _path(wanted, _along(wanted)[0], place)
     column = SORTS[wanted.sort.by]
@@ -150,9 +151,9 @@ def exporting(customer_id: int, wanted: PageWanted) -> tuple[str, Sequence[objec
 async def every_row(
     connection: Connection, customer_id: int, wanted: PageWanted
 ) -> AsyncIterator[list[Row]]:
-    """Yield all repairs of a list in its order, some hundred at a time, by a cursor.
+    """Yield all repairs of a list in its order, up to a hundred at a time, through a cursor.
 
-    The connection holds a snapshot and is not for anything else meanwhile.
+    The connection must hold a snapshot, and serves nothing else meanwhile.
     """
     await connection.execute(f"SET LOCAL statement_timeout = '{_EXPORT_SECONDS}s'")
     sql, arguments = exporting(customer_id, wanted)
@@ -167,7 +168,7 @@ async def _load_known(connection: Connection, customer_id: int, which: RepairFil
 
 
 async def _count(connection: Connection, customer_id: int, bounds: Bounds) -> int | None:
-    """Return how many repairs a walked list has, when at most the ends of its days are to count."""
+    """Return the length of a walked list, None when counting it has no bound of `STEPS`."""
     if bounds.beside is None or bounds.edges > STEPS:
         return None
     count = bounds.exactly
@@ -208,7 +209,7 @@ def _place_of(row: Row, wanted: PageWanted) -> Place:
 
 
 class _Places:
-    """The arguments of a statement, and the sign that stands in its text for each."""
+    """The arguments of a statement; a call adds one and returns its placeholder."""
 
     def __init__(self, customer_id: int) -> None:
         self.arguments: list[object] = [customer_id]
@@ -245,7 +246,7 @@ def _path(wanted: PageWanted, along: RepairFilter, place: _Placing) -> str:
 
 
 def _along(wanted: PageWanted) -> tuple[RepairFilter, RepairFilter]:
-    """Part the conditions: those that the walk's own index knows, and those looked at aside."""
+    """Split the conditions: those that the walk's index covers, and those checked row by row."""
     which = wanted.which
     if wanted.sort.by == "unit_number":
         return RepairFilter(unit=which.unit), replace(which, unit=None)
@@ -266,7 +267,7 @@ def _conditions(which: RepairFilter, place: _Placing) -> Iterator[str]:
     if which.unit is not None:
         yield f"unit_number = {place(which.unit)}"
     if which.month is not None:
-        # A month of the portal's time zone, wherever that is: a day more at both ends, by index.
+        # A month of the portal's time zone: the index range is a day wider at both ends.
         first, beyond = _around(which.month)
         yield f"month = {place(which.month)}"
         yield f"repair_date >= {place(first)}::date"

@@ -1,4 +1,4 @@
-"""The SQL of freshness: until when each partition has been published."""
+"""SQL of the watermarks: until when each partition has been published."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -6,11 +6,11 @@ from typing import Final
 
 from portal_query.read_model.postgres import Connection
 
-# to_regclass and no constant: a prepared statement must see tables that were made again.
+# to_regclass instead of a constant: a prepared statement must see recreated tables.
 _GENERATION: Final = "SELECT to_regclass('portal.partition_progress')::oid"
 
-# Never backwards: what was published until then stays published. A moment of other tables than
-# these says nothing of them.
+# Never backwards: a published time stays true. A time of other tables proves nothing about these,
+# so it is not stored.
 _PUT: Final = """
 INSERT INTO portal.partition_progress AS held (topic, partition, as_of)
 SELECT $1::text, * FROM unnest($2::int[], $3::timestamptz[])
@@ -20,9 +20,9 @@ ON CONFLICT (topic, partition) DO UPDATE SET as_of = greatest(held.as_of, exclud
 
 
 async def generation(connection: Connection) -> int | None:
-    """Return a number that changes when the read model's tables are dropped and made again.
+    """Return a number that changes when the read model's tables are dropped and created again.
 
-    None while there are none.
+    None while there are no tables.
     """
     found: int | None = await connection.fetchval(_GENERATION)
     return found
@@ -31,5 +31,5 @@ async def generation(connection: Connection) -> int | None:
 async def put_as_of(
     connection: Connection, topic: str, times: Mapping[int, datetime], tables: int
 ) -> None:
-    """Store until when each of these partitions has been published in the generation `tables`."""
+    """Store the watermarks of these partitions, if `tables` is the current generation."""
     await connection.execute(_PUT, topic, list(times), list(times.values()), tables)

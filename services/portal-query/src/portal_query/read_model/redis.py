@@ -1,7 +1,7 @@
-"""Finished documents in Redis: taken only when newer, read together, gone in a minute.
+"""Cached counts in Redis: replaced only by newer ones, read in batches, expired after a minute.
 
-The one door to Redis of this service. Redis is a copy that may be lost at any moment: whoever
-reads here has Postgres behind it (`CacheAwayError`), whoever writes here keeps what failed.
+It is this service's only access to Redis. Redis is a copy that may be lost at any moment. Readers
+fall back to Postgres on `CacheAwayError`; writers retain what failed.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ LIFE_SECONDS: Final = 60
 AS_OF_KEY: Final = "portal:as_of"
 HINT_CHANNEL: Final = "portal:hint"
 
-#: A call holds Redis for all readers: some two milliseconds at most.
+#: Limits of a call, which blocks Redis for all readers for some two milliseconds at most.
 _PUT_CUSTOMERS: Final = 200
 _PUT_BYTES: Final = 1 << 20
 _PUTS_AT_ONCE: Final = 2
@@ -32,9 +32,9 @@ _READS_WAITING: Final = 4_000
 _HINT_POLL_SECONDS: Final = 5.0
 _HINT_NUMBERS: Final = 3
 
-# KEYS: a hash for each customer. ARGV: seconds to live, channel, then for each customer its id,
-# refold, revision, tag, frozen and the three bodies. A frozen document also replaces the same
-# version unfrozen: the other way round goes only through a refold, which has a higher number.
+# KEYS: one hash per customer. ARGV: seconds to live, channel, then per customer its id, refold,
+# revision, tag, frozen and the three bodies. A frozen document also replaces an unfrozen one of the
+# same version; the opposite change always has a higher epoch.
 # Numbers are compared as text, the longer one being greater: they have 64 bits, and Lua's keep 53.
 _PUT: Final = """
 local function compare(one, other)
@@ -64,8 +64,8 @@ if #hints > 0 then redis.call('PUBLISH', ARGV[2], table.concat(hints, '\\n')) en
 return #hints
 """
 
-# KEYS: the times of the partitions, then a hash for each thing asked. ARGV: the view of each.
-# The times are read first, so that they never promise more than the documents hold.
+# KEYS: the watermarks, then one hash per request. ARGV: the view of each request.
+# The watermarks are read first, so they never promise more than the documents hold.
 _READ: Final = """
 local answer = {redis.call('HGETALL', KEYS[1])}
 for i = 2, #KEYS do
@@ -76,16 +76,16 @@ return answer
 
 
 class CacheAwayError(Exception):
-    """Redis does not answer, or not in time."""
+    """A call that Redis did not answer, or not in time."""
 
 
 class CacheBusyError(CacheAwayError):
-    """Redis is there, and asked for more than this process can read at once."""
+    """A call beyond what this process can read at once; Redis is available."""
 
 
 @dataclass(frozen=True, slots=True)
 class CachedView:
-    """One list of one customer as Redis holds it; `as_of` is the time of its partition."""
+    """One list of one customer as Redis holds it; `as_of` is the watermark of its partition."""
 
     tag: str
     frozen: str
@@ -95,7 +95,7 @@ class CachedView:
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """Somebody published this version of this customer. A hint may be lost."""
+    """A notice that this version of this customer was published. It may be lost."""
 
     customer_id: int
     version: Version
@@ -107,39 +107,42 @@ class _Asked(NamedTuple):
     view: str
 
 
-#: No customer has this id: a check reads it as a request reads its own.
+#: No customer has this id; a check reads it as a request reads its own.
 _NOBODYS: Final = _Asked(0, 0, VIEWS[0])
 
 
 class DocumentCache:
-    """Puts and reads documents; one instance for a process, shared by its tasks."""
+    """A client that reads and writes cached counts; one for a process, shared by its tasks."""
 
     def __init__(self, client: Redis, *, timeout: float = 0.3, rest: float = 1.0) -> None:
-        """Take a client that returns bytes; wait `timeout` seconds for it, then leave it alone for `rest`."""
+        """Take a client that returns bytes, and two times in seconds.
+
+        A read waits for `timeout`. After a failure all reads fail at once for `rest`.
+        """
         self._client = client
         self._timeout = timeout
         self._rest = rest
         self._put = client.register_script(_PUT)
         self._read = client.register_script(_READ)
-        # One call at a time: what comes meanwhile makes the next call larger, not Redis busier.
+        # One call at a time: later requests enlarge the next call instead of the load on Redis.
         self._reads: DataLoader[_Asked, CachedView, None] = DataLoader(
             nullcontext,
             self._fetch,
             parallel=1,
             batch_size=_READ_KEYS,
             waiting=_READS_WAITING,
-            # One call may be in flight already; each is bounded by itself.
+            # One call may be in flight already; each has its own time limit.
             deadline_seconds=2 * timeout + _SLACK_SECONDS,
         )
-        # However many have to be put back at once, reads find a connection.
+        # A bound on concurrent writes, so that reads find a connection.
         self._putting = asyncio.Semaphore(_PUTS_AT_ONCE)
         self._closed_until = 0.0
 
     async def put_many(self, documents: Iterable[Document]) -> int:
-        """Put each document that is newer than what Redis holds; return how many were.
+        """Store each document that is newer than the one in Redis; return how many were.
 
-        A document that is as old as what is there keeps that alive. Raises CacheAwayError: then
-        some may have been put, and putting them again does no harm.
+        An equally old document only renews the expiry. Raises CacheAwayError. Some may have been
+        stored by then, and storing them again does no harm.
         """
         taken = 0
         for part in _parts(documents):
@@ -153,7 +156,7 @@ class DocumentCache:
         return taken
 
     async def put_as_of(self, times: Mapping[int, datetime]) -> None:
-        """Say until when each partition (by its number) has been published. Raises CacheAwayError."""
+        """Store the watermark of each partition (by its number). Raises CacheAwayError."""
         if times:
             items: list[int | str] = []
             for partition, moment in times.items():
@@ -164,31 +167,34 @@ class DocumentCache:
     async def read(self, customer_id: int, partition: int, view: str) -> CachedView | None:
         """Return a list of a customer, None when Redis does not hold it.
 
-        What is asked in the same moment is asked in one call, and never answered by a call that
-        was sent before. Raises CacheAwayError when Redis is away or slow, and at once for a
-        second after that.
+        Simultaneous calls share one request to Redis. A call never joins a request already in
+        flight, so its result is never older than the call. Raises CacheAwayError when Redis is
+        unavailable or slow, and at once for `rest` seconds after that.
         """
         with _away():
             return await self._reads.load(_Asked(customer_id, partition, view))
 
     async def check(self) -> None:
-        """Raise unless documents can be read, on the path of a request and within its deadline."""
+        """Raise CacheAwayError unless documents can be read as a request reads them, in time."""
         with _away():
             await self._reads.check(_NOBODYS)
 
     async def close(self) -> None:
-        """End the reads; callers that still wait get CacheAwayError."""
+        """End the reads; waiting callers get CacheAwayError."""
         await self._reads.close()
 
     async def read_when_rested(
         self, customer_id: int, partition: int, view: str
     ) -> CachedView | None:
-        """Do as `read`, but wait until Redis may be asked again when it failed a moment ago."""
+        """Return what `read` returns, after the rest that follows a failure of Redis."""
         await asyncio.sleep(self._closed_until - asyncio.get_running_loop().time())
         return await self.read(customer_id, partition, view)
 
     async def versions(self, customer_ids: Iterable[int]) -> dict[int, Version]:
-        """Return which version of each of these customers Redis holds. Raises CacheAwayError."""
+        """Return the version that Redis holds of each of these customers; missing ones are left out.
+
+        Raises CacheAwayError.
+        """
         asked = list(customer_ids)
         with _away():
             async with self._client.pipeline(transaction=False) as pipe:
@@ -202,7 +208,7 @@ class DocumentCache:
         }
 
     async def hints(self) -> AsyncIterator[Hint]:
-        """Yield hints as they come, for ever. Raises CacheAwayError when the connection breaks."""
+        """Yield hints as they arrive, without end. Raises CacheAwayError when the connection breaks."""
         with _away():
             async with self._client.pubsub(ignore_subscribe_messages=True) as subscription:
                 await subscription.subscribe(HINT_CHANNEL)
@@ -232,7 +238,7 @@ class DocumentCache:
 
 
 async def check_cache(url: str) -> None:
-    """Read a document over a new connection; raises CacheAwayError."""
+    """Read cached counts over a new connection. Raises CacheAwayError."""
     client = create_redis(url, connections=1)
     cache = DocumentCache(client)
     try:
@@ -243,7 +249,7 @@ async def check_cache(url: str) -> None:
 
 
 def key_of(customer_id: int) -> str:
-    """Return the key of a customer's document."""
+    """Return the Redis key of a customer."""
     return f"portal:{customer_id}"
 
 

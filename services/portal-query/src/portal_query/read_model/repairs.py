@@ -1,7 +1,7 @@
-"""The SQL of single repairs: one repair with its history, the profile; and what a list is made of.
+"""SQL of single repairs with their history, and of the profile; and the types of a list.
 
-Every statement names the customer first, and there is none that does without. A page, the
-customer's revision and the time until which it is complete come from one snapshot.
+Every statement is limited to one customer. A page, the customer's revision and its watermark come
+from one snapshot.
 """
 
 from collections.abc import AsyncIterator
@@ -19,7 +19,7 @@ from portal_query.read_model.counts import Connection, Pool, load_as_of
 from repair_events import topic
 from service_runtime.postgres import is_infrastructure, lease
 
-#: What a list can be sorted by, and the column that does it.
+#: The sort orders of a list, and the column of each.
 SORTS: Final = {
     "repair_date": "repair_date",
     "cost": "cost",
@@ -41,13 +41,13 @@ FROM portal.customer WHERE customer_id = $1
 _REPAIR: Final = f"""
 SELECT {COLUMNS} FROM portal.repair WHERE customer_id = $1 AND repair_id = $2 AND NOT removed
 """  # noqa: S608 - constants alone
-# By the unit, which an index finds: breaks of one visit are breaks of one unit.
+# By the unit, which has an index: the repairs of one visit concern one unit.
 _VISIT: Final = f"""
 SELECT {COLUMNS} FROM portal.repair
 WHERE customer_id = $1 AND unit_number = $2 AND batch_id = $3 AND repair_id <> $4 AND NOT removed
 ORDER BY repair_id LIMIT 10
 """  # noqa: S608 - constants alone
-#: Lines of a repair's history in an answer: the newest, which say how it came to be as it is.
+#: Most history lines in an answer: the newest, which explain the current state.
 HISTORY_LINES: Final = 1_000
 _HISTORY: Final = f"""
 SELECT revision, fact, occurred_at, accepted_at, by, status, reason
@@ -62,7 +62,7 @@ FROM portal.customer WHERE customer_id = $1
 
 @dataclass(frozen=True, slots=True)
 class RepairFilter:
-    """Which repairs: all conditions together; an empty one asks nothing. `until` is excluded."""
+    """A filter of repairs: all conditions apply; an empty one matches all. `until` is exclusive."""
 
     statuses: tuple[str, ...] = ()
     unit: str | None = None
@@ -74,7 +74,7 @@ class RepairFilter:
 
 @dataclass(frozen=True, slots=True)
 class Sort:
-    """In which order: a name of SORTS, then the repair's id the same way."""
+    """A sort order: by a name of SORTS, then by the repair's id in the same direction."""
 
     by: str = "repair_date"
     descending: bool = True
@@ -82,7 +82,7 @@ class Sort:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Behind which repair a page begins: the value that it is sorted by, and its id."""
+    """The start of a page: sort value and id of the repair before it."""
 
     key: SortKey
     repair_id: UUID
@@ -90,7 +90,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class PageWanted:
-    """One page of a list: at most `limit` repairs from `after` on."""
+    """A request for one page of a list: at most `limit` repairs after `after`."""
 
     which: RepairFilter = RepairFilter()
     sort: Sort = Sort()
@@ -113,7 +113,7 @@ class HistoryLine:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """The newest lines of a repair's history, oldest first; `complete` when there are no older ones."""
+    """The newest history of a repair, oldest line first; `complete` without older lines."""
 
     lines: list[HistoryLine]
     complete: bool
@@ -121,7 +121,7 @@ class History:
 
 @asynccontextmanager
 async def snapshot(pool: Pool) -> AsyncIterator[Connection]:
-    """Hold a connection on which all statements see the same moment."""
+    """Yield a connection on which all statements see the same moment."""
     async with lease(pool) as connection:
         transaction = connection.transaction(isolation="repeatable_read", readonly=True)
         try:
@@ -129,7 +129,7 @@ async def snapshot(pool: Pool) -> AsyncIterator[Connection]:
             yield connection
             await transaction.commit()
         except BaseException as error:
-            # From a server that is silent the end of a transaction would be waited for once more.
+            # On an unresponsive server a rollback would wait once more, so drop the connection.
             if is_infrastructure(error) or not isinstance(error, Exception):
                 connection.terminate()
             else:
@@ -138,7 +138,7 @@ async def snapshot(pool: Pool) -> AsyncIterator[Connection]:
 
 
 async def load_state(connection: Connection, customer_id: int) -> State:
-    """Return where a customer stands; one without events stands at 0."""
+    """Return a customer's state; without events it is version 0."""
     times = await load_as_of(connection)
     row = await connection.fetchrow(_STATE, customer_id)
     as_of = times.get(topic.partition(customer_id))
@@ -157,7 +157,7 @@ async def load_repair(connection: Connection, customer_id: int, repair_id: UUID)
 
 
 async def load_visit(connection: Connection, customer_id: int, repair: Row) -> list[Row]:
-    """Return the other repairs of this unit that were asked for together with `repair`."""
+    """Return up to 10 other repairs of this unit that were requested together with `repair`."""
     if repair["batch_id"] is None:
         return []
     return await connection.fetch(
@@ -166,13 +166,13 @@ async def load_visit(connection: Connection, customer_id: int, repair: Row) -> l
 
 
 async def load_history(connection: Connection, customer_id: int, repair_id: UUID) -> History:
-    """Return what happened last to a repair while it was this customer's."""
+    """Return the newest history of a repair while it belonged to this customer."""
     rows = await connection.fetch(_HISTORY, customer_id, repair_id)
     lines = [HistoryLine(**dict(row)) for row in reversed(rows[:HISTORY_LINES])]
     return History(lines, complete=len(rows) <= HISTORY_LINES)
 
 
 async def load_profile(connection: Connection, customer_id: int) -> dict[str, Any] | None:
-    """Return a customer's own data, or None before its first event."""
+    """Return a customer's profile, or None without a row."""
     row = await connection.fetchrow(_PROFILE, customer_id)
     return None if row is None else dict(row)

@@ -1,8 +1,8 @@
-"""The SQL of a refold: stage a customer's list, find the rows that differ, and replace just those.
+"""SQL of a rebuild: stages a customer's stream, finds the rows that differ, replaces only those.
 
-Stage and differences are temporary tables of the connection, so a list of any length costs no
-memory here and nobody else sees them. They hold one customer at a time. Finding takes long and
-locks nothing; replacing takes the customer's lock and as long as there are differences.
+Stage and differences are temporary tables of the connection. So a stream of any length costs no
+memory here, and other connections do not see it. They hold one customer at a time. Finding takes
+long and locks nothing. Replacing holds the customer's lock, for as long as differences remain.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ _HISTORY: Final = (
     "customer_id, repair_id, revision, occurred_at, accepted_at, event_id, fact, by, status, reason"
 )
 
-# `listed` says that the list has the row; without it the row is only to be deleted.
+# `listed`: the stream has the row; otherwise the row is only deleted.
 _MAKE_TABLES: Final = f"""
 CREATE TEMPORARY TABLE IF NOT EXISTS stage ({COLUMNS});
 CREATE TEMPORARY TABLE IF NOT EXISTS repair_difference AS
@@ -107,7 +107,7 @@ UPDATE portal.customer SET revision = $2, event_id = $3::text::uuid, fold_versio
 WHERE customer_id = $1
 """
 
-#: What a customer was looked at under: only one process refolds it at a time.
+#: The rebuild lock of a customer: only one process rebuilds it at a time.
 _TRY_LOCK: Final = "SELECT pg_try_advisory_lock(hashtextextended('portal.refold', $1))"
 _UNLOCK: Final = "SELECT pg_advisory_unlock(hashtextextended('portal.refold', $1))"
 
@@ -117,10 +117,10 @@ Counts = Mapping[Key, int]
 
 @dataclass(frozen=True, slots=True)
 class Differences:
-    """How many rows of repairs and history differ from the stage, and which counts are wrong.
+    """How many repair and history rows differ from the stage, and the wrong counts.
 
-    `wrong` has each count that differs from what the list makes, with the number it should be;
-    0 for a bucket that should not be.
+    `wrong` maps each count that differs from the stream to its right number, 0 for a surplus
+    bucket.
     """
 
     repairs: int
@@ -129,33 +129,33 @@ class Differences:
 
 
 async def claim(connection: Connection, customer_id: int) -> bool:
-    """Make this connection the one that refolds the customer; False when another one does."""
+    """Take the customer's rebuild lock; return False when another connection holds it."""
     return bool(await connection.fetchval(_TRY_LOCK, customer_id))
 
 
 async def release(connection: Connection, customer_id: int) -> None:
-    """Give back what `claim` took."""
+    """Release the lock that `claim` took."""
     await connection.execute(_UNLOCK, customer_id)
 
 
 async def clear_stage(connection: Connection) -> None:
-    """Make the stage empty."""
+    """Empty the stage; create the temporary tables when they are missing."""
     await connection.execute("SET client_min_messages = warning")
     await connection.execute(_MAKE_TABLES)
     await connection.execute(_EMPTY_STAGE)
 
 
 async def stage(connection: Connection, packed: bytes) -> None:
-    """Add packed rows (`rows.pack`) of the list, in order."""
+    """Append packed rows (`rows.pack`) of the stream, in order."""
     await connection.execute(_STAGE, packed)
 
 
 async def find(connection: Connection, customer_id: int, counts: Counts) -> Differences:
-    """Note which rows of the customer differ from the stage and these counts.
+    """Find the rows of the customer that differ from the stage and these counts.
 
-    It is worth something only if nobody writes about the customer meanwhile: whoever uses it has to
-    compare `Standing.version` from before with the one afterwards, or to have begun, before it
-    asked where the customer stands, a repeatable-read transaction.
+    The result is valid only if the customer is not written meanwhile. The caller must compare
+    `Standing.version` before and after. Or it must read the customer's state and call this in one
+    repeatable-read transaction.
     """
     await connection.execute(_EMPTY_DIFFERENCES)
     repairs = await connection.execute(_FIND_REPAIRS, customer_id)
@@ -168,7 +168,7 @@ async def find(connection: Connection, customer_id: int, counts: Counts) -> Diff
 
 
 async def replace(connection: Connection, customer_id: int, differences: Differences) -> None:
-    """Make the customer's rows what the list says, where `find` has noted that they differ."""
+    """Replace the customer's rows by those of the stream, where `find` found differences."""
     if differences.repairs or differences.history:
         for statement in _REPLACE:
             await connection.execute(statement, customer_id)
@@ -190,7 +190,7 @@ async def put_customer(
     fold_version: str,
     accepted_at: str | None,
 ) -> None:
-    """Say where a refolded customer stands, under a higher refold number, and let it flow."""
+    """Store the state of a rebuilt customer under a higher epoch, and unfreeze it."""
     await connection.execute(
         _PUT_CUSTOMER,
         profile.customer_id,
@@ -209,5 +209,5 @@ async def put_customer(
 
 
 def _rows(tag: str) -> int:
-    """Return how many rows a statement says it has inserted."""
+    """Return the number of inserted rows from a statement's tag."""
     return int(tag.rsplit(" ", 1)[1])

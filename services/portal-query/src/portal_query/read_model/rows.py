@@ -1,7 +1,7 @@
-"""How events reach Postgres: a batch is one JSON text, unpacked once by the statement that uses it.
+"""Rows of events on the way to Postgres: one JSON text a batch, unpacked by its statement.
 
-One parameter of JSON costs our process half of what a column array each does (measured); the
-server pays a little more, and it has the second core.
+One JSON parameter costs this process half as much as one array a column (measured). The server pays
+slightly more, on the second core.
 """
 
 from typing import Final
@@ -10,11 +10,11 @@ import msgspec
 
 
 class EventRow(msgspec.Struct, gc=False, omit_defaults=True):
-    """One event of a repair: a row of its history and, if it is the `newest`, of the repair.
+    """One event of a repair: a history row and, if `newest`, a repair row.
 
-    Times, ids and the cost are texts as the event carries them. `newest` says that no later event
-    of the same repair is in this batch. What is None is left out of the text: `occurred_at` and
-    `recorded_at` (when the batch first knows of the repair) are then the same as `accepted_at`.
+    Times, ids and the cost are texts as in the event. `newest`: no later event of the same repair
+    is in this batch. None is left out of the text: `occurred_at` and `recorded_at` then equal
+    `accepted_at`. `recorded_at` is the time of the repair's first event in the batch.
     """
 
     customer_id: int
@@ -41,7 +41,7 @@ class EventRow(msgspec.Struct, gc=False, omit_defaults=True):
     batch_id: str | None = None
 
 
-#: The same as Postgres sees it.
+#: The same fields as columns of Postgres.
 COLUMNS: Final = (
     "customer_id bigint, revision bigint, event_id uuid, fact text, accepted_at timestamptz, "
     'by text, repair_id uuid, unit_number text COLLATE "C", repair_date timestamptz, '
@@ -54,7 +54,7 @@ COLUMNS: Final = (
 _encoder = msgspec.json.Encoder()
 
 
-#: The rows, from the first parameter of a statement: bytes, so that nobody copies a large text.
+#: The rows of a statement's first parameter: bytes, so that a large text is not copied.
 UNPACKED: Final = f"json_to_recordset(convert_from($1::bytea, 'UTF8')::json) AS row({COLUMNS})"
 
 

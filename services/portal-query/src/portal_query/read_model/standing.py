@@ -1,4 +1,4 @@
-"""The SQL of where customers stand: who differs from the writer, who stands still, who is parked."""
+"""SQL of customers' states: positions to compare, frozen customers, parked customers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from portal_query.read_model.postgres import Connection
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where a customer stands; `version` changes whenever anything about it is written."""
+    """A customer's state; `version` changes with every write to its row."""
 
     customer_id: int
     revision: int
@@ -24,7 +24,7 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Parked:
-    """A customer whose list cannot be folded: since when, why, and where it stands."""
+    """A customer with a stream that cannot be folded: since when, why, and its last revision."""
 
     customer_id: int
     revision: int
@@ -32,16 +32,16 @@ class Parked:
     reason: str
 
 
-# The transaction that wrote a row names the row's version: no counter of ours could be forgotten.
+# The transaction that wrote a row is its version: a counter of our own could be forgotten.
 _STANDING: Final = """
 SELECT customer_id, revision, event_id::text, refold, fold_version, parked_at IS NOT NULL,
   as_of IS NOT NULL OR parked_at IS NOT NULL, xmin::text
 FROM portal.customer
 """
 
-# What a customer stands still at is the time of its last event: everything accepted until then is
-# in its figures. The row is written in any case, so that whoever is replacing it notices. Rows are
-# locked in the order of their ids, as a batch locks them.
+# A customer is frozen at the time of its last event: its counts hold all changes accepted until
+# then. The row is written in any case, so that a rebuild in progress notices. Rows are locked in
+# the order of their ids, as a batch locks them.
 _FREEZE: Final = """
 UPDATE portal.customer AS held SET as_of = coalesce(as_of, accepted_at, 'epoch')
 FROM (SELECT customer_id FROM portal.customer WHERE customer_id = ANY($1::bigint[])
@@ -49,7 +49,7 @@ FROM (SELECT customer_id FROM portal.customer WHERE customer_id = ANY($1::bigint
 WHERE held.customer_id = locked.customer_id
 """
 
-# A higher refold number, because a document of the same version that stands still would win.
+# A higher epoch, because a frozen document of the same version would win in Redis.
 _THAW: Final = """
 UPDATE portal.customer SET as_of = NULL, parked_at = NULL, parked_reason = NULL,
   refold = greatest(refold + 1, (extract(epoch FROM clock_timestamp()) * 1000)::bigint)
@@ -64,7 +64,7 @@ WHERE customer_id = $1
 
 
 async def standing(connection: Connection, customers: Sequence[int]) -> dict[int, Standing]:
-    """Return where these customers stand; one without a row is left out."""
+    """Return the states of these customers; those without a row are left out."""
     rows = await connection.fetch(
         _STANDING + "WHERE customer_id = ANY($1::bigint[])", list(customers)
     )
@@ -74,9 +74,9 @@ async def standing(connection: Connection, customers: Sequence[int]) -> dict[int
 async def standing_between(
     connection: Connection, after: int, last: int | None
 ) -> dict[int, Standing]:
-    """Return where the customers stand whose ids are above `after` and not above `last`.
+    """Return the states of the customers with ids above `after` and up to `last`.
 
-    Without `last` it is all that are above.
+    None in `last` means no upper limit.
     """
     rows = await connection.fetch(
         _STANDING + "WHERE customer_id > $1 AND ($2::bigint IS NULL OR customer_id <= $2)",
@@ -87,13 +87,13 @@ async def standing_between(
 
 
 async def lock_standing(connection: Connection, customer_id: int) -> Standing | None:
-    """Lock a customer until the transaction ends and return where it stands."""
+    """Lock a customer until the transaction ends; return its state, None without a row."""
     row = await connection.fetchrow(_STANDING + "WHERE customer_id = $1 FOR UPDATE", customer_id)
     return None if row is None else Standing(*row)
 
 
 async def standing_still(connection: Connection, after: int, limit: int) -> list[Standing]:
-    """Return customers above `after` that are parked or wait to be refolded, in the order of ids."""
+    """Return frozen customers above `after`, parked ones included, in the order of ids."""
     rows = await connection.fetch(
         _STANDING
         + "WHERE (as_of IS NOT NULL OR parked_at IS NOT NULL) AND customer_id > $1 "
@@ -114,22 +114,22 @@ async def parked(connection: Connection) -> list[Parked]:
 
 
 async def freeze(connection: Connection, customers: Sequence[int]) -> None:
-    """Let these customers stand still at their last event until they have been looked after."""
+    """Freeze these customers at their last event, until they have been compared or rebuilt."""
     await connection.execute(_FREEZE, customers)
 
 
 async def thaw(connection: Connection, customer_id: int, version: str) -> bool:
-    """Let a customer flow again; False, and nothing done, when it is not of that version."""
+    """Unfreeze a customer; return False and change nothing when its version differs."""
     return str(await connection.execute(_THAW, customer_id, version)) == "UPDATE 1"
 
 
 async def park(connection: Connection, customer_id: int, reason: str) -> None:
-    """Say that this customer's list cannot be folded, and let it stand still."""
+    """Park a customer: record that its stream cannot be folded, and freeze it."""
     await connection.execute(_PARK, customer_id, reason)
 
 
 async def forget(connection: Connection, customer_id: int, version: str) -> None:
-    """Delete the row of a customer that never was: no revision, and no list at the writer."""
+    """Delete the row of a customer without a revision, if its version is unchanged."""
     await connection.execute(
         "DELETE FROM portal.customer WHERE customer_id = $1 AND revision = 0 AND xmin::text = $2",
         customer_id,
