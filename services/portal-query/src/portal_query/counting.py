@@ -2,7 +2,7 @@
 
 Pure. A repair that is not removed counts once for its unit, once for its month and once for its
 status. So the three counts of a customer always have the same sum. `place` returns the buckets of a
-repair; `Tally` adds up a stream. No other code decides what is counted.
+repair. `Tally` adds up a stream. No other code decides what is counted.
 """
 
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ from repair_events.status import is_status
 
 
 class Dimension(IntEnum):
-    """A dimension of counting; the numbers are those of the table."""
+    """A dimension of counting. The numbers are those of the table."""
 
     UNIT = 0
     MONTH = 1
@@ -31,7 +31,7 @@ class Buckets(NamedTuple):
 
 
 class UncountableError(ValueError):
-    """A repair that cannot be counted; the message gives the reason, in one line."""
+    """A repair that cannot be counted. The message gives the reason, in one line."""
 
 
 def place(repair: Repair, months: Months) -> Buckets:
@@ -63,7 +63,7 @@ class Tally:
     def add(self, repair: Repair) -> Buckets:
         """Apply the newest state of a repair: it leaves its old buckets and enters the new ones.
 
-        Return its buckets (`place`). Raises UncountableError; the counts are unchanged then.
+        Return its buckets (`place`). Raises UncountableError. The counts are unchanged then.
         """
         placed = place(repair, self._months)
         placed = self._places.setdefault(placed, placed)
@@ -76,7 +76,7 @@ class Tally:
         return placed
 
     def counts(self) -> dict[tuple[Dimension, str], int]:
-        """Return the number in each bucket; empty buckets are left out."""
+        """Return the number in each bucket. Empty buckets are left out."""
         return {key: n for key, n in self._counts.items() if n}
 
     def _move(self, place: Buckets | None, step: int) -> None:

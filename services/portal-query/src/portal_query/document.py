@@ -1,6 +1,6 @@
 """Cached counts of one customer as bytes: the three documented lists, their tag, their order.
 
-Pure. The projector renders them when a customer changes; the query API sends the bytes unchanged.
+Pure. The projector renders them when a customer changes. The query API sends the bytes unchanged.
 The text is that of Django's JsonResponse (`json.dumps` with its defaults), which the existing pages
 expect. One document holds all three lists, so a reader never sees two of them from different
 moments.
@@ -28,7 +28,7 @@ _SCRIPT_ESCAPES: Final = {ord(">"): "\\u003E", ord("<"): "\\u003C", ord("&"): "\
 
 @dataclass(frozen=True, slots=True, order=True)
 class Version:
-    """The epoch and revision of a customer's counts; a higher epoch is newer at any revision."""
+    """The epoch and revision of a customer's counts. A higher epoch is newer at any revision."""
 
     refold: int
     revision: int
@@ -57,7 +57,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """The bytes for readers; `tag` is the ETag's text without its quotes.
+    """The bytes for readers. `tag` is the ETag's text without its quotes.
 
     `frozen` is empty unless the customer is frozen. Then it is an RFC 3339 time, or
     `FROZEN_UNKNOWN`. `bodies` has one entry for each of `VIEWS`.
@@ -96,7 +96,7 @@ def nothing_yet(customer_id: int) -> Counts:
 
 
 def render(counts: Counts) -> Document:
-    """Return the document of these counts."""
+    """Render these counts as a `Document`."""
     return Document(
         customer_id=counts.customer_id,
         refold=counts.refold,
@@ -114,7 +114,7 @@ def render(counts: Counts) -> Document:
 def tag_of(customer_id: int, refold: int, revision: int, event_id: str | None) -> str:
     """Return the permanent name of this state, unique among all customers and all copies.
 
-    The revision alone is not unique: two customers may share it, and so may a stream before and
+    The revision alone is not unique. Two customers may share it, and so may a stream before and
     after a restore.
     """
     return f"{customer_id}.{refold}.{revision}.{event_id or 'none'}"

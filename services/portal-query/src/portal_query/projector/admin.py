@@ -114,7 +114,7 @@ def verify(
 
 
 async def _refold(tools: _Tools, chosen: Chosen, jobs: int) -> int:
-    """Rebuild the chosen customers; return how many were parked."""
+    """Rebuild the chosen customers. Return how many were parked."""
     outcomes: dict[Outcome, int] = {}
     unpublished = 0
     report = await _report(chosen)
@@ -138,7 +138,7 @@ async def _refold(tools: _Tools, chosen: Chosen, jobs: int) -> int:
 
 
 async def _verify(tools: _Tools, chosen: Chosen, jobs: int) -> int:
-    """Verify the chosen customers and print each difference at once; return how many differ."""
+    """Verify the chosen customers and print each difference. Return how many customers differ."""
     different = 0
     report = await _report(chosen)
 

@@ -1,4 +1,4 @@
-"""The applier: one batch in one transaction; events that do not follow are left to a rebuild.
+"""The applier: one batch in one transaction. Events that do not follow are left to a rebuild.
 
 The applier retries a batch until Postgres commits it. Only impossible values exclude a customer:
 the batch is then applied without it.
@@ -68,7 +68,7 @@ class _BelowZeroError(Exception):
 
 
 class Applier:
-    """An applier of batches over one connection; it serves one task at a time."""
+    """An applier of batches over one connection. It serves one task at a time."""
 
     def __init__(self, line: Line, time_zone: str) -> None:
         self._line = line
@@ -78,7 +78,7 @@ class Applier:
         self._known: set[int] = set()
 
     async def apply(self, batch: Batch) -> Outcome:
-        """Apply a batch and return its result; wait while Postgres is unavailable."""
+        """Apply a batch and return its result. Wait while Postgres is unavailable."""
         outcome = await self._share(batch.parts, batch.packed, batch.bad, {})
         for record in batch.bad:
             outcome.touched.update(record.customers)
@@ -160,7 +160,7 @@ class Applier:
     async def _lock(
         self, connection: Connection, customers: Sequence[int]
     ) -> dict[int, folding.Held]:
-        """Lock the customers and insert missing rows; `_known` saves the insert for most."""
+        """Lock the customers and insert missing rows. `_known` saves the insert for most."""
         new = [customer for customer in customers if customer not in self._known]
         if new:
             await folding.insert_new(connection, new, self._fold_version)
@@ -237,7 +237,7 @@ def _events(parts: Mapping[int, Part]) -> int:
 
 
 def _count(batch: Batch, outcome: Outcome) -> None:
-    """Count the records by result; the remaining ones are duplicates."""
+    """Count the records by result. The remaining ones are duplicates."""
     set_aside = sum(map(len, outcome.suspects.values()))
     became = {
         "applied": outcome.applied,

@@ -47,7 +47,7 @@ _named = msgspec.json.Decoder(_Named)
 
 
 def read(record: ConsumerRecord) -> tuple[Arrived, Event, str] | BadRecord:
-    """Return the event's place, the event and its fact, or a BadRecord; never raise."""
+    """Return the event's place, the event and its fact, or a BadRecord. Never raise."""
     if record.value is None:
         return _bad(record, "the record has no value")
     try:

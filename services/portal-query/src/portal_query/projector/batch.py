@@ -37,8 +37,7 @@ class _Entry(msgspec.Struct, frozen=True, gc=False):
 class Part:
     """One customer's share of a batch: its events ascending by revision, each once.
 
-    `uncountable_at` is the highest revision whose repair cannot be counted, 0 for none. It has no
-    row.
+    `uncountable_at` is the highest revision with an uncountable repair, 0 for none. It has no row.
     """
 
     customer_id: int
@@ -102,8 +101,8 @@ def without(part: Part, skip: int) -> Part:
 def row_of(event: Event, repair: Repair, fact: str, placed: Buckets) -> EventRow:
     """Return the row of one event of a repair that counts in `placed`.
 
-    Fields that a customer must not see are left out: the technician, the technician's notes and
-    reasons given by the company.
+    Fields that a customer must not see are left out: technician, technician notes, and reasons
+    given by the company.
     """
     data = event.data
     by_customer = data.actor.startswith("customer:")
@@ -167,7 +166,7 @@ def dead_letter(record: ConsumerRecord, reason: str, customer_id: int | None) ->
 
 
 def _entry(record: ConsumerRecord, months: Months) -> _Entry | BadRecord:
-    """Return the parts of a record that a batch needs; the event itself is dropped."""
+    """Return the parts of a record that a batch needs. The event itself is dropped."""
     found = read(record)
     if isinstance(found, BadRecord):
         return found
@@ -183,7 +182,7 @@ def _entry(record: ConsumerRecord, months: Months) -> _Entry | BadRecord:
 
 
 def _part(customer_id: int, entries: Sequence[_Entry], rows: list[EventRow]) -> Part:
-    """Return the part of these entries, ascending by revision; append their rows to `rows`."""
+    """Return the part of these entries, ascending by revision. Append their rows to `rows`."""
     part = Part(customer_id, [one.arrived for one in entries])
     newest: dict[str, EventRow] = {}
     for one in entries:
@@ -203,7 +202,7 @@ def _part(customer_id: int, entries: Sequence[_Entry], rows: list[EventRow]) -> 
 
 
 def _ascending(entries: list[_Entry]) -> list[_Entry]:
-    """Return the entries by revision, each once; entries that differ only in their id both stay.
+    """Return the entries by revision, each once. Entries that differ only in their id both stay.
 
     The first copy of a repeated event counts, as it does across batches: a later copy may have
     another body.

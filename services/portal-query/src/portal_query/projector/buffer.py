@@ -17,7 +17,7 @@ class _Chunk:
 
 
 class Buffer:
-    """A queue between the intake and the applier; each change wakes the waiting tasks."""
+    """A queue between the intake and the applier. Each change wakes the waiting tasks."""
 
     def __init__(self) -> None:
         self.size = 0
@@ -25,7 +25,7 @@ class Buffer:
         self._changed = asyncio.Event()
 
     def add(self, partition: int, records: Sequence[ConsumerRecord], mark: Mark) -> None:
-        """Append records of a partition; `mark` is the position after the last of them."""
+        """Append records of a partition. `mark` is the position after the last of them."""
         self._chunks.append(_Chunk(partition, records, mark))
         self.size += len(records)
         self.say()

@@ -23,7 +23,7 @@ class Known(NamedTuple):
     """A customer of the writer or of the read model.
 
     `events` is the length of its stream, 0 when the writer has none. `refold` is the epoch of its
-    last rebuild. It is None without a row in the read model, and None for a frozen customer: a
+    last rebuild. It is None without a row in the read model, and None for a frozen customer. A
     killed rebuild leaves the customer frozen, and its epoch then proves nothing.
     """
 
@@ -33,7 +33,7 @@ class Known(NamedTuple):
 
 
 async def everybody(lists: WriterLists, line: Line, *, first: int = 1) -> AsyncIterator[Known]:
-    """Yield all customers from `first` on, ascending by id; one page is in memory at a time."""
+    """Yield all customers from `first` on, ascending by id. One page is in memory at a time."""
     after: int | None = first - 1
     while after is not None:
         page = await lists.heads(after=after)
@@ -62,7 +62,7 @@ async def these(customers: Collection[int], lists: WriterLists, line: Line) -> A
 
 
 def refolded_since(one: Known, moment: datetime) -> bool:
-    """Return whether the customer was rebuilt since `moment`; epochs are times in milliseconds."""
+    """Return whether the customer was rebuilt since `moment`. Epochs are times in milliseconds."""
     return one.refold is not None and one.refold >= int(moment.timestamp() * 1000)
 
 
@@ -71,7 +71,7 @@ async def for_each(
     workers: Iterable[WorkerT],
     work: Callable[[WorkerT, Known], Awaitable[None]],
 ) -> None:
-    """Pass each customer to the next free worker; the first failure ends all work."""
+    """Pass each customer to the next free worker. The first failure ends all work."""
     workers = list(workers)
     waiting: asyncio.Queue[Known | None] = asyncio.Queue(_AHEAD)
 

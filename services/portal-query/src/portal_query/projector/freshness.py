@@ -1,8 +1,9 @@
 """Watermarks: the times until which partitions have been published, never later than the truth.
 
-Each second two things are read in this order: the time before which every accepted change is on
-Kafka, and the end offsets. When publishing has passed these offsets, every change accepted before
-that time is visible. After a discontinuity the watermark stops until the heads have been compared.
+Each second two things are read in this order. The first is the time before which every accepted
+change is on Kafka. The second is the end offsets. When publishing has passed these offsets, every
+change accepted before that time is visible. After a discontinuity the watermark stops until the
+heads have been compared.
 """
 
 from collections import deque
@@ -23,7 +24,7 @@ class _Sent(NamedTuple):
 
 @dataclass(slots=True)
 class _Watch:
-    """One partition since its last discontinuity; each discontinuity has its own `number`."""
+    """One partition since its last discontinuity. Each discontinuity has its own `number`."""
 
     number: int
     compared: bool = False

@@ -2,7 +2,7 @@
 
 It proves that no event is missing. It covers all customers after a discontinuity, changed ones
 each minute, and all again slowly, without end. Changed are customers with a grown stream, and
-customers published since: an unlisted event that fits at the end is applied although no stream
+customers published since. An unlisted event that fits at the end is applied although no stream
 grew. A difference counts only for changes accepted before a time that Kafka's offsets have passed:
 later ones are in transit. After a discontinuity the offsets prove less, because an older event may
 be lost behind it. The watermark then waits until such an event has arrived, or should have.
@@ -79,7 +79,7 @@ class Heads:
         self._sweep_after = 0
 
     async def run(self) -> None:
-        """Compare without end; wait while the writer or Postgres is unavailable."""
+        """Compare without end. Wait while the writer or Postgres is unavailable."""
         patience = Patience("compare heads")
         lately = sweep = self._clock.monotonic()
         while True:
@@ -101,7 +101,7 @@ class Heads:
                 patience.worked()
 
     async def all(self, until: Until) -> list[list[Head]]:
-        """Compare all heads of these partitions; return those in transit, by page."""
+        """Compare all heads of these partitions. Return those in transit, by page."""
         on_their_way = []
         after: int | None = 0
         while after is not None:
@@ -126,7 +126,7 @@ class Heads:
         self._since = min(until.values())
 
     async def _grown_since(self, since: datetime, until: Until) -> set[int]:
-        """Compare the heads changed since `since`; return their customers."""
+        """Compare the heads changed since `since`. Return their customers."""
         grown: set[int] = set()
         after: int | None = 0
         while after is not None:
@@ -240,7 +240,7 @@ def _due(heads: Iterable[Head], until: Until) -> list[Head]:
 
 
 def _lacking(heads: Iterable[Head], held: dict[int, Standing]) -> list[Head]:
-    """Return the heads not reached yet; frozen customers are left out, as they are marked stale."""
+    """Return the heads not reached yet. Frozen customers are left out, as they are marked stale."""
     lacking = []
     for head in heads:
         one = held.get(head.customer_id)

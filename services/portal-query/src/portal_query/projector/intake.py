@@ -77,7 +77,7 @@ class Intake(RebalanceListener):
         self._consumed = metrics.CONSUMED.labels(topic, group)
 
     async def start(self) -> None:
-        """Join the group; wait while Kafka is unavailable, or the topic missing or wrong."""
+        """Join the group. Wait while Kafka is unavailable, or the topic missing or wrong."""
         patience = Patience("join the group")
         while self._consumer is None:
             consumer = self._make()
@@ -115,7 +115,7 @@ class Intake(RebalanceListener):
         self._freshness.assigned(())
 
     async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
-        """Start with these partitions; some of their records may have arrived already."""
+        """Start with these partitions. Some of their records may have arrived already."""
         partitions = [one.partition for one in assigned]
         self._positions.keep(partitions)
         self._freshness.assigned(partitions)
@@ -125,7 +125,7 @@ class Intake(RebalanceListener):
         get().info("assigned", partitions=sorted(partitions))
 
     async def run(self, health: Health) -> None:
-        """Read without end; pause while the buffer is full, and retry after a KafkaError."""
+        """Read without end. Pause while the buffer is full, and retry after a KafkaError."""
         patience = Patience("read")
         full_since: float | None = None
         loop = asyncio.get_running_loop()
@@ -148,7 +148,7 @@ class Intake(RebalanceListener):
                 patience.worked()
 
     async def commit_each_second(self) -> None:
-        """Commit what has been published, each second; after failures up to every 15 s.
+        """Commit what has been published each second, and after failures up to every 15 s.
 
         Raises StuckError when the consumer fetches no more, or has not rejoined within 60 s.
         """
@@ -170,7 +170,7 @@ class Intake(RebalanceListener):
                 raise StuckError("the consumer does not come back into its group")
 
     async def ends(self) -> dict[int, int]:
-        """Return the end offsets of the assigned partitions; a shortened one starts over.
+        """Return the end offsets of the assigned partitions. A shortened one starts over.
 
         Without an answer all watermarks stop until the heads have been compared. The broker may
         have lost records, and may have reached the same length again by its next answer. Raises
@@ -261,7 +261,7 @@ class Intake(RebalanceListener):
             if records:
                 self._take(tp.partition, records)
         # With many records waiting the driver answers at once, and other tasks would get no turn.
-        # With few, a pause gathers several in the next fetch; those already read do not wait.
+        # With few, a pause gathers several in the next fetch. Those already read do not wait.
         few = 0 < sum(map(len, fetched.values())) < _FEW
         await asyncio.sleep(_GATHER_SECONDS if few else 0)
 
@@ -279,7 +279,7 @@ class Intake(RebalanceListener):
         get().warning("discontinuity", partition=number, why=why)
 
     def _hold(self) -> None:
-        """Pause delivery; polling goes on, otherwise the group revokes the partitions."""
+        """Pause delivery. Polling goes on, otherwise the group revokes the partitions."""
         metrics.PAUSED.set(1)
         self._running.pause(*(self._running.assignment() - self._running.paused()))
 

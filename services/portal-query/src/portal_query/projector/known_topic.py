@@ -8,11 +8,11 @@ from service_runtime.kafka import TopicFacts, Topics
 
 
 class NoTopicError(RuntimeError):
-    """A topic that is missing or has the wrong number of partitions; an operator can correct it."""
+    """A topic that is missing or has the wrong number of partitions. An operator can correct it."""
 
 
 class KnownTopic:
-    """The topic, recognised by its id; its one connection is reopened after a failure."""
+    """The topic, recognised by its id. Its one connection is reopened after a failure."""
 
     def __init__(self, make_topics: Callable[[], Topics], name: str) -> None:
         self._make_topics = make_topics

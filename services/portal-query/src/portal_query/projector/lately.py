@@ -13,7 +13,7 @@ class Lately:
         self._customers: dict[int, None] = {}
 
     def add(self, customers: Collection[int]) -> None:
-        """Add these customers as the most recent; drop the oldest beyond 10,000."""
+        """Add these customers as the most recent. Drop the oldest beyond 10,000."""
         for customer in customers:
             self._customers.pop(customer, None)
             self._customers[customer] = None

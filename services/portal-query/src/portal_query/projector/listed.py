@@ -12,7 +12,7 @@ from repair_events.repair import Customer
 
 
 class UnfoldableError(Exception):
-    """A stream that cannot be folded beyond the last event read; the message gives the reason."""
+    """A stream that cannot be folded beyond the last event read. The message gives the reason."""
 
 
 @dataclass(slots=True)
@@ -35,7 +35,7 @@ class Listed:
     ids: dict[int, str] = field(default_factory=dict)
 
     def take(self, line: bytes) -> EventRow | None:
-        """Fold the next event; return its row, None when it concerns no repair.
+        """Fold the next event. Return its row, None when it concerns no repair.
 
         `line` is the event's JSON. Raises UnfoldableError when the event does not continue the
         stream or cannot be counted. The state is unchanged then.
@@ -58,7 +58,7 @@ class Listed:
         return row
 
     def has(self, suspect: Arrived) -> bool | None:
-        """Return whether the stream holds this event; None when reading ended before it."""
+        """Return whether the stream holds this event. None when reading ended before it."""
         if suspect.revision > self.revision:
             return None if self.trouble else False
         return self.ids.get(suspect.revision) == suspect.id

@@ -19,7 +19,7 @@ _CONNECT_SECONDS: Final = 1.0
 _READ_SECONDS: Final = 10.0
 _PAGE: Final = 1_000
 _CHUNK: Final = 256 * 1024
-#: Any 404 may come from a wrong address; only this problem code means that there is no stream.
+#: Any 404 may come from a wrong address. Only this problem code means that there is no stream.
 _UNKNOWN: Final = b"customer-unknown"
 #: A header with the last revision of the stream, sent before the first line.
 _REVISION: Final = "Portal-Revision"
@@ -43,7 +43,7 @@ class Head(msgspec.Struct, frozen=True, gc=False):
 
 
 class HeadPage(msgspec.Struct, frozen=True):
-    """Heads, ascending by customer id; the next page begins after `next_after`, None at the end."""
+    """Heads, ascending by customer id. The next page begins after `next_after`, None at the end."""
 
     heads: list[Head]
     next_after: int | None
@@ -64,7 +64,7 @@ _heads = msgspec.json.Decoder(HeadPage)
 
 
 class WriterLists:
-    """An HTTP session with the writer; `async with` opens and closes it."""
+    """An HTTP session with the writer. `async with` opens and closes it."""
 
     def __init__(self, url: str, key: str) -> None:
         self._url = url.rstrip("/")

@@ -1,4 +1,4 @@
-"""The apply loop: takes, prepares and applies batches; two are in progress at a time."""
+"""The apply loop: takes, prepares and applies batches. Two are in progress at a time."""
 
 import asyncio
 from collections.abc import Coroutine

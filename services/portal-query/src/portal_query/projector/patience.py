@@ -11,7 +11,7 @@ _LONGEST_SECONDS: Final = 5.0
 
 
 class Patience:
-    """The backoff of one job; it logs the start and the end of a failure."""
+    """The backoff of one job. It logs the start and the end of a failure."""
 
     def __init__(self, job: str, *, longest: float = _LONGEST_SECONDS) -> None:
         self._job = job
@@ -21,7 +21,7 @@ class Patience:
         self.reason: BaseException | None = None
 
     async def failed(self, error: BaseException) -> None:
-        """Sleep before the next try, at most `longest` seconds; log failures 1, 2, 4, 8, ..."""
+        """Sleep before the next try, at most `longest` seconds. Log failures 1, 2, 4, 8, ..."""
         self._failures += 1
         self.reason = error
         if self._failures & (self._failures - 1) == 0:

@@ -37,7 +37,7 @@ class Positions:
         self._of = {}
 
     def keep(self, partitions: Iterable[int]) -> None:
-        """Set the assigned partitions; those already present retain their positions."""
+        """Set the assigned partitions. Those already present retain their positions."""
         self._of = {p: self._of.get(p) or self._new() for p in partitions}
 
     def partitions(self) -> list[int]:

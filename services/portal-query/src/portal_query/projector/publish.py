@@ -19,7 +19,7 @@ from service_runtime.failpoints import fp
 from service_runtime.ops import Health
 
 _CHUNK: Final = 100
-#: While catching up all customers change all the time: a rest after each round limits publishing
+#: While catching up all customers change all the time. A rest after each round limits publishing
 #: to a tenth of the time. While live there is no rest.
 _REST: Final = 9
 _LONGEST_REST_SECONDS: Final = 5.0
@@ -38,7 +38,7 @@ class Publisher:
         behind: Callable[[], bool],
         published: Callable[[Collection[int]], None] = lambda _: None,
     ) -> None:
-        """Take the parts of a round; `published` receives the customers put into Redis."""
+        """Take the parts of a round. `published` receives the customers put into Redis."""
         self._line = line
         self._cache = cache
         self._positions = positions
@@ -58,12 +58,12 @@ class Publisher:
         self._wake.set()
 
     def applied(self, customers: Collection[int], marks: Mapping[int, Mark]) -> None:
-        """Add these customers to the next round; its success publishes these marks too."""
+        """Add these customers to the next round. Its success publishes these marks too."""
         self._marks.update(marks)
         self.changed(customers)
 
     async def run(self, health: Health) -> None:
-        """Publish without end; retry after a failure."""
+        """Publish without end. Retry after a failure."""
         loop = asyncio.get_running_loop()
         while True:
             health.beat("publish")
@@ -85,7 +85,7 @@ class Publisher:
             await self._round_ended.wait()
 
     async def round(self) -> bool:
-        """Publish all changes so far; return False when a failure left some in the set."""
+        """Publish all changes so far. Return False when a failure left some in the set."""
         self._wake.clear()
         self._begun += 1
         number = self._begun

@@ -38,7 +38,7 @@ _NOT_LISTED: Final = "the writer's list does not hold this event"
 
 
 class Outcome(StrEnum):
-    """The result of a rebuild or a comparison; AGREES means that nothing was written."""
+    """The result of a rebuild or a comparison. AGREES means that nothing was written."""
 
     AGREES = "agrees"
     THAWED = "thawed"
@@ -67,11 +67,11 @@ class Refolder:
     async def look_after(
         self, customer_id: int, *, suspects: Sequence[Arrived] = (), force: bool = False
     ) -> Outcome:
-        """Make the customer match its stream; store unlisted `suspects` as dead letters.
+        """Make the customer match its stream. Store unlisted `suspects` as dead letters.
 
         `force` recounts a customer that agrees with its stream. BUSY means that another process
         works on the customer, or was faster. Raises WriterAwayError, or what Postgres raises, when
-        a retry is needed; nothing is half done then.
+        a retry is needed. Nothing is half done then.
         """
         async with self._line.connection() as connection:
             if not await replacing.claim(connection, customer_id):
@@ -104,7 +104,7 @@ class Refolder:
         return outcome
 
     async def _held(self, connection: Connection, customer_id: int) -> Standing:
-        """Return the customer's stored state; insert a frozen row when there is none."""
+        """Return the customer's stored state. Insert a frozen row when there is none."""
         held = (await standing.standing(connection, [customer_id])).get(customer_id)
         if held is not None:
             return held
@@ -136,7 +136,7 @@ class Refolder:
         return [one for one in suspects if ids.get(one.revision) != one.id]
 
     async def _ids(self, customer_id: int, revisions: Collection[int]) -> dict[int, str]:
-        """Return the ids of a stream's events at these revisions; missing ones are left out."""
+        """Return the ids of a stream's events at these revisions. Missing ones are left out."""
         ids: dict[int, str] = {}
         at, last = min(revisions), max(revisions)
         try:
@@ -240,7 +240,7 @@ class Refolder:
     async def _replaces(self, listed: Listed, held: Standing) -> bool:
         """Return whether the stream is to be written.
 
-        A stream with trouble is written as far as it can be folded, in two cases: it reaches
+        A stream with trouble is written as far as it can be folded, in two cases. It reaches
         further than `held`, or `held` is not part of it. In the second case an unlisted event has
         been counted. A stream that Postgres cannot store is not written: its good part is unknown.
         """

@@ -48,7 +48,7 @@ class _Retry:
 
 
 class Refolds:
-    """The rebuild queue; `published` receives the customers with counts to publish."""
+    """The rebuild queue. `published` receives the customers with counts to publish."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class Refolds:
         self._patience = Patience("refold")
 
     def ask(self, customer: int, trouble: Trouble, suspects: Sequence[Arrived] = ()) -> None:
-        """Queue a customer for a rebuild; `suspects` are its events that were not applied.
+        """Queue a customer for a rebuild. `suspects` are its events that were not applied.
 
         The first reason stays, except for a broken invariant. Only that one means that rows are
         wrong although the last event matches, so that a recount is needed. A full queue ignores

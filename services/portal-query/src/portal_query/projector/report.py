@@ -28,7 +28,7 @@ class Report:
 
     @contextmanager
     def of(self, one: Known) -> Iterator[None]:
-        """Count a customer when the block ends without an error; customers start in id order."""
+        """Count a customer when the block ends without an error. Customers start in id order."""
         self._under_way.add(one.customer_id)
         self._last = one.customer_id
         yield

@@ -2,7 +2,7 @@
 
 Recently published ones come first, then the next page of all. The cost a minute is the same for a
 thousand customers and for a million. Each invariant is cheap, and no single defect can satisfy it
-by itself: counts against repairs, the own revision against the writer's, Redis against Postgres.
+by itself. They compare counts with repairs, revisions with the writer's, and Redis with Postgres.
 A customer with a violation is counted, named in the log and rebuilt from its stream.
 """
 
@@ -47,7 +47,7 @@ for _one in Invariant:
 
 
 def broken(one: Tallied, document: Version | None) -> list[Invariant]:
-    """Return the violated invariants; `document` is Redis's version, read before the tally."""
+    """Return the violated invariants. `document` is Redis's version, read before the tally."""
     found = []
     if not one.units == one.months == one.statuses == one.repairs:
         found.append(Invariant.SUMS_EQUAL)
@@ -90,7 +90,7 @@ class SelfCheck:
         self._after = 0
 
     async def run(self) -> None:
-        """Check without end; wait while Postgres is unavailable."""
+        """Check without end. Wait while Postgres is unavailable."""
         patience = Patience("self-check")
         while True:
             await asyncio.sleep(self._seconds)
@@ -115,7 +115,7 @@ class SelfCheck:
         metrics.INVARIANT_CHECKED.set(checked)
 
     async def _page(self, limit: int, seen: set[int], deadline: float) -> int:
-        """Check the next page without `seen`, until `deadline`; return how many were checked."""
+        """Check the next page without `seen`, until `deadline`. Return how many were checked."""
         begin = self._after
         async with self._line.connection() as connection:
             page = await invariants.customers_after(connection, begin, limit)

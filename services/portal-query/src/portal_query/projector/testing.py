@@ -119,7 +119,7 @@ class CustomerList:
 
 
 class ListServer:
-    """A server of streams on a free port of the loopback interface; `async with` runs it.
+    """A server of streams on a free port of the loopback interface. `async with` runs it.
 
     `away` makes every answer a 503. `sent_until` is the present unless it is set. `meanwhile` runs
     between the reading of a stream and its answer, as a change in transit would.

@@ -34,7 +34,7 @@ class Verifier:
     async def differences(self, customer_id: int) -> list[str]:
         """Return the differences between a customer's rows and its stream at their revision.
 
-        Each is one text; the list is empty when both agree. Raises WriterAwayError, or what
+        Each is one text. The list is empty when both agree. Raises WriterAwayError, or what
         Postgres raises.
         """
         async with (
@@ -85,7 +85,7 @@ class Verifier:
 
 
 async def _next(events: AsyncGenerator[list[bytes]]) -> list[bytes]:
-    """Return the next lines, none at the end; raise WriterAwayError after `_SILENCE_SECONDS`."""
+    """Return the next lines, none at the end. Raise WriterAwayError after `_SILENCE_SECONDS`."""
     try:
         async with asyncio.timeout(_SILENCE_SECONDS):
             return await anext(events, [])

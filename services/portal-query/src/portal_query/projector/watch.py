@@ -26,7 +26,7 @@ _SETTLE_SECONDS: Final = 0.15
 
 
 class NoTablesError(RuntimeError):
-    """A read model without tables; the migrator creates them."""
+    """A read model without tables. The migrator creates them."""
 
 
 class FreshnessLoop:
@@ -58,7 +58,7 @@ class FreshnessLoop:
             raise NoTablesError(NO_TABLES)
 
     async def run(self) -> None:
-        """Advance without end; watermarks stop while a dependency is unavailable."""
+        """Advance without end. Watermarks stop while a dependency is unavailable."""
         while True:
             try:
                 await self.period()

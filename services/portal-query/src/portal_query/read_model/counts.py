@@ -53,7 +53,7 @@ async def load_counts(connection: Connection, customer_ids: Iterable[int]) -> li
 
 
 async def load_versions(connection: Connection, customer_ids: Iterable[int]) -> dict[int, Version]:
-    """Return the version of each of these customers; those without a row are left out."""
+    """Return the version of each of these customers. Those without a row are left out."""
     rows = await connection.fetch(_VERSIONS, list(customer_ids))
     return {row["customer_id"]: Version(row["refold"], row["revision"]) for row in rows}
 

@@ -44,9 +44,9 @@ _CUSTOMERS_A_READ: Final = 20
 _READS_AT_ONCE: Final = 3
 _VERSIONS_A_READ: Final = 1_000
 _WAITING: Final = 2_000
-#: Concurrent write-backs to Redis; further counts are written back when they are read again.
+#: Concurrent write-backs to Redis. Further counts are written back when they are read again.
 _PUT_BACK_AT_ONCE: Final = 200
-#: Comparisons of written-back counts with the tables; after these they are left to expire.
+#: Comparisons of written-back counts with the tables. After these they are left to expire.
 _PUT_BACK_ROUNDS: Final = 3
 _TIMES_SECONDS: Final = 1.0
 
@@ -57,11 +57,11 @@ NO_TABLES: Final = "the read model's tables are missing: run `portal-query migra
 
 
 class ReadModelAwayError(Exception):
-    """A read that neither Redis nor Postgres answered in time; the request may be retried."""
+    """A read that neither Redis nor Postgres answered in time. The request may be retried."""
 
 
 class ReadModelBusyError(ReadModelAwayError):
-    """A read that Postgres refused because it is overloaded; it is available."""
+    """A read that Postgres refused because it is overloaded. It is available."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,7 @@ class Documents:
     async def read_all(self, customer_id: int, views: Iterable[str]) -> list[Answer]:
         """Return several lists of a customer, all of one version. Raises ReadModelAwayError."""
         asked = list(views)
-        # Simultaneous reads reach Redis in one call; only a failure of Redis separates them.
+        # Simultaneous reads reach Redis in one call. Only a failure of Redis separates them.
         answers = await asyncio.gather(*(self.read(customer_id, view) for view in asked))
         if len({answer.state.tag for answer in answers}) == 1:
             return answers
@@ -153,7 +153,7 @@ class Documents:
         return found or Version(0, 0)
 
     async def versions(self, customer_ids: Iterable[int]) -> dict[int, Version]:
-        """Return the versions of these customers in Postgres; those without a row are left out.
+        """Return the versions of these customers in Postgres. Those without a row are left out.
 
         Raises ReadModelAwayError.
         """
@@ -253,14 +253,14 @@ class Documents:
 
 
 async def in_time(work: Awaitable[Result], seconds: float = DEADLINE_SECONDS) -> Result:
-    """Return the result of `work`; raise ReadModelAwayError when Postgres fails or is too slow."""
+    """Return the result of `work`. Raise ReadModelAwayError when Postgres fails or is too slow."""
     with _refused():
         async with asyncio.timeout(seconds):
             return await work
 
 
 async def check_store(url: str) -> None:
-    """Read counts over a new connection; raise what the driver raises."""
+    """Read counts over a new connection. Raise what the driver raises."""
     connection = await connect(url, name="portal-query-check")
     try:
         await load_as_of(connection)

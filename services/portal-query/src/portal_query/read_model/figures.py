@@ -52,7 +52,7 @@ class UnitsWanted:
 
 @dataclass(frozen=True, slots=True)
 class UnitsListed:
-    """A page of units with their counts, the number of all units, and the start of the next page."""
+    """A page of units with counts, the number of all units, and the start of the next page."""
 
     units: list[tuple[str, int]]
     count: int

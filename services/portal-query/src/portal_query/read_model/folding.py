@@ -63,8 +63,8 @@ SELECT customer_id, revision, event_id::text, fold_version, parked_at IS NOT NUL
 FROM portal.customer WHERE customer_id = ANY($1::bigint[]) ORDER BY customer_id FOR UPDATE
 """
 
-# The upsert returns old and new state of each repair (RETURNING old, new: PostgreSQL 18), and the
-# counts change by their difference. An unchanged bucket is not written.
+# The upsert returns old and new state of each repair (RETURNING old, new: PostgreSQL 18).
+# The counts change by their difference. An unchanged bucket is not written.
 _APPLY: Final = f"""
 WITH event AS MATERIALIZED (
   SELECT * FROM {UNPACKED}
@@ -134,7 +134,7 @@ async def insert_new(connection: Connection, customers: Sequence[int], fold_vers
 
 
 async def lock(connection: Connection, customers: Sequence[int]) -> dict[int, Held]:
-    """Lock these customers until the transaction ends; return the state of those with a row."""
+    """Lock these customers until the transaction ends. Return the state of those with a row."""
     rows = await connection.fetch(_LOCK, customers)
     return {row[0]: Held(*row) for row in rows}
 

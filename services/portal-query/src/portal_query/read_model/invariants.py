@@ -65,7 +65,7 @@ GROUP BY c.customer_id
 
 
 async def tally(connection: Connection, customers: Sequence[int]) -> list[Tallied]:
-    """Count these customers twice, all in one snapshot; those without a row are left out."""
+    """Count these customers twice, all in one snapshot. Those without a row are left out."""
     return [Tallied(*row) for row in await connection.fetch(_TALLY, list(customers))]
 
 

@@ -19,7 +19,7 @@ VALUE_BYTES: Final = 16_384
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A record of the topic, the reason for its rejection, and the customer that it names, if any."""
+    """A rejected record, the reason, and the customer that it names, if any."""
 
     topic: str
     partition: int

@@ -1,10 +1,10 @@
 """SQL of a list of repairs: any filter, any order, any page, at a bounded cost.
 
 The counts bound how many repairs each condition leaves. If the fewest are few, they are collected
-through that condition's index, counted and sorted. If they are many, the list is walked in its
-order, through that order's index, for a bounded number of steps. Many match, so a page is soon
-full. Otherwise it ends early and returns where the next one begins. So no page misses or repeats a
-repair, and a longer history makes no page more expensive. Decision 0008 has the measurements.
+through that condition's index, counted and sorted. If they are many, the list is walked through
+its order's index, for a bounded number of steps. Many match, so a page is soon full. Otherwise it
+ends early and returns where the next one begins. So no page misses or repeats a repair, and a
+longer history makes no page more expensive. Decision 0008 has the measurements.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -66,7 +66,7 @@ class Means(Enum):
 
 
 async def load_list(connection: Connection, customer_id: int, wanted: PageWanted) -> Listed:
-    """Return a page of a customer's repairs; the connection must hold a snapshot (`snapshot`)."""
+    """Return a page of a customer's repairs. The connection must hold a snapshot (`snapshot`)."""
     known = await _load_known(connection, customer_id, wanted.which)
     bounds = bounds_of(wanted.which, known)
     if bounds.at_most == 0:
@@ -168,7 +168,7 @@ async def _load_known(connection: Connection, customer_id: int, which: RepairFil
 
 
 async def _count(connection: Connection, customer_id: int, bounds: Bounds) -> int | None:
-    """Return the length of a walked list, None when counting it has no bound of `STEPS`."""
+    """Return the length of a walked list, None when counting takes more than `STEPS` repairs."""
     if bounds.beside is None or bounds.edges > STEPS:
         return None
     count = bounds.exactly
@@ -209,7 +209,7 @@ def _place_of(row: Row, wanted: PageWanted) -> Place:
 
 
 class _Places:
-    """The arguments of a statement; a call adds one and returns its placeholder."""
+    """The arguments of a statement. A call adds one and returns its placeholder."""
 
     def __init__(self, customer_id: int) -> None:
         self.arguments: list[object] = [customer_id]

@@ -11,7 +11,7 @@ from service_runtime.postgres import is_infrastructure
 __all__ = ["Connection", "Line", "is_data_error", "is_infrastructure", "is_too_slow"]
 
 #: SQLSTATE classes of values that Postgres cannot store: data exception, integrity violation,
-#: and an exceeded limit of Postgres (a key too long for an index).
+#: program limit exceeded (a key too long for an index).
 _DATA_CLASSES: Final = frozenset({"22", "23", "54"})
 _QUERY_CANCELED: Final = "57014"
 

@@ -1,7 +1,7 @@
 """Cached counts in Redis: replaced only by newer ones, read in batches, expired after a minute.
 
 It is this service's only access to Redis. Redis is a copy that may be lost at any moment. Readers
-fall back to Postgres on `CacheAwayError`; writers retain what failed.
+fall back to Postgres on `CacheAwayError`. Writers retain what failed.
 """
 
 import asyncio
@@ -34,8 +34,8 @@ _HINT_NUMBERS: Final = 3
 
 # KEYS: one hash per customer. ARGV: seconds to live, channel, then per customer its id, refold,
 # revision, tag, frozen and the three bodies. A frozen document also replaces an unfrozen one of the
-# same version; the opposite change always has a higher epoch.
-# Numbers are compared as text, the longer one being greater: they have 64 bits, and Lua's keep 53.
+# same version. The opposite change always has a higher epoch.
+# Numbers are compared as text, the longer one being greater: they have 64 bits, Lua numbers 53.
 _PUT: Final = """
 local function compare(one, other)
   if #one ~= #other then return #one - #other end
@@ -80,12 +80,12 @@ class CacheAwayError(Exception):
 
 
 class CacheBusyError(CacheAwayError):
-    """A call beyond what this process can read at once; Redis is available."""
+    """A call beyond what this process can read at once. Redis is available."""
 
 
 @dataclass(frozen=True, slots=True)
 class CachedView:
-    """One list of one customer as Redis holds it; `as_of` is the watermark of its partition."""
+    """One list of one customer as Redis holds it. `as_of` is the watermark of its partition."""
 
     tag: str
     frozen: str
@@ -107,7 +107,7 @@ class _Asked(NamedTuple):
     view: str
 
 
-#: No customer has this id; a check reads it as a request reads its own.
+#: No customer has this id. A check reads it as a request reads its own.
 _NOBODYS: Final = _Asked(0, 0, VIEWS[0])
 
 
@@ -131,7 +131,7 @@ class DocumentCache:
             parallel=1,
             batch_size=_READ_KEYS,
             waiting=_READS_WAITING,
-            # One call may be in flight already; each has its own time limit.
+            # One call may be in flight already. Each has its own time limit.
             deadline_seconds=2 * timeout + _SLACK_SECONDS,
         )
         # A bound on concurrent writes, so that reads find a connection.
@@ -139,7 +139,7 @@ class DocumentCache:
         self._closed_until = 0.0
 
     async def put_many(self, documents: Iterable[Document]) -> int:
-        """Store each document that is newer than the one in Redis; return how many were.
+        """Store each `Document` that is newer than the one in Redis. Return how many were.
 
         An equally old document only renews the expiry. Raises CacheAwayError. Some may have been
         stored by then, and storing them again does no harm.
@@ -180,7 +180,7 @@ class DocumentCache:
             await self._reads.check(_NOBODYS)
 
     async def close(self) -> None:
-        """End the reads; waiting callers get CacheAwayError."""
+        """End the reads. Waiting callers get CacheAwayError."""
         await self._reads.close()
 
     async def read_when_rested(
@@ -191,7 +191,7 @@ class DocumentCache:
         return await self.read(customer_id, partition, view)
 
     async def versions(self, customer_ids: Iterable[int]) -> dict[int, Version]:
-        """Return the version that Redis holds of each of these customers; missing ones are left out.
+        """Return the versions that Redis holds of these customers. Missing ones are left out.
 
         Raises CacheAwayError.
         """
@@ -208,7 +208,7 @@ class DocumentCache:
         }
 
     async def hints(self) -> AsyncIterator[Hint]:
-        """Yield hints as they arrive, without end. Raises CacheAwayError when the connection breaks."""
+        """Yield hints without end. Raises CacheAwayError when the connection breaks."""
         with _away():
             async with self._client.pubsub(ignore_subscribe_messages=True) as subscription:
                 await subscription.subscribe(HINT_CHANNEL)

@@ -62,7 +62,7 @@ FROM portal.customer WHERE customer_id = $1
 
 @dataclass(frozen=True, slots=True)
 class RepairFilter:
-    """A filter of repairs: all conditions apply; an empty one matches all. `until` is exclusive."""
+    """A filter of repairs: all conditions apply. An empty one matches all. `until` is exclusive."""
 
     statuses: tuple[str, ...] = ()
     unit: str | None = None
@@ -113,7 +113,7 @@ class HistoryLine:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """The newest history of a repair, oldest line first; `complete` without older lines."""
+    """The newest history of a repair, oldest line first. `complete` if none is older."""
 
     lines: list[HistoryLine]
     complete: bool
@@ -138,7 +138,7 @@ async def snapshot(pool: Pool) -> AsyncIterator[Connection]:
 
 
 async def load_state(connection: Connection, customer_id: int) -> State:
-    """Return a customer's state; without events it is version 0."""
+    """Return a customer's state. Without events it is version 0."""
     times = await load_as_of(connection)
     row = await connection.fetchrow(_STATE, customer_id)
     as_of = times.get(topic.partition(customer_id))

@@ -23,7 +23,7 @@ _HISTORY: Final = (
     "customer_id, repair_id, revision, occurred_at, accepted_at, event_id, fact, by, status, reason"
 )
 
-# `listed`: the stream has the row; otherwise the row is only deleted.
+# `listed`: the stream has the row. Otherwise the row is only deleted.
 _MAKE_TABLES: Final = f"""
 CREATE TEMPORARY TABLE IF NOT EXISTS stage ({COLUMNS});
 CREATE TEMPORARY TABLE IF NOT EXISTS repair_difference AS
@@ -129,7 +129,7 @@ class Differences:
 
 
 async def claim(connection: Connection, customer_id: int) -> bool:
-    """Take the customer's rebuild lock; return False when another connection holds it."""
+    """Take the customer's rebuild lock. Return False when another connection holds it."""
     return bool(await connection.fetchval(_TRY_LOCK, customer_id))
 
 
@@ -139,7 +139,7 @@ async def release(connection: Connection, customer_id: int) -> None:
 
 
 async def clear_stage(connection: Connection) -> None:
-    """Empty the stage; create the temporary tables when they are missing."""
+    """Empty the stage. Create the temporary tables when they are missing."""
     await connection.execute("SET client_min_messages = warning")
     await connection.execute(_MAKE_TABLES)
     await connection.execute(_EMPTY_STAGE)

@@ -10,7 +10,7 @@ from portal_query.read_model.postgres import Connection
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A customer's state; `version` changes with every write to its row."""
+    """A customer's state. `version` changes with every write to its row."""
 
     customer_id: int
     revision: int
@@ -32,7 +32,7 @@ class Parked:
     reason: str
 
 
-# The transaction that wrote a row is its version: a counter of our own could be forgotten.
+# The transaction that wrote a row is its version: a separate counter could be forgotten.
 _STANDING: Final = """
 SELECT customer_id, revision, event_id::text, refold, fold_version, parked_at IS NOT NULL,
   as_of IS NOT NULL OR parked_at IS NOT NULL, xmin::text
@@ -64,7 +64,7 @@ WHERE customer_id = $1
 
 
 async def standing(connection: Connection, customers: Sequence[int]) -> dict[int, Standing]:
-    """Return the states of these customers; those without a row are left out."""
+    """Return the states of these customers. Those without a row are left out."""
     rows = await connection.fetch(
         _STANDING + "WHERE customer_id = ANY($1::bigint[])", list(customers)
     )
@@ -87,7 +87,7 @@ async def standing_between(
 
 
 async def lock_standing(connection: Connection, customer_id: int) -> Standing | None:
-    """Lock a customer until the transaction ends; return its state, None without a row."""
+    """Lock a customer until the transaction ends. Return its state, None without a row."""
     row = await connection.fetchrow(_STANDING + "WHERE customer_id = $1 FOR UPDATE", customer_id)
     return None if row is None else Standing(*row)
 
@@ -119,7 +119,7 @@ async def freeze(connection: Connection, customers: Sequence[int]) -> None:
 
 
 async def thaw(connection: Connection, customer_id: int, version: str) -> bool:
-    """Unfreeze a customer; return False and change nothing when its version differs."""
+    """Unfreeze a customer. Return False and change nothing when its version differs."""
     return str(await connection.execute(_THAW, customer_id, version)) == "UPDATE 1"
 
 
