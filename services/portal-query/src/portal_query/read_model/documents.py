@@ -165,7 +165,7 @@ class Documents:
         return found
 
     async def check(self) -> None:
-        """Raise ReadModelAwayError unless counts can be read as a request reads them, in time."""
+        """Raise ReadModelAwayError unless the paths of requests can read, within their deadline."""
         with _refused():
             await asyncio.gather(self._stored.check(0), self._versions.check(0))
 
@@ -253,7 +253,10 @@ class Documents:
 
 
 async def in_time(work: Awaitable[Result], seconds: float = DEADLINE_SECONDS) -> Result:
-    """Return the result of `work`. Raise ReadModelAwayError when Postgres fails or is too slow."""
+    """Return the result of `work`, which may take `seconds`.
+
+    Raises ReadModelAwayError when Postgres is unavailable, slow or busy.
+    """
     with _refused():
         async with asyncio.timeout(seconds):
             return await work

@@ -175,7 +175,7 @@ class DocumentCache:
             return await self._reads.load(_Asked(customer_id, partition, view))
 
     async def check(self) -> None:
-        """Raise CacheAwayError unless documents can be read as a request reads them, in time."""
+        """Raise CacheAwayError unless the path of a request can read, within its deadline."""
         with _away():
             await self._reads.check(_NOBODYS)
 
