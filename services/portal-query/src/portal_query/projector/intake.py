@@ -266,10 +266,13 @@ class Intake(RebalanceListener):
         await asyncio.sleep(_GATHER_SECONDS if few else 0)
 
     def _take(self, number: int, records: list[ConsumerRecord]) -> None:
-        mark, follows = self._positions.read(number, records[0].offset, records[-1].offset + 1)
+        first, last = records[0].offset, records[-1].offset
+        mark, follows = self._positions.read(number, first, last + 1, len(records))
         if not follows:
             self._freshness.broken(number)
-            get().warning("offsets_jumped", partition=number, to=records[0].offset)
+            get().warning(
+                "offsets_jumped", partition=number, first=first, last=last, records=len(records)
+            )
         self._buffer.add(number, records, mark)
         self._consumed.inc(len(records))
 

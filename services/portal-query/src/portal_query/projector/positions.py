@@ -48,14 +48,16 @@ class Positions:
         """Return whether a partition is assigned."""
         return partition in self._of
 
-    def read(self, partition: int, first: int, following: int) -> tuple[Mark, bool]:
-        """Record that the records from `first` to before `following` were read.
+    def read(self, partition: int, first: int, following: int, records: int) -> tuple[Mark, bool]:
+        """Record that so many records, from offset `first` to before `following`, were read.
 
-        Return their mark, and False when they do not continue the previous read. Then offsets were
-        skipped or reset.
+        Return their mark, and False when they do not continue the previous read or each other.
+        Then offsets were skipped, lost or reset. The topic is neither compacted nor written in
+        transactions, so every gap in its offsets is a loss.
         """
         position = self._of.get(partition)
-        follows = position is None or position.read in {None, first}
+        complete = records == following - first
+        follows = position is None or (complete and position.read in {None, first})
         if position is None or not follows:
             position = self._of[partition] = self._new()
         position.read = following

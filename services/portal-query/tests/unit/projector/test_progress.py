@@ -37,7 +37,7 @@ def freshness(positions: Positions) -> Freshness:
 
 
 def publish(positions: Positions, first: int, following: int) -> None:
-    mark, _ = positions.read(0, first, following)
+    mark, _ = positions.read(0, first, following, following - first)
     positions.applied({0: mark})
     positions.published({0: mark})
 
@@ -60,7 +60,7 @@ def test_time_moves_when_what_was_published_has_passed_the_end(
     positions: Positions, freshness: Freshness
 ) -> None:
     freshness.sent(at(0), {0: 10})
-    mark, _ = positions.read(0, 0, 10)
+    mark, _ = positions.read(0, 0, 10, 10)
     positions.applied({0: mark})
     freshness.advance()
 
@@ -113,16 +113,16 @@ def test_an_empty_partition_is_fresh_where_the_consumer_stands(
 
 
 def test_records_on_their_way_hold_the_position(positions: Positions) -> None:
-    positions.read(0, 0, 10)
+    positions.read(0, 0, 10, 10)
 
     assert positions.stands(0, 10)
     assert positions.applied_to(0) is None
 
 
 def test_offsets_that_jump_begin_a_new_epoch(positions: Positions) -> None:
-    old, follows = positions.read(0, 990, 1000)
+    old, follows = positions.read(0, 990, 1000, 10)
     assert follows
-    new, follows = positions.read(0, 0, 50)
+    new, follows = positions.read(0, 0, 50, 50)
     assert not follows
 
     positions.applied({0: old})
@@ -131,8 +131,25 @@ def test_offsets_that_jump_begin_a_new_epoch(positions: Positions) -> None:
     assert positions.applied_to(0) == 50
 
 
+def test_a_gap_within_what_was_read_begins_a_new_epoch(positions: Positions) -> None:
+    old, _ = positions.read(0, 0, 10, 10)
+    new, follows = positions.read(0, 10, 20, 9)
+    assert not follows
+
+    positions.applied({0: old})
+    assert positions.applied_to(0) is None
+    positions.applied({0: new})
+    assert positions.applied_to(0) == 20
+
+
+def test_a_gap_in_the_first_records_of_an_epoch_is_noticed(positions: Positions) -> None:
+    _, follows = positions.read(0, 5, 20, 14)
+
+    assert not follows
+
+
 def test_what_was_read_under_an_older_assignment_counts_for_nothing(positions: Positions) -> None:
-    old, _ = positions.read(0, 0, 10)
+    old, _ = positions.read(0, 0, 10, 10)
     positions.forget()
     positions.keep([0])
 
@@ -144,7 +161,7 @@ def test_what_was_read_under_an_older_assignment_counts_for_nothing(positions: P
 
 def test_records_that_come_before_the_assignment_is_told_are_kept(positions: Positions) -> None:
     positions.forget()
-    early, _ = positions.read(0, 0, 10)
+    early, _ = positions.read(0, 0, 10, 10)
     positions.keep([0, 1])
 
     positions.applied({0: early})
