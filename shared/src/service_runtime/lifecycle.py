@@ -32,6 +32,9 @@ _FILES_OF_THE_PROCESS: Final = 256
 #: From being connected to the first bytes of a request, on a busy machine.
 _HEARD_OUT_SECONDS: Final = 0.25
 _LOOK_SECONDS: Final = 0.01
+#: Connections accepted in one turn of the event loop. A turn is tens of milliseconds under load, and
+#: what is not accepted cannot be refused.
+_ACCEPTS_A_TURN: Final = 16
 
 
 def run(main: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
@@ -120,6 +123,17 @@ def listen(host: str, port: int, fd: int | None) -> socket.socket:
     listener.bind((host, port))
     listener.listen(_BACKLOG)
     return listener
+
+
+def _accepting_many(listener: socket.socket) -> list[socket.socket]:
+    """Return the listener under as many descriptors as connections are to be accepted in one turn.
+
+    libuv accepts one connection of a descriptor in each turn of its loop
+    (https://github.com/libuv/libuv/pull/3696). The rest waits in the kernel's queue, where no limit
+    of a process applies: its clients leave unanswered, and the process then works for nobody.
+    A descriptor without a connection costs one call of accept(2).
+    """
+    return [listener, *(listener.dup() for _ in range(_ACCEPTS_A_TURN - 1))]
 
 
 class _Server(uvicorn.Server):
@@ -242,7 +256,7 @@ async def serve_http(
     gc.freeze()
     try:
         async with background(load.sweep(cast("Any", server.server_state.connections))):
-            await server.serve(sockets=[listener])
+            await server.serve(sockets=_accepting_many(listener))
         if not server.started:
             raise RuntimeError("the HTTP server did not start")
     finally:

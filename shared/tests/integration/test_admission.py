@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+import uvloop
 
 from service_runtime.http_limits import HttpLimits
 from service_runtime.lifecycle import listen, serve_http
@@ -212,6 +214,28 @@ async def test_bodies_that_have_come_or_gone_are_counted_no_longer() -> None:
                 return not done
 
             await eventually(admitted, "the next one is let in")
+
+
+def test_connections_that_wait_in_the_kernel_are_accepted_many_at_a_time() -> None:
+    """Of one accepted in each turn of the loop, the last would wait for as many turns as there are."""
+    burst = 200
+
+    async def turns() -> int:
+        app, count = Busy(), 0
+        async with serving(app, max_requests=burst) as connect:
+            address = (await connect()).writer.get_extra_info("peername")
+            clients = [socket.create_connection(address) for _ in range(burst)]
+            for client in clients:
+                client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            while app.running < burst and count < 2 * burst:
+                await asyncio.sleep(0)
+                count += 1
+            app.released.set()
+            for client in clients:
+                client.close()
+        return count
+
+    assert uvloop.run(turns()) < burst // 4
 
 
 async def test_a_refused_request_with_a_body_closes_its_connection() -> None:
