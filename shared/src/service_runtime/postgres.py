@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import asyncpg
@@ -38,8 +39,13 @@ _NOT_MIGRATED: Final = frozenset({"42P01", "3F000"})
 _BUSY_STATES: Final = frozenset({"53000", "53200", "53300", "55P03", "57014"})
 
 
+#: When the task began to connect (seconds of its event loop), None before: the driver does not
+#: say whether a wait for a pooled connection was for others or for the server.
+_connect_began: Final[ContextVar[float | None]] = ContextVar("connect_began", default=None)
+
+
 class PoolExhaustedError(OverloadedError):
-    """All connections of a pool are in use, and none came free in time."""
+    """Others use a pool's connections, and none came free in time."""
 
 
 def is_overload(error: BaseException) -> bool:
@@ -121,6 +127,7 @@ async def create_pool(
         timeout=connect_seconds,
         command_timeout=limits.get("statement_seconds", STATEMENT_SECONDS) + 0.5,
         server_settings=server_settings(name, **limits),
+        connect=_connect_timed,
         reset=_keep_session,
     )
     POOL_LENT.labels(name).set_function(lambda: pool.get_size() - pool.get_idle_size())
@@ -140,17 +147,19 @@ async def close_pool(pool: Pool) -> None:
 async def lease(pool: Pool, seconds: float = ACQUIRE_SECONDS) -> AsyncIterator[PooledConnection]:
     """Lend a connection of the pool; wait at most `seconds` for it.
 
-    Raises PoolExhaustedError while others use all connections, TimeoutError and what the driver
+    Raises PoolExhaustedError while others use the connections, TimeoutError and what the driver
     raises while the server cannot be reached.
     """
+    _connect_began.set(None)
     try:
         # Not `acquire(timeout=...)`: the driver would make a task of each wait.
         async with asyncio.timeout(seconds):
             connection = await pool.acquire()
     except TimeoutError as error:
-        if pool.get_size() >= pool.get_max_size() and not pool.get_idle_size():
-            raise PoolExhaustedError(f"all {pool.get_size()} connections are in use") from error
-        raise
+        connected = f"{pool.get_size()} of {pool.get_max_size()} are connected"
+        if pool.get_size() and not _is_unreachable(seconds):
+            raise PoolExhaustedError(f"no connection free in {seconds:g} s, {connected}") from error
+        raise TimeoutError(f"no connection made in {seconds:g} s, {connected}") from error
     try:
         yield connection
     except BaseException as error:
@@ -160,6 +169,23 @@ async def lease(pool: Pool, seconds: float = ACQUIRE_SECONDS) -> AsyncIterator[P
         raise
     finally:
         await pool.release(connection, timeout=_RELEASE_SECONDS)
+
+
+def _is_unreachable(seconds: float) -> bool:
+    """Return whether the server had at least half of a wait to accept the task's connection.
+
+    A connection that was closed, as after a client that left, is made again by the next task that
+    gets its place. When the wait for the place took the time, the server is not to blame.
+    """
+    began = _connect_began.get()
+    return began is not None and asyncio.get_running_loop().time() - began >= seconds / 2
+
+
+async def _connect_timed(*arguments: Any, **options: Any) -> "asyncpg.Connection[Any]":
+    """Connect as the driver does, and note since when."""
+    _connect_began.set(asyncio.get_running_loop().time())
+    connection: asyncpg.Connection[Any] = await asyncpg.connect(*arguments, **options)
+    return connection
 
 
 def _is_cut_off(error: BaseException) -> bool:

@@ -1,7 +1,9 @@
 """Pools: each task that borrows is cancelled at each of its steps, and nothing is lost by that."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -94,7 +96,39 @@ async def test_a_full_pool_is_overload_and_an_unreachable_server_is_not(
     assert not is_overload(refused.value)
 
 
-async def test_a_silent_server_is_not_taken_for_a_full_pool() -> None:
+async def test_a_pool_that_lost_a_connection_is_still_full(postgres_server: str) -> None:
+    """A client that leaves takes a connection along; who gets its place last has no time to connect."""
+    pool = await create_pool(postgres_server, name="tests", size=2, connect_seconds=10)
+
+    async def borrow() -> None:
+        async with lease(pool, 0.05):
+            pass
+
+    async with lease(pool, 10), lease(pool, 10) as cut_off:
+        waiting = asyncio.create_task(borrow())
+        await asyncio.sleep(0)
+        cut_off.terminate()
+        time.sleep(0.1)  # noqa: ASYNC251 - the event loop is late, as under load
+        with pytest.raises(PoolExhaustedError, match="1 of 2"):
+            await waiting
+    await close_pool(pool)
+
+
+async def test_a_server_that_accepts_no_more_is_not_taken_for_a_full_pool(
+    postgres_server: str,
+) -> None:
+    pool = await create_pool(postgres_server, name="tests", size=2, connect_seconds=10)
+    async with lease(pool, 10), silent_server() as port:
+        pool.set_connect_args(f"postgresql://x:x@127.0.0.1:{port}/x", timeout=10)
+        with pytest.raises(TimeoutError, match="1 of 2"):
+            async with lease(pool, 0.1):
+                pass
+    pool.terminate()
+
+
+@asynccontextmanager
+async def silent_server() -> AsyncIterator[int]:
+    """Yield the port of a server that accepts connections and says nothing."""
     done = asyncio.Event()
 
     async def silent(_: Any, writer: Any) -> None:
@@ -102,21 +136,27 @@ async def test_a_silent_server_is_not_taken_for_a_full_pool() -> None:
         writer.close()
 
     server = await asyncio.start_server(silent, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    pool = await create_pool(f"postgresql://x:x@127.0.0.1:{port}/x", name="tests", size=1)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        done.set()
+        server.close()
+        await asyncio.sleep(0)
 
-    async def borrow() -> None:
-        async with lease(pool, 0.1):
-            pass
 
-    answers = await asyncio.gather(*(borrow() for _ in range(3)), return_exceptions=True)
+async def test_a_silent_server_is_not_taken_for_a_full_pool() -> None:
+    async with silent_server() as port:
+        pool = await create_pool(f"postgresql://x:x@127.0.0.1:{port}/x", name="tests", size=1)
 
-    assert not any(isinstance(answer, OverloadedError) for answer in answers)
-    assert all(isinstance(answer, TimeoutError) for answer in answers)
-    pool.terminate()
-    done.set()
-    server.close()
-    await asyncio.sleep(0)
+        async def borrow() -> None:
+            async with lease(pool, 0.1):
+                pass
+
+        answers = await asyncio.gather(*(borrow() for _ in range(3)), return_exceptions=True)
+
+        assert not any(isinstance(answer, OverloadedError) for answer in answers)
+        assert all(isinstance(answer, TimeoutError) for answer in answers)
+        pool.terminate()
 
 
 async def test_a_full_pool_of_redis_says_so(redis_url: str) -> None:

@@ -35,7 +35,8 @@ STORE_ERRORS = (
 async def transaction(pool: Pool) -> AsyncIterator[Connection]:
     """Yield a connection in a transaction; an exception rolls it back.
 
-    Raises PoolExhaustedError when no connection is free in time.
+    Raises PoolExhaustedError when no connection is free in time, TimeoutError and what the driver
+    raises while the server cannot be reached.
     """
     async with lease(pool) as connection, connection.transaction():
         yield connection
