@@ -286,6 +286,7 @@ class HttpProtocol(HttpToolsProtocol):
         if not self._framed:
             raise MalformedError  # the parser awaits more of a head that is complete
         if self._overloaded:
+            self._discard_body()
             self._refuse_request()
         elif self._complete:
             self._await_answer()
@@ -384,6 +385,17 @@ class HttpProtocol(HttpToolsProtocol):
             self._refuse(self._load.refusals["late"])
         else:
             self.transport.abort()
+
+    def _discard_body(self) -> None:
+        """Parse a body that has come whole with its head, so that its refusal keeps the connection.
+
+        The cycle is complete already: uvicorn keeps no byte of it.
+        """
+        left = self._body_left
+        if not self._complete and not self._upgrade and left and len(self._buffer) >= left:
+            body, self._buffer = self._buffer[:left], self._buffer[left:]
+            self._phase = _BODY
+            self.parser.feed_data(body)
 
     def _refuse_request(self) -> None:
         """Answer a request that the application does not get."""

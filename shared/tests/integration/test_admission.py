@@ -238,14 +238,30 @@ def test_connections_that_wait_in_the_kernel_are_accepted_many_at_a_time() -> No
     assert uvloop.run(turns()) < burst // 4
 
 
-async def test_a_refused_request_with_a_body_closes_its_connection() -> None:
+async def test_a_refusal_keeps_the_connection_when_the_body_has_come_with_its_head() -> None:
     app = Busy()
     async with serving(app, max_requests=0) as connect:
         client = await connect()
-        client.send("POST", "/", "Content-Length: 5\r\n")
-        status, headers, _ = await client.answer()
-        assert (status, headers["connection"]) == (503, "close")
-        assert await client.reader.read() == b""
+        for _ in range(3):
+            client.writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello")
+            status, headers, body = await client.answer()
+            assert (status, json.loads(body)["code"]) == (503, "overloaded")
+            assert "connection" not in headers
+        client.send()
+        assert (await client.answer())[0] == 503
+    assert app.peak == 0
+
+
+async def test_a_refusal_before_the_body_closes_the_connection() -> None:
+    """Nobody reads the rest, so that it could be taken for the next request."""
+    app = Busy()
+    async with serving(app, max_requests=0) as connect:
+        for rest in ("Content-Length: 5\r\n", "Transfer-Encoding: chunked\r\n"):
+            client = await connect()
+            client.send("POST", "/", rest)
+            status, headers, _ = await client.answer()
+            assert (status, headers["connection"]) == (503, "close")
+            assert await client.reader.read() == b""
 
 
 async def test_open_streams_are_not_counted() -> None:
