@@ -117,6 +117,8 @@ def main() -> int:
     if arguments.list:
         for scenario in catalogue.SCENARIOS:
             say.line(f"{scenario.row:>8}  {scenario.name}")
+        for row, place in catalogue.ELSEWHERE.items():
+            say.line(f"{row:>8}  {place}")
         return 0
     if arguments.planted:
         return gate.run(arguments.only)

@@ -39,4 +39,10 @@ SCENARIOS = [
     *stalls.SCENARIOS,
     *clients.SCENARIOS,
 ]
+#: Rows that need no load or another system, and the tests that stage them. Row 62 stops and starts the whole system,
+#: with the supervisor that a trial watches.
+ELSEWHERE = {
+    "61": "shared/tests/integration/test_pools.py",
+    "62": "tests/system/test_lost_stores.py",
+}
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.chaos import check, gate, soak
+from deploy.local.layout import ROOT
+from tests.chaos import catalogue, check, gate, soak
 from tests.chaos.memory import Memory
 from tests.chaos.reads import Read
 from tests.chaos.verdict import Result
@@ -141,3 +142,10 @@ def test_a_patch_without_a_whole_head_is_refused(tmp_path: Path, head: str) -> N
     patch.write_text(f"A bug.\n\n{head}\n\ndiff --git a/x b/x\n")
     with pytest.raises(ValueError, match=r"01-x\.patch"):
         gate.read(patch)
+
+
+def test_rows_without_a_scenario_have_a_test_of_their_own() -> None:
+    staged = {row for scenario in catalogue.SCENARIOS for row in scenario.row.split(", ")}
+
+    assert not staged & catalogue.ELSEWHERE.keys()
+    assert [place for place in catalogue.ELSEWHERE.values() if not (ROOT / place).is_file()] == []
