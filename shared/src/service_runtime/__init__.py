@@ -1,7 +1,8 @@
-"""The machine room: what every process needs and none of them is about.
+"""Infrastructure that every process shares.
 
-Settings that name every fault at once (`settings`), a clock that tests can hold (`clock`), errors
-as RFC 9457 problems (`errors`, `http`), logs and metrics, a port for operators (`ops`), start and
-stop (`lifecycle`), and one door each to Postgres, Redis and Kafka. It knows bytes, never repairs.
-Read: settings, lifecycle, ops, then the doors.
+Settings that name every fault at once (`settings`), a clock that tests control (`clock`), and
+errors as RFC 9457 problems (`errors`, `http`). Logs, metrics, the operators' port (`ops`), start
+and stop (`lifecycle`). One client module each for Postgres, Redis and Kafka.
+The package handles bytes; repairs belong to the services.
+Reading order: settings, lifecycle, ops, then the clients.
 """

@@ -1,4 +1,4 @@
-"""The time, as something that is handed in: the only module that asks the machine for it."""
+"""Clocks as injected dependencies: the only module that reads the machine's time."""
 
 import time
 from datetime import UTC, datetime
@@ -6,14 +6,14 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Where a process takes the time from."""
+    """Source of the time of a process."""
 
     def now(self) -> datetime:
-        """Return the moment, aware, in UTC."""
+        """Return the current time, timezone-aware, in UTC."""
         ...
 
     def monotonic(self) -> float:
-        """Return seconds that never run backwards, from an arbitrary start."""
+        """Return monotonic seconds since an arbitrary start."""
         ...
 
 
@@ -30,5 +30,5 @@ class SystemClock:
 
 
 def rfc3339(moment: datetime) -> str:
-    """Return an aware moment as RFC 3339 text in UTC with microseconds, ending in Z."""
+    """Return a timezone-aware time as RFC 3339 text: UTC, microseconds, `Z` at the end."""
     return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

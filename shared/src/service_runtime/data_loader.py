@@ -1,9 +1,9 @@
-"""DataLoader: calls of the same moment become one batched lookup (the pattern of graphql/dataloader).
+"""DataLoader: concurrent calls become one batched lookup (the pattern of graphql/dataloader).
 
-A call never joins a batch that is in flight, so its result is never older than the call. What a
-worker takes from others (a connection) it takes inside the task that gives it back; the number of
-workers is the number of tasks that have not ended. So nothing is lost however a worker ends: a
-task that was cancelled before its first step had taken nothing.
+A call never joins a batch that is in flight, so its result is never older than the call.
+A worker acquires a shared resource (a connection) inside the task that releases it. The number of
+workers is the number of tasks that have not ended. Every resource is therefore released, however a
+worker ends: a task that is cancelled before its first step has acquired nothing.
 """
 
 import asyncio
@@ -20,26 +20,26 @@ Key = TypeVar("Key")
 Value = TypeVar("Value")
 Resource = TypeVar("Resource")
 
-#: A timer that fires so much too late shows that this process stalled, not the store.
+#: Delay of a timer, in seconds, that shows a stall of this process rather than of the store.
 STALLED_SECONDS: Final = 0.02
-#: After a stall the answer may have arrived and not been read: the deadline waits so much longer.
+#: Extension of the deadline after a stall, in seconds: a reply may have arrived unread.
 _SECOND_LOOK_SECONDS: Final = 0.05
 _LOOKS: Final = 3
 _CLOSE_SECONDS: Final = 1.0
-#: How long a check is satisfied with the success of another call, in seconds.
+#: Time for which the success of another call satisfies a check, in seconds.
 _LATELY_SECONDS: Final = 1.0
 
 
 class DeadlineError(TimeoutError):
-    """The store has not answered a call in time."""
+    """Missing reply of the store within the deadline of a call."""
 
 
 class LoadAbortedError(ConnectionError):
-    """The batch of this call was given up; the same call may be made again."""
+    """Abort of a batch before its result; the same call may be made again."""
 
 
 class _Worker(Generic[Key, Value]):
-    """What a worker has in flight; `begun` after its first step, `served` after its first batch."""
+    """Calls in flight of a worker; `begun` after its first step, `served` from its first batch on."""
 
     __slots__ = ("begun", "calls", "served")
 
@@ -52,9 +52,9 @@ class _Worker(Generic[Key, Value]):
 class DataLoader(Generic[Key, Value, Resource]):
     """Batched lookups: at most `batch_size` keys at once, in `parallel` batches.
 
-    `acquire` lends what a batch needs, such as a connection; `load(resource, keys)` returns what
-    it found by key, and what it raises all callers of the batch get. Acquiring is bounded by
-    `acquire` itself: it goes on when its callers have been given up.
+    `acquire` lends the resource of a batch, such as a connection. `load(resource, keys)` returns
+    the found values by key; its exception goes to all callers of the batch. `acquire` bounds its
+    own wait: it continues after the deadline of its callers.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class DataLoader(Generic[Key, Value, Resource]):
         self._waiting: dict[Key, list[asyncio.Future[Value | None]]] = {}
         self._waiting_calls = 0
         self._running: dict[asyncio.Task[None], _Worker[Key, Value]] = {}
-        #: Calls in the order of their arrival; those that are answered leave from the left.
+        #: Calls in order of arrival; answered calls are removed from the left.
         self._unanswered: deque[tuple[float, asyncio.Future[Value | None]]] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
@@ -85,10 +85,11 @@ class DataLoader(Generic[Key, Value, Resource]):
         self._closed = False
 
     def load(self, key: Key) -> "asyncio.Future[Value | None]":
-        """Return what is found for the key, None for nothing; raises what `load` raises.
+        """Return a future of the key's value, None if there is none.
 
-        Raises OverloadedError when too many calls wait or the store answers others only, and
-        DeadlineError when it answers nobody.
+        The future raises what `acquire` and `load` raise. It raises OverloadedError when too many
+        calls wait or the store answers only other calls in time, DeadlineError when the store
+        answers no call, and LoadAbortedError when the loader closes.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Value | None] = loop.create_future()
@@ -109,7 +110,7 @@ class DataLoader(Generic[Key, Value, Resource]):
         return future
 
     async def check(self, key: Key) -> None:
-        """Raise what a lookup raises, unless another one has been answered within a second."""
+        """Raise the error of a lookup, unless another lookup succeeded within the last second."""
         try:
             await self.load(key)
         except Exception:
@@ -117,7 +118,7 @@ class DataLoader(Generic[Key, Value, Resource]):
                 raise
 
     async def close(self) -> None:
-        """End all workers; callers that still wait get LoadAbortedError."""
+        """Cancel all workers; waiting callers get LoadAbortedError."""
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()
@@ -129,7 +130,7 @@ class DataLoader(Generic[Key, Value, Resource]):
             await asyncio.wait(list(self._running), timeout=_CLOSE_SECONDS)
 
     def _start(self) -> None:
-        """Start a worker when there is room, and none that will take what waits anyway."""
+        """Start a worker below the limit, unless a worker that has not begun will take the calls."""
         if self._closed or len(self._running) >= self._parallel:
             return
         if all(worker.begun for worker in self._running.values()):
@@ -139,7 +140,7 @@ class DataLoader(Generic[Key, Value, Resource]):
             task.add_done_callback(partial(self._ended, worker))
 
     async def _work(self, worker: _Worker[Key, Value]) -> None:
-        # Runs on a later turn of the loop, when all calls of this turn have been made.
+        # Runs in a later turn of the loop, after all calls of this turn.
         worker.begun = True
         async with self._acquire() as resource:
             while self._waiting:
@@ -173,13 +174,13 @@ class DataLoader(Generic[Key, Value, Resource]):
             unanswered.popleft()
 
     def _ended(self, worker: _Worker[Key, Value], task: asyncio.Task[None]) -> None:
-        """Answer whoever the worker has left without an answer, and let the next one begin."""
+        """Fail the calls that the worker left unanswered, and start the next worker."""
         del self._running[task]
         error = None if task.cancelled() else task.exception()
         if worker.calls:
             self._fail(worker.calls, error)
         elif error is not None and not worker.served and not self._running:
-            # Nothing could be acquired, and nobody else is there who could serve these.
+            # The resource could not be acquired, and no other worker can serve these calls.
             self._fail(self._take(), error)
         if any(not future.done() for futures in self._waiting.values() for future in futures):
             self._start()
@@ -201,7 +202,7 @@ class DataLoader(Generic[Key, Value, Resource]):
         self._timer = asyncio.get_running_loop().call_at(due, self._expire)
 
     def _expire(self) -> None:
-        """Give up the calls whose time is over, and the batches that nobody waits for any more."""
+        """Fail the calls past their deadline, and cancel batches without waiting callers."""
         now = asyncio.get_running_loop().time()
         if now - self._due > STALLED_SECONDS and self._looks < _LOOKS:
             self._looks += 1

@@ -1,4 +1,4 @@
-"""Errors that a caller is told about, as values: RFC 9457 problem details."""
+"""Errors that are sent to clients, as values: RFC 9457 problem details."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -8,10 +8,10 @@ PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
 
 
 class Problem(Exception):  # noqa: N818 - RFC 9457's word
-    """A refusal with its HTTP status and a stable code.
+    """Error response with an HTTP status and a stable code.
 
     `errors` names every bad field: `{"pointer": "/cost", "detail": "..."}` (RFC 6901 pointers).
-    `extra` adds members of our own, such as the allowed moves.
+    `extra` adds members beyond the RFC, such as the allowed status transitions.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class Problem(Exception):  # noqa: N818 - RFC 9457's word
         self.extra = dict(extra or {})
 
     def to_body(self, request_id: str | None = None) -> dict[str, Any]:
-        """Return the members of the JSON object, in a stable order."""
+        """Return the members of the JSON object in a stable order."""
         body: dict[str, Any] = {
             "type": PROBLEM_TYPE + self.code,
             "title": self.title,
@@ -52,17 +52,17 @@ class Problem(Exception):  # noqa: N818 - RFC 9457's word
         return body
 
 
-#: Why a service answered 503, for the gateway, which replaces the body of a page.
+#: Header with the reason of a 503. The gateway reads it, because it replaces the body of a page.
 REASON_HEADER: Final = "Portal-Reason"
 OVERLOADED: Final = "overloaded"
 
 
 class OverloadedError(Exception):
-    """A part is there and busy: its connections are all in use, or too many calls wait for it."""
+    """Overload of a reachable part: all its connections are in use, or too many calls wait."""
 
 
 def overloaded(what: str, retry_after_seconds: int = 2) -> Problem:
-    """Return the 503 for a part that is there and has too much to do: nothing was done."""
+    """Return the 503 of an overloaded part `what`: nothing was changed."""
     return Problem(
         503,
         OVERLOADED,
@@ -73,7 +73,7 @@ def overloaded(what: str, retry_after_seconds: int = 2) -> Problem:
 
 
 def unavailable(what: str, retry_after_seconds: int = 1) -> Problem:
-    """Return the 503 for a dependency that is away: try again, nothing was done."""
+    """Return the 503 of an unavailable dependency `what`: nothing was changed, a retry may succeed."""
     return Problem(
         503,
         "unavailable",

@@ -1,8 +1,8 @@
-"""Places where a test may have a process die, stop, fail or hang; nothing at all in production.
+"""Failpoints: named places where a test kills, stops, fails or delays a process.
 
-`FAILPOINTS_DIR` names a folder. A file in it that is called like a point holds what happens there:
-`kill`, `stop`, `raise`, or `sleep SECONDS`. It is taken by the first process that comes by (it is
-renamed to `POINT.fired.PID`), so each file works once. Without the variable `fp` does nothing.
+`FAILPOINTS_DIR` names a folder. A file named after a failpoint contains its action: `kill`, `stop`,
+`raise`, or `sleep SECONDS`. The first process that passes the failpoint renames the file to
+`POINT.fired.PID`, so each file fires once. Without the variable, as in production, `fp` does nothing.
 """
 
 import os
@@ -18,22 +18,22 @@ VARIABLE: Final = "FAILPOINTS_DIR"
 
 
 class FailpointError(Exception):
-    """A point was told to raise."""
+    """Exception of a failpoint with the action `raise`."""
 
 
 def _nothing(_point: str) -> None:
-    """Do nothing: no failpoints are wanted."""
+    """Do nothing: failpoints are off."""
 
 
 def _in(folder: Path) -> Callable[[str], None]:
-    """Return a `fp` that obeys the files of a folder."""
+    """Return a `fp` that executes the files of a folder."""
 
     def passed(point: str) -> None:
         armed = folder / point
         fired = folder / f"{point}.fired.{os.getpid()}"
         try:
             armed.rename(fired)
-        except OSError:  # not armed, or another process was quicker
+        except OSError:  # not armed, or another process was first
             return
         action, _, rest = fired.read_text().strip().partition(" ")
         get().warning("failpoint_fired", point=point, action=action)
@@ -58,5 +58,5 @@ def choose(folder: str | None) -> Callable[[str], None]:
     return _in(Path(folder)) if folder else _nothing
 
 
-#: `fp("relay.before_mark")`: the named point is passed.
+#: `fp("relay.before_mark")` marks the failpoint of that name.
 fp: Final = choose(os.environ.get(VARIABLE))  # noqa: TID251 - of no service's settings: it is there before them

@@ -1,4 +1,4 @@
-"""Header fields as RFC 9110 has them: white space around values, lists over several lines, tags."""
+"""Header fields by RFC 9110: white space around values, lists over several lines, entity tags."""
 
 import re
 from collections.abc import Iterable
@@ -10,15 +10,15 @@ Headers = Iterable[tuple[bytes, bytes]]
 
 #: Optional white space (RFC 9110, 5.6.3).
 _SPACE: Final = b" \t"
-# Elements of a list may be empty (5.6.1); a tag holds no white space, no quotes and no control
-# characters (8.8.3). Each byte is looked at once: white space ends at the tag or at the comma.
+# Elements of a list may be empty (5.6.1). A tag excludes white space, quotes and control characters
+# (8.8.3). The pattern reads each byte once: white space ends at the tag or at the comma.
 _ELEMENT: Final = re.compile(
     rb'[ \t]*(?:(?:W/)?"(?P<tag>[\x21\x23-\x7e\x80-\xff]*)"[ \t]*)?(?:,|$)'
 )
 
 
 class TrimmedHeaders:
-    """Removes optional white space around header values, which the HTTP parser leaves in."""
+    """Middleware that removes optional white space around header values; the parser leaves it in."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -36,7 +36,7 @@ _BOTH: Final = frozenset((b" ", b"\t"))
 
 
 def joined(headers: Headers, name: bytes) -> bytes | None:
-    """Return the value of a (lower case) name, of several lines as one list; None without any."""
+    """Return the value of a header (lower-case name), several lines joined by `, `; None if absent."""
     values = [value for key, value in headers if key == name]
     if not values:
         return None
@@ -44,10 +44,10 @@ def joined(headers: Headers, name: bytes) -> bytes | None:
 
 
 def tags_of(header: bytes) -> list[bytes] | None:
-    """Return the entity tags of If-Match or If-None-Match; None for what is no list of tags.
+    """Return the entity tags of If-Match or If-None-Match; None if the value is malformed.
 
-    A weak tag counts as the strong one of the same text: proxies that compress weaken ours.
-    `*` is no tag: the caller looks for it first.
+    A weak tag equals the strong tag of the same text, because compressing proxies weaken tags.
+    `*` is no tag: the caller checks for it first.
     """
     tags: list[bytes] = []
     at = 0

@@ -1,6 +1,6 @@
-"""What every HTTP API of ours has: a request id, one log line a request, a metric, problems.
+"""Common parts of the HTTP APIs: request id, one log line a request, a metric, problem responses.
 
-`RequestLog` is plain ASGI, so that it also wraps routes that are dispatched before FastAPI.
+`RequestLog` is plain ASGI, so it also wraps routes that are dispatched before FastAPI.
 """
 
 import re
@@ -24,7 +24,7 @@ REQUEST_ID_HEADER: Final = "X-Request-Id"
 
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9_-]{8,64}")
 _HEADER_KEY: Final = REQUEST_ID_HEADER.lower().encode()
-#: A request of nothing but faults gets no answer that grows with it.
+#: Bounds of a validation response, whatever the size of the request.
 _MAX_ERRORS: Final = 100
 _MAX_NAME: Final = 200
 _TITLES: Final = {
@@ -36,10 +36,10 @@ _TITLES: Final = {
 
 
 class RequestLog:
-    """Gives each request an id, answers it in a header, and logs and measures each request.
+    """Middleware that gives each request an id, returns it in a header, logs and measures.
 
-    The id is in `scope["state"]["request_id"]`; one that came with the request is kept when it
-    has the form of one. Debug level logs each request, warnings are logged for 5xx always.
+    The id is in `scope["state"]["request_id"]`. A valid id in the request's own header is kept.
+    Responses with 5xx are logged as warnings, all others at level info.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -90,7 +90,7 @@ def _request_id(scope: Scope) -> str:
 
 
 def problem_response(problem: Problem, request_id: str | None = None) -> Response:
-    """Return the HTTP answer of a problem."""
+    """Return the HTTP response of a problem."""
     return Response(
         orjson.dumps(problem.to_body(request_id)),
         status_code=problem.status,
@@ -100,12 +100,12 @@ def problem_response(problem: Problem, request_id: str | None = None) -> Respons
 
 
 def pointer(location: Sequence[Any]) -> str:
-    """Return the RFC 6901 pointer of a place in a body."""
+    """Return the RFC 6901 pointer to a location in a body."""
     return "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in location)
 
 
 def invalid_request(error: RequestValidationError) -> Problem:
-    """Return the problem of a request that FastAPI could not take: 400 or 422, fields named."""
+    """Return the problem of a request that failed validation: 400, or 422 with the bad fields."""
     faults = error.errors()
     if any(fault["type"] == "json_invalid" for fault in faults):
         where = faults[0].get("ctx", {}).get("error", "it is no JSON")
@@ -129,7 +129,7 @@ def invalid_request(error: RequestValidationError) -> Problem:
 
 
 def install_problem_handlers(app: FastAPI) -> None:
-    """Make every error of the app a problem+json answer, and none of them a traceback."""
+    """Turn every error of the app into a problem+json response without a traceback."""
 
     async def on_problem(request: Request, error: Exception) -> Response:
         assert isinstance(error, Problem)  # noqa: S101 - registered for it below
@@ -158,12 +158,12 @@ def install_problem_handlers(app: FastAPI) -> None:
     app.add_exception_handler(Problem, on_problem)
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(HTTPException, on_http)
-    # Not `Exception`: Starlette answers that outside all middleware and raises it again.
+    # Not `Exception`: Starlette handles it outside all middleware and raises it again.
     app.add_middleware(_Bugs, handler=on_bug)
 
 
 class _Bugs:
-    """Turns an exception that nobody expected into an answer, if none has begun."""
+    """Middleware that turns an unexpected exception into a response, unless one has begun."""
 
     def __init__(self, app: ASGIApp, handler: Any) -> None:
         self._app = app
@@ -185,7 +185,7 @@ class _Bugs:
         except Exception as error:
             response = await self._handler(Request(scope), error)
             if begun:
-                raise  # the answer is under way: cutting the connection is all that is left
+                raise  # the response is under way: only closing the connection remains
             await response(scope, receive, send)
 
 

@@ -1,4 +1,4 @@
-"""Limits of an HTTP server, its refusals, and the load that they are compared with."""
+"""Limits of an HTTP server, its error responses, and its current load."""
 
 import asyncio
 import ipaddress
@@ -16,48 +16,48 @@ from service_runtime.metrics import HTTP_REFUSED
 Headers = Iterable[tuple[bytes, bytes]]
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-#: Requests whose answer has not begun, in one process.
+#: Limit of requests of one process whose response has not begun.
 MAX_REQUESTS: Final = 512
-#: Connections beyond the limits that still get an answer before they are closed.
+#: Connections beyond the limits that still get a response before they are closed.
 _REFUSED_AT_ONCE: Final = 64
 _IPV6_SITE_BITS: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
 class HttpLimits:
-    """Limits of one server, in seconds and bytes. A connection is closed at its limit, not later."""
+    """Limits of one server, in seconds and bytes. A connection closes no later than at its limit."""
 
     max_connections: int = 4_096
     #: Of one IPv4 address or one IPv6 network of 64 bits.
     max_connections_per_address: int = 512
-    #: Proxies and services of ours: many clients share their address.
+    #: Own proxies and services: many clients share their address.
     trusted: tuple[Network, ...] = ()
-    #: Request line and headers, from the first byte; the first ones from the connection on. With it
-    #: a client sees the end within 10 s, and that of a body within 30 s.
+    #: Time for request line and headers from the first byte, for the first request from the
+    #: connection on. A slow client sees the end of a head within 10 s, of a body within 30 s.
     head_seconds: float = 9.0
     head_bytes: int = 16_384
-    #: Between two requests. Longer than any client of ours keeps an idle connection, so that the
-    #: client closes first.
+    #: Time between two requests. Own clients close idle connections earlier, so the client closes
+    #: first.
     idle_seconds: float = 65.0
-    #: A body brings `body_rate` bytes a second, measured over so many seconds (the rate is the
-    #: default of Apache's mod_reqtimeout).
+    #: Window, in seconds, in which a body must average `body_rate` bytes a second (the default rate
+    #: of Apache's mod_reqtimeout).
     body_seconds: float = 27.0
     body_rate: int = 500
-    #: Requests whose body is on its way: they wait for their clients, and take no place of those
-    #: that can be answered.
+    #: Requests whose body is still arriving. They wait for their clients, so their limit is separate
+    #: from that of requests which the application can serve.
     bodies: int = 256
     bodies_per_address: int = 64
-    #: Without one byte taken by a client whose answer waits.
+    #: Time without one byte accepted by a client whose response is waiting.
     write_seconds: float = 30.0
-    #: For a client to read an answer that was given before its request was complete.
+    #: Time for a client to read a response that was sent before its request was complete.
     linger_seconds: float = 2.0
-    #: Requests sent ahead of the answer.
+    #: Bytes of requests that are sent ahead of the response.
     pipelined_bytes: int = 65_536
     sweep_seconds: float = 0.5
 
 
 _AGAIN: Final = {"Retry-After": "1"}
-#: Reason -> answer. The reason is the label of the metric.
+#: Reason -> response. The reason is the label of the metric.
 _PROBLEMS: Final = {
     "overloaded": Problem(
         503,
@@ -108,7 +108,7 @@ _PROBLEMS: Final = {
 
 
 class Refusal:
-    """An answer of the protocol itself, rendered once: a problem (RFC 9457) and its headers."""
+    """Error response of the protocol itself, rendered once: a problem (RFC 9457) and its headers."""
 
     def __init__(self, reason: str, problem: Problem, headers: Headers) -> None:
         body = orjson.dumps(problem.to_body())
@@ -125,7 +125,7 @@ class Refusal:
         self._count = HTTP_REFUSED.labels(reason)
 
     def render(self, date: Headers, *, close: bool, head_only: bool = False) -> bytes:
-        """Return the bytes of the answer with the server's `date` header, and count it."""
+        """Return the bytes of the response with the server's `date` header, and count it."""
         self._count.inc()
         parts = [self._head]
         parts += [b"%s: %s\r\n" % header for header in date]
@@ -136,19 +136,19 @@ class Refusal:
 
 
 class Connection(Protocol):
-    """Connection whose deadlines are checked."""
+    """Connection with deadlines."""
 
     def check(self, now: float) -> None:
-        """Close the connection if a limit of time is reached."""
+        """Close the connection if a deadline has passed at `now`, in seconds of the loop's clock."""
         ...
 
 
 class ServerLoad:
-    """Load of one server, and what it is compared with.
+    """Load of one server, and its limits.
 
-    `answering` requests are past the first byte of their answer. These are not counted against
-    `max_requests`: an event stream is open for hours; streams and downloads have other bounds.
-    Nor are those whose body is on its way, until it has come: whoever is slow waits for itself.
+    `answering` is the number of requests past the first byte of their response. `max_requests`
+    excludes these: an event stream is open for hours; streams and downloads have other bounds.
+    It also excludes requests whose body is still arriving: a slow client delays only itself.
     """
 
     def __init__(self, limits: HttpLimits, max_requests: int, headers: Headers) -> None:
@@ -165,10 +165,10 @@ class ServerLoad:
         self._bodies = 0
 
     def enter(self, host: str) -> tuple[str, Refusal | None]:
-        """Count a connection; return the key to `leave` with, and the refusal if it is too many.
+        """Count a connection; return its key for `leave`, and a refusal if a limit is exceeded.
 
-        Those turned away are counted apart until they have read why: the refused connections of
-        one address must not take the places of all others.
+        Refused connections are counted separately until they have read the response. So those of
+        one address leave the limit of all others unchanged.
         """
         key = "" if self._is_trusted(host) else _group_of(host)
         refusal = None
@@ -184,7 +184,7 @@ class ServerLoad:
         return key, refusal
 
     def leave(self, key: str, *, turned_away: bool) -> None:
-        """Count a connection no longer."""
+        """Remove a connection from the count."""
         if turned_away:
             self._turned_away -= 1
             return
@@ -194,11 +194,11 @@ class ServerLoad:
             del self._of_address[key]
 
     def has_room(self, tasks: int) -> bool:
-        """Return whether a request may begin beside so many tasks of the server."""
+        """Return whether a request may start while the server has `tasks` tasks."""
         return tasks - self.answering - self._bodies < self.max_requests
 
     def begin_body(self, key: str) -> bool:
-        """Count a request whose body is on its way; return False, and do not, if it is too many."""
+        """Count a request whose body is still arriving; return False, uncounted, at a limit."""
         limits = self.limits
         if self._bodies >= limits.bodies:
             return False
@@ -209,7 +209,7 @@ class ServerLoad:
         return True
 
     def end_body(self, key: str) -> None:
-        """Count it no longer."""
+        """Remove such a request from the count, by the key of its address."""
         self._bodies -= 1
         self._bodies_of_address[key] -= 1
         if not self._bodies_of_address[key]:
@@ -217,18 +217,18 @@ class ServerLoad:
 
     @property
     def is_flooded(self) -> bool:
-        """Whether there are too many connections to answer even with a refusal."""
+        """Whether there are too many connections even for a refusal."""
         return self._turned_away > _REFUSED_AT_ONCE
 
     async def sweep(self, connections: Collection[Connection]) -> None:
         """Check the deadlines of all connections, until cancelled.
 
-        A sweep costs at most 1 us a connection, and a request no timer of its own.
+        A sweep costs at most 1 us a connection, and it replaces a timer for each request.
         """
         clock: Callable[[], float] = asyncio.get_running_loop().time
         while True:
             await asyncio.sleep(self.limits.sweep_seconds)
-            # Closed at the limit, not later: what is due before the next sweep is due now.
+            # A connection closes no later than at its limit: a deadline before the next sweep is due now.
             due = clock() + self.limits.sweep_seconds
             for connection in tuple(connections):
                 connection.check(due)
@@ -251,7 +251,7 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 
 def _group_of(host: str) -> str:
-    """Return the key of those who share a limit: a site with IPv6 has 2^64 addresses."""
+    """Return the key of addresses that share a limit: an IPv6 site has 2^64 addresses."""
     address = _address(host)
     if isinstance(address, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((address, _IPV6_SITE_BITS), strict=False))

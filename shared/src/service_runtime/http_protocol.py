@@ -1,9 +1,9 @@
 """HTTP/1.1 connections: uvicorn's protocol, one request at a time, each with a certain end.
 
-uvicorn feeds its parser with whatever arrives. This protocol splits requests first: a head is
-complete and bounded before it is parsed, and the parser gets exactly the bytes of one message. So
-nothing of one request can be read as another, and the next is read after the answer was sent.
-The rules are those of RFC 9110 and RFC 9112; the sections are named where they are applied.
+uvicorn feeds its parser with any bytes that arrive. This protocol splits requests first. A head is
+complete and bounded before it is parsed, and the parser gets exactly the bytes of one message.
+So no byte of one request can be parsed as another. The next request is parsed after the response.
+The rules are those of RFC 9110 and RFC 9112; comments name the sections.
 """
 
 import math
@@ -21,11 +21,11 @@ from service_runtime.http_limits import Refusal, ServerLoad
 _HEAD_END: Final = b"\r\n\r\n"
 _FRAMING_HEADERS: Final = frozenset({b"host", b"content-length", b"transfer-encoding", b"expect"})
 _VERSIONS: Final = (b" HTTP/1.1", b" HTTP/1.0")
-#: Framing that a chunk may bring along (size, extension) before it counts as overhead.
+#: Framing bytes (size, extension) of a chunk that do not count as overhead.
 _CHUNK_BYTES: Final = 32
-#: Parsed in one step of the event loop: five thousand chunks of one byte, some 4 ms.
+#: Bytes parsed in one step of the event loop: five thousand chunks of one byte take some 4 ms.
 _STEP_BYTES: Final = 32_768
-#: Chunk extensions and trailers beyond that, in one body.
+#: Limit of chunk extensions and trailers beyond that, in one body.
 _CHUNK_OVERHEAD_BYTES: Final = 16_384
 
 
@@ -36,7 +36,7 @@ class _Phase(Enum):
     CLOSING = auto()
 
 
-# A member is looked up slowly through its class, and these are compared at every request.
+# Module constants: access through the class is slow, and every request compares them.
 _HEAD: Final = _Phase.HEAD
 _BODY: Final = _Phase.BODY
 _ANSWER: Final = _Phase.ANSWER
@@ -44,11 +44,11 @@ _CLOSING: Final = _Phase.CLOSING
 
 
 class MalformedError(Exception):
-    """The message breaks a rule of framing."""
+    """Message with invalid framing."""
 
 
 class _AnswerTransport:
-    """Transport as an answer uses it: `close` lets the client read the answer first."""
+    """Transport of a response: `close` lets the client read the response first."""
 
     def __init__(self, transport: Any, close: Callable[[], None]) -> None:
         self.write = transport.write
@@ -57,7 +57,7 @@ class _AnswerTransport:
 
 
 class _Flow(FlowControl):
-    """Flow of a connection that is not read while bytes of it wait to be parsed."""
+    """Flow control that pauses reading while received bytes wait to be parsed."""
 
     held = False
 
@@ -66,13 +66,13 @@ class _Flow(FlowControl):
             super().resume_reading()
 
     def hold(self) -> None:
-        """Read nothing, whatever the application asks for."""
+        """Pause reading, even if the application resumes it."""
         self.held = True
         self.pause_reading()
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """One connection."""
+    """Protocol of one connection."""
 
     def __init__(self, load: ServerLoad, **uvicorn: Any) -> None:
         super().__init__(**uvicorn)
@@ -84,20 +84,20 @@ class HttpProtocol(HttpToolsProtocol):
         self._idle = False
         self._address = ""
         self._turned_away = False
-        # Of the message that is read.
+        # State of the message that is read.
         self._begun = self._framed = self._complete = False
         self._upgrade = self._overloaded = self._keep_alive = self._receiving = False
         self._body_left: int | None = 0
         self._body_bytes = self._chunks = self._overhead = 0
         self._window_began_at = 0
-        # Of an answer that the client does not take.
+        # State of a response that the client has not read yet.
         self._unsent = 0
         self._write_deadline = math.inf
 
-    # ------------------------------------------------------------------ of the event loop
+    # ------------------------------------------------------------------ callbacks of the event loop
 
     def connection_made(self, transport: Any) -> None:
-        """Count the connection; refuse it when there are too many."""
+        """Count the connection; reject it when there are too many."""
         super().connection_made(transport)
         self.flow: _Flow = _Flow(transport)
         self._answer_transport = _AnswerTransport(transport, self._close)
@@ -112,13 +112,13 @@ class HttpProtocol(HttpToolsProtocol):
             self._refuse(refusal)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the connection."""
+        """Remove the connection from the load."""
         self._end_receiving()
         self._load.leave(self._address, turned_away=self._turned_away)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Read on. While an answer is under way, what comes is kept for after it, up to a bound."""
+        """Parse the data. During a response, later bytes are buffered up to `pipelined_bytes`."""
         if self._phase is _CLOSING:
             return
         self._buffer = self._buffer + data if self._buffer else data
@@ -126,9 +126,9 @@ class HttpProtocol(HttpToolsProtocol):
             self._advance()
 
     def check(self, now: float) -> None:
-        """Close the connection if a limit of time is reached; part of a sweep."""
+        """Close the connection if a deadline has passed at `now`; called by the sweep."""
         if now < self._deadline and not self.flow.write_paused:
-            self._unsent = 0  # an answer that waits later has its own time
+            self._unsent = 0  # a later waiting response has its own time limit
             return
         unsent = self.transport.get_write_buffer_size()
         if unsent != self._unsent and unsent:
@@ -141,11 +141,11 @@ class HttpProtocol(HttpToolsProtocol):
             self._expire(now)
 
     def shutdown(self) -> None:
-        """Let the request under way be the last."""
+        """Close after the request under way."""
         self._keep_alive = False
         super().shutdown()
 
-    # ------------------------------------------------------------------ of the parser
+    # ------------------------------------------------------------------ callbacks of the parser
 
     def on_message_begin(self) -> None:
         """Begin a message; raises MalformedError for a second one in the same bytes."""
@@ -155,12 +155,12 @@ class HttpProtocol(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        """Decide where the message ends, and start the application.
+        """Determine the end of the message, and start the application.
 
-        Raises MalformedError where the end is not certain: chunked beside HTTP/1.0 or beside
-        another coding (RFC 9112 6.1), CONNECT (RFC 9110 9.3.6), chunked beside Upgrade. And for
-        no Host or several (RFC 9112 3.2). The parser refuses a length beside chunked, two
-        lengths, and lengths that are no number (RFC 9112 6.3).
+        Raises MalformedError if the end is uncertain: chunked with HTTP/1.0 or with another coding
+        (RFC 9112 6.1), CONNECT (RFC 9110 9.3.6), chunked with Upgrade. Also for a missing or
+        repeated Host (RFC 9112 3.2). The parser itself rejects a length with chunked, two lengths,
+        and invalid lengths (RFC 9112 6.3).
         """
         length = hosts = 0
         chunked = False
@@ -182,9 +182,9 @@ class HttpProtocol(HttpToolsProtocol):
             self._refuse_uncertain(hosts, chunked=chunked)
         self._body_left = None if chunked else length
         super().on_headers_complete()
-        # Trailers are parsed as headers and end here (RFC 9110 6.5.1): the scope has its own list.
+        # The parser adds trailers as headers. They are discarded here (RFC 9110 6.5.1).
         self.headers = []
-        # Until the message is complete an answer closes the connection (RFC 9112 9.3).
+        # A response before the end of the message closes the connection (RFC 9112 9.3).
         self._keep_alive = self.cycle.keep_alive and not self._upgrade
         self.cycle.keep_alive = False
         self.cycle.transport = self._answer_transport  # type: ignore[assignment]
@@ -200,9 +200,9 @@ class HttpProtocol(HttpToolsProtocol):
             raise MalformedError
 
     def on_body(self, body: bytes) -> None:
-        """Pass on a part of the body; raises MalformedError for one inside the head.
+        """Forward a part of the body; raises MalformedError for a body within the head.
 
-        The one callback for a chunk: a read can bring forty thousand of them.
+        It is the only callback of a chunk, because one read can contain forty thousand chunks.
         """
         if self._phase is _HEAD:
             raise MalformedError
@@ -211,9 +211,9 @@ class HttpProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """End the message: its connection can be used again."""
+        """End the message: the connection can be reused."""
         if self._upgrade and self._body_left:
-            return  # the parser believes that another protocol follows; `_read_body` counts
+            return  # the parser expects another protocol to follow; `_read_body` counts
         self._complete = True
         if not self.cycle.response_started:
             self.cycle.keep_alive = self._keep_alive
@@ -222,7 +222,7 @@ class HttpProtocol(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         left = self._body_left
         admitted = self._load.has_room(len(self.tasks))
-        # In `_buffer` is what came with the head.
+        # `_buffer` has the bytes that arrived with the head.
         if admitted and (left is None or left > len(self._buffer)):
             self._receiving = admitted = self._load.begin_body(self._address)
         if admitted:
@@ -238,7 +238,7 @@ class HttpProtocol(HttpToolsProtocol):
     # ------------------------------------------------------------------ one request after another
 
     def _advance(self) -> None:
-        """Parse what has come of the request that is read."""
+        """Parse the received bytes of the current request."""
         try:
             if self._phase is _HEAD:
                 self._read_head()
@@ -248,7 +248,7 @@ class HttpProtocol(HttpToolsProtocol):
             self._refuse(self._load.refusals["malformed"])
         if self._phase is _ANSWER and len(self._buffer) > self._limits.pipelined_bytes:
             self.cycle.keep_alive = False
-            self._buffer = self._buffer[:1]  # the connection will not be used again
+            self._buffer = self._buffer[:1]  # the connection will not be reused
 
     def _read_head(self) -> None:
         """Parse a head once it is complete."""
@@ -260,18 +260,18 @@ class HttpProtocol(HttpToolsProtocol):
         limit = self._limits.head_bytes
         end = buffer.find(_HEAD_END, 0, limit) + len(_HEAD_END)
         if end < len(_HEAD_END):
-            # What cannot become a head is not waited for: another protocol, or bare line feeds.
+            # Reject at once what cannot become a head: another protocol, or bare line feeds.
             if not buffer[:1].isalpha() or buffer.count(b"\n") != buffer.count(b"\r\n"):
                 raise MalformedError
             if len(buffer) >= limit:
                 in_line = b"\r\n" not in buffer[:limit]
                 self._refuse(self._load.refusals["long-line" if in_line else "large-head"])
-            elif self._idle:  # from the head's first byte on: an empty line is none
+            elif self._idle:  # from the head's first byte on; an empty line does not count
                 self._idle = False
                 self._deadline = self.loop.time() + self._limits.head_seconds
             return
         head, self._buffer = buffer[:end], buffer[end:]
-        # The parser takes RTSP/1.0, HTTP/0.9 and HTTP/2.0 as well.
+        # The parser accepts RTSP/1.0, HTTP/0.9 and HTTP/2.0 as well.
         if not head.startswith(_VERSIONS, head.index(b"\r\n") - len(_VERSIONS[0])):
             raise MalformedError
         self._begun = self._framed = self._complete = self._overloaded = False
@@ -284,7 +284,7 @@ class HttpProtocol(HttpToolsProtocol):
         except httptools.HttpParserUpgrade:
             pass  # Upgrade is ignored (RFC 9110 7.8); the connection closes after the answer
         if not self._framed:
-            raise MalformedError  # the parser awaits more of a head that is complete
+            raise MalformedError  # the parser expects more of a complete head
         if self._overloaded:
             self._discard_body()
             self._refuse_request()
@@ -295,7 +295,7 @@ class HttpProtocol(HttpToolsProtocol):
             self._begin_window(self.loop.time())
 
     def _read_body(self) -> None:
-        """Parse a part of the body, and no byte behind its end."""
+        """Parse a part of the body, up to its end."""
         left = self._body_left
         if left is None:
             data, self._buffer = self._buffer[:_STEP_BYTES], self._buffer[_STEP_BYTES:]
@@ -317,20 +317,20 @@ class HttpProtocol(HttpToolsProtocol):
             self._await_answer()
 
     def _read_on(self) -> None:
-        """Parse the next part of a body of which much came at once."""
+        """Parse the next part of a body of which many bytes arrived at once."""
         self.flow.held = False
         if self not in self.connections:
-            return  # it was lost meanwhile
+            return  # the connection was lost meanwhile
         if self._phase is _BODY:
             self._advance()
         if not self.flow.held and len(self.cycle.body) <= HIGH_WATER_LIMIT:
             self.flow.resume_reading()
 
     def _feed_chunks(self, data: bytes) -> None:
-        """Parse a part of a chunked body; extensions and trailers are bounded as a head is.
+        """Parse a part of a chunked body, with a bound on extensions and trailers.
 
-        A request right behind the last chunk is not answered: where the chunks ended is not known
-        from outside of the parser. Its client sees the connection close (RFC 9112 9.3.2).
+        A request directly behind the last chunk gets no response, because only the parser knows the
+        end of the chunks. Its client sees the connection close (RFC 9112 9.3.2).
         """
         before = self._body_bytes
         self._chunks = 0
@@ -340,7 +340,7 @@ class HttpProtocol(HttpToolsProtocol):
             if not self._complete:
                 raise
             self.cycle.keep_alive = False
-            self._buffer = data[-1:]  # the connection will not be used again
+            self._buffer = data[-1:]  # the connection will not be reused
         framing = len(data) - (self._body_bytes - before) - _CHUNK_BYTES * self._chunks
         self._overhead = max(0, self._overhead + framing)
         if self._overhead > _CHUNK_OVERHEAD_BYTES:
@@ -349,7 +349,7 @@ class HttpProtocol(HttpToolsProtocol):
     def _await_answer(self) -> None:
         self._end_receiving()
         self._phase = _ANSWER
-        self._deadline = math.inf  # the application has its own
+        self._deadline = math.inf  # the application has its own deadline
 
     def on_response_complete(self) -> None:
         """Read the next request."""
@@ -398,7 +398,7 @@ class HttpProtocol(HttpToolsProtocol):
             self.parser.feed_data(body)
 
     def _refuse_request(self) -> None:
-        """Answer a request that the application does not get."""
+        """Send the 503 of a request that exceeds the limit of the application."""
         close = not (self._complete and self._keep_alive) or bool(self._buffer)
         head_only = self.scope["method"] == "HEAD"
         date = self.server_state.default_headers
@@ -410,7 +410,7 @@ class HttpProtocol(HttpToolsProtocol):
             self._await_request()
 
     def _refuse(self, refusal: Refusal) -> None:
-        """Answer what cannot become a request, and close. The application sees a client that left."""
+        """Send a refusal and close. A running application sees a client that has disconnected."""
         cycle: RequestResponseCycle | None = self.cycle  # none before the first request
         begun = False
         if cycle is not None and not cycle.response_complete:
@@ -423,10 +423,10 @@ class HttpProtocol(HttpToolsProtocol):
         self._close()
 
     def _close(self) -> None:
-        """Close after the client has read the answer.
+        """Close after the client has read the response.
 
-        A plain close resets the connection while something is unread, which takes the answer from
-        the client: so writing ends first, and what still comes is discarded (RFC 9112 9.6).
+        A plain close with unread bytes resets the connection, and the client loses the response.
+        So writing ends first, and later bytes are discarded (RFC 9112 9.6).
         """
         if self._phase is _CLOSING or self.transport.is_closing():
             return
