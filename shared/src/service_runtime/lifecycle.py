@@ -1,4 +1,4 @@
-"""Start and stop of a process: one event loop, two signals, thirty seconds to leave."""
+"""Start and stop of a process: one event loop, two signals, thirty seconds to stop."""
 
 import asyncio
 import gc
@@ -26,10 +26,10 @@ GRACE_SECONDS: Final = 30
 _CANCEL_AGAIN_SECONDS: Final = 0.5
 _BACKLOG: Final = 2_048
 _LIMITS: Final = HttpLimits()
-#: The gateway holds one connection to a service for each stream of a client.
+#: The gateway opens one connection to a service for each stream of a client.
 _FILES_A_CONNECTION: Final = 2
 _FILES_OF_THE_PROCESS: Final = 256
-#: From being connected to the first bytes of a request, on a busy machine.
+#: Time from a new connection to the first bytes of its request, on a busy machine.
 _HEARD_OUT_SECONDS: Final = 0.25
 _LOOK_SECONDS: Final = 0.01
 #: Connections accepted in one turn of the event loop. A turn is tens of milliseconds under load, and
@@ -40,7 +40,7 @@ _ACCEPTS_A_TURN: Final = 16
 def run(main: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
     """Run `main(stop)` on uvloop until it returns; SIGTERM and SIGINT set `stop`.
 
-    A process that is stuck (StuckError) ends with status 75 and one line of log.
+    A stuck process (StuckError) exits with status 75 and one log line.
     """
 
     async def supervised() -> None:
@@ -68,10 +68,10 @@ def _stuck_in(error: BaseException) -> StuckError | None:
 
 @asynccontextmanager
 async def background(*jobs: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Run jobs beside the block; they are cancelled at its end.
+    """Run jobs beside the block, and cancel them at its end.
 
-    A job that fails ends the block with its exception: a process with a dead part must not go on.
-    So does one that something else has cancelled, which a task group would not notice.
+    A failed job ends the block with its exception: a process with a dead part must stop.
+    So does a job that other code has cancelled, which a task group would ignore.
     """
     ending = False
     async with asyncio.TaskGroup() as group:
@@ -99,10 +99,10 @@ async def _fail(reason: str) -> None:
 
 
 async def _end(tasks: Collection[asyncio.Task[None]]) -> None:
-    """Cancel these until they have ended.
+    """Cancel the tasks repeatedly until they have ended.
 
-    One cancellation can be lost: `wait_for` of Python 3.11, which drivers use, swallows one that
-    comes together with the answer. A loop that lost it would go on for ever.
+    One cancellation can be lost: `wait_for` of Python 3.11, which drivers use, discards one that
+    arrives together with the result. A loop that lost it would run without limit.
     """
     while waiting := [task for task in tasks if not task.done()]:
         for task in waiting:
@@ -111,9 +111,9 @@ async def _end(tasks: Collection[asyncio.Task[None]]) -> None:
 
 
 def listen(host: str, port: int, fd: int | None) -> socket.socket:
-    """Return a listening TCP socket: an inherited one when `fd` is given, else a new one.
+    """Return a listening TCP socket: the inherited one of `fd`, or a new one.
 
-    Raises OSError when the address is taken.
+    Raises OSError if the address is in use.
     """
     if fd is not None:
         return socket.socket(fileno=fd)
@@ -137,16 +137,16 @@ def _accepting_many(listener: socket.socket) -> list[socket.socket]:
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn without its signal handlers (`run` above has the process's own), and with manners at the end."""
+    """Uvicorn server without signal handlers (`run` installs them), with a graceful shutdown."""
 
     def capture_signals(self) -> Any:
         return nullcontext()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Take no more connections, and hear out whoever has been let in.
+        """Stop accepting, and wait up to 0.25 s for requests on accepted connections.
 
-        Uvicorn ends at once every connection on which no request is under way; a request that is
-        on its way there would find the connection reset.
+        Uvicorn closes at once every connection without a running request. A request in transit on
+        it would find the connection reset.
         """
         for server in self.servers:
             server.close()
@@ -160,9 +160,9 @@ class _Server(uvicorn.Server):
 
 
 def _observed(app: ASGIApp, health: Health, load: ServerLoad) -> ASGIApp:
-    """Return the app; its answers are counted, and close their connections while it stops.
+    """Return the app with a count of its responses, and with `Connection: close` during a stop.
 
-    A client that keeps connections would send its next change over one that is about to end.
+    A client that reuses connections would otherwise send its next change over a closing one.
     """
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
@@ -188,7 +188,7 @@ def _observed(app: ASGIApp, health: Health, load: ServerLoad) -> ASGIApp:
 
 
 def _fit(limits: HttpLimits) -> HttpLimits:
-    """Return limits that the process's open files allow; the limit of files is raised if it may be.
+    """Return limits that fit the limit of open files, after raising that as far as permitted.
 
     Without a free descriptor the server cannot accept, and the application cannot reach its stores.
     """
@@ -215,11 +215,12 @@ async def serve_http(
     limits: HttpLimits = _LIMITS,
     refusal_headers: Collection[tuple[bytes, bytes]] = (),
 ) -> None:
-    """Serve `app` until `stop` is set, then let requests under way finish.
+    """Serve `app` until `stop` is set, then finish the requests under way.
 
-    `before_stop` ends open streams: they would hold the server otherwise. More than `max_requests`
-    whose answer has not begun are answered 503 before the application runs; `limits` bound each
-    connection and their number; `refusal_headers` are on the answers of the server itself.
+    `before_stop` ends open streams, which would otherwise delay the stop. `max_requests` bounds the
+    requests whose response has not begun; the excess gets 503 before the application runs.
+    `limits` bounds each connection and their number. `refusal_headers` are on the server's own
+    responses. Raises RuntimeError if the server does not start.
     """
     load = ServerLoad(_fit(limits), max_requests, refusal_headers)
     config = uvicorn.Config(
@@ -233,7 +234,7 @@ async def serve_http(
         timeout_graceful_shutdown=GRACE_SECONDS - 5,
     )
     config.load()
-    # Uvicorn calls the class with its own arguments; ours are bound here.
+    # Uvicorn calls the class with its own arguments; `load` is bound here.
     config.http_protocol_class = partial(HttpProtocol, load)  # type: ignore[assignment]
     server = _Server(config)
 
@@ -244,14 +245,14 @@ async def serve_http(
             await before_stop()
 
     def leave(_: object) -> None:
-        # However the watcher ended: a process that nobody can stop any more is worse.
+        # Also after a failure of the watcher: otherwise no signal could stop the process.
         server.should_exit = True
 
     watcher = asyncio.create_task(watch())
     watcher.add_done_callback(leave)
     address = listener.getsockname()
     get().info("listening", host=address[0], port=address[1])
-    # What exists now stays for ever: collecting it again and again only costs latency.
+    # The objects of the start live as long as the process: scanning them only costs latency.
     gc.collect()
     gc.freeze()
     try:

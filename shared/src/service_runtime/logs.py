@@ -1,7 +1,7 @@
 """Logs: one JSON object a line on stdout, or readable lines for a person.
 
-Event names are constant words; what varies goes into fields. Never log a body, a token, a
-password or a list of units.
+Event names are constant; variable parts go into fields. Never log a body, a token, a password or a
+list of units.
 """
 
 import logging
@@ -21,7 +21,7 @@ def _dumps(value: Any, **_: Any) -> str:
 
 
 def configure(*, level: str, log_format: str, service: str) -> None:
-    """Set up logging of this process; `service` is written on each line."""
+    """Configure logging of this process; `service` is a field of each line."""
     processors: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -34,7 +34,7 @@ def configure(*, level: str, log_format: str, service: str) -> None:
             structlog.processors.JSONRenderer(serializer=_dumps),
         ]
     else:
-        # Plain tracebacks: drawing one with its variables holds the event loop for seconds.
+        # Plain tracebacks: rendering one with its variables blocks the event loop for seconds.
         processors.append(
             structlog.dev.ConsoleRenderer(
                 colors=sys.stdout.isatty(), exception_formatter=structlog.dev.plain_traceback
@@ -47,15 +47,15 @@ def configure(*, level: str, log_format: str, service: str) -> None:
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(service=service)
-    # Libraries' own loggers: what they warn of becomes one of our lines.
+    # Warnings of libraries become lines of this log.
     logging.basicConfig(handlers=[_ToStructlog()], level=logging.WARNING, force=True)
 
 
 class _ToStructlog(logging.Handler):
-    """Passes on what libraries say, without their tracebacks, which belong to us to explain.
+    """Handler that logs the records of libraries, without their tracebacks.
 
-    A library that says the same again and again (a driver whose server is away) is heard once in
-    ten seconds, with the number of times that it was not.
+    A repeated message (of a driver whose server is unavailable) is logged once in ten seconds, with
+    the number of suppressed repetitions.
     """
 
     def __init__(self) -> None:

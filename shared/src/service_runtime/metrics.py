@@ -1,7 +1,7 @@
-"""Names of the metrics that more than one process has, and the registry they live in.
+"""Metrics that several processes share, and the registry of all metrics.
 
-Names follow OpenTelemetry's semantic conventions in Prometheus's spelling. What only one process
-measures is defined beside the code that measures it, on the same registry.
+Names follow OpenTelemetry's semantic conventions in Prometheus's spelling. A metric of one process
+is defined beside the code that measures it, in the same registry.
 """
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram

@@ -1,4 +1,4 @@
-"""Bringing one service's tables to their newest version: one at a time, in one transaction."""
+"""Migrations of one service's tables: one migrator at a time, in one transaction."""
 
 import asyncio
 from pathlib import Path
@@ -13,17 +13,17 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 _CONNECT_SECONDS: Final = 5.0
-#: While we wait for a table, everybody else waits behind us: so not for long, and then again.
+#: Limit of a wait for a table lock: other statements queue behind it. The migration then retries.
 _LOCK_SECONDS: Final = 1.0
 _TRIES: Final = 30
 _LOCK_NOT_AVAILABLE: Final = "55P03"
 
 
 def upgrade(folder: Path, url: str) -> None:
-    """Bring the tables of this database to the newest version in `folder`; repeatable.
+    """Migrate the tables of this database to the newest version in `folder`; repeatable.
 
-    Blocks until done. Raises what the driver raises when the database is away, or when others
-    have held a table at each of thirty tries.
+    Blocks until done. Raises the driver's error if the database is unavailable, or if a table is
+    locked at each of thirty tries.
     """
     config = Config()
     config.set_main_option("script_location", str(folder))
@@ -33,7 +33,7 @@ def upgrade(folder: Path, url: str) -> None:
 
 
 def run(schema: str) -> None:
-    """Run the steps; this is all that the `env.py` of a service does. Its versions stand in its schema."""
+    """Run the migrations; called by `env.py` of a service. The version table is in `schema`."""
     asyncio.run(_run(schema))
 
 
@@ -63,7 +63,7 @@ async def _run(schema: str) -> None:
 
 
 def _steps(connection: Connection, schema: str) -> None:
-    # Two migrators at once (a rolling start) take turns, however long the other one works.
+    # Concurrent migrators (a rolling start) run one after the other, without a limit on the wait.
     connection.execute(
         text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": f"{schema}.migrations"}
     )

@@ -1,8 +1,8 @@
-"""The operators' port of a process: /livez, /readyz and /metrics, behind no customer's reach.
+"""Operators' port of a process: /livez, /readyz and /metrics, on an internal address.
 
-/livez: the event loop answers, and every named heart has beaten lately. /readyz: the process can
-do its work now; `?verbose` lists the parts. A bare asyncio server, so that it answers while the
-process's own server is closed.
+/livez is 200 while the event loop runs and every named loop has sent a recent heartbeat.
+/readyz is 200 while the process can work; `?verbose` lists the parts.
+A plain asyncio server, so it responds while the process's own server is closed.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ HEART_STOPPED_AFTER_SECONDS = 30.0
 
 
 class Health:
-    """What a process knows about itself: its checks, its hearts, and whether it is stopping."""
+    """Health of a process: its checks, its heartbeats, and whether it is stopping."""
 
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
@@ -34,22 +34,22 @@ class Health:
         self.stopping = False
 
     def register(self, name: str, check: Check) -> None:
-        """Add a check; it raises, with a sentence, while its part cannot work."""
+        """Add a check; it raises, with a sentence as message, while its part cannot work."""
         self._checks[name] = check
 
     def beat(self, heart: str) -> None:
-        """Say that the loop called `heart` is alive; from then on it must go on saying so."""
+        """Record a heartbeat of the loop `heart`; from then on one is due every thirty seconds."""
         self._beats[heart] = self._clock.monotonic()
 
     def stopped_hearts(self) -> list[str]:
-        """Return the loops that have not been heard of for thirty seconds."""
+        """Return the loops without a heartbeat for more than thirty seconds."""
         now = self._clock.monotonic()
         return [
             heart for heart, beat in self._beats.items() if now - beat > HEART_STOPPED_AFTER_SECONDS
         ]
 
     async def faults(self) -> dict[str, str]:
-        """Return what keeps the process from being ready: part -> reason, empty when ready."""
+        """Return the faults as part -> reason; empty when the process is ready."""
         faults = {"process": "is stopping"} if self.stopping else {}
         found = await asyncio.gather(*map(_fault_of, self._checks.values()))
         return faults | {
@@ -63,10 +63,10 @@ class Health:
 
 
 class OpsServer:
-    """Serves one process's health and metrics; use it as an async context manager.
+    """Server of one process's health and metrics; an async context manager.
 
-    `seconds` bound the head of a request, and taking the answer. Connections beyond
-    `max_connections` are closed without one.
+    `seconds` bounds the time to receive the head of a request, and to send the response.
+    Connections beyond `max_connections` are closed without a response.
     """
 
     def __init__(
@@ -88,20 +88,20 @@ class OpsServer:
 
     @property
     def port(self) -> int:
-        """The port that it listens on, once started."""
+        """The port: the actual one once the server listens."""
         if self._server is None:
             return self._port
         return int(self._server.sockets[0].getsockname()[1])
 
     async def __aenter__(self) -> Self:
-        """Begin to listen."""
+        """Start listening."""
         self._server = await asyncio.start_server(
             self._serve, self._host, self._port, limit=_MAX_REQUEST
         )
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Stop listening; answers under way are cut."""
+        """Stop listening."""
         if self._server is not None:
             self._server.close()
 
@@ -111,14 +111,14 @@ class OpsServer:
             if self._connections <= self._max_connections:
                 await self._exchange(reader, writer)
         except (OSError, ValueError, TimeoutError, asyncio.LimitOverrunError, EOFError):
-            pass  # a probe that went away, or no HTTP: there is nobody to tell
+            pass  # the probe has disconnected, or sent no HTTP
         finally:
             self._connections -= 1
             # A plain close would wait for a client that never reads.
             writer.transport.abort()
 
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer one request and close; raises ValueError for anything but HTTP/1."""
+        """Serve one request and close; raises ValueError unless it is HTTP/1."""
         async with asyncio.timeout(self._seconds):
             head = await reader.readuntil(b"\r\n\r\n")
         method, target, version = head.split(b"\r\n", 1)[0].decode().split(" ")

@@ -1,4 +1,4 @@
-"""The door to Postgres: pools with time limits, and what their errors mean: unavailable or busy."""
+"""Postgres client: pools with time limits, and errors classified as unavailable or busy."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -20,7 +20,7 @@ else:
     Pool = asyncpg.Pool
     PooledConnection = PoolConnectionProxy
 
-#: Less than the second within which an overloaded process refuses what it cannot do.
+#: Less than one second, within which an overloaded process rejects excess work.
 ACQUIRE_SECONDS: Final = 0.8
 _RELEASE_SECONDS: Final = 1.0
 _CLOSE_SECONDS: Final = 5.0
@@ -28,14 +28,14 @@ CONNECT_SECONDS: Final = 1.0
 STATEMENT_SECONDS: Final = 2.0
 LOCK_SECONDS: Final = 2.0
 
-#: SQLSTATE classes of a server that is away, overloaded, stopping or in recovery, and of
-#: transactions that another one undid: in each case the same work may be tried again.
+#: SQLSTATE classes of a server that is unavailable, overloaded, stopping or in recovery, and of
+#: transactions that lost to another one: the same work may be retried.
 _INFRASTRUCTURE_CLASSES: Final = frozenset({"08", "53", "57", "58", "40", "55", "25"})
-#: undefined_table and invalid_schema_name: the migrator has not run yet, or has to run again.
+#: undefined_table and invalid_schema_name: the migrator has to run.
 _NOT_MIGRATED: Final = frozenset({"42P01", "3F000"})
 
-#: What a busy server answers: too many connections or no memory, a lock that others hold too
-#: long (55P03), a statement that took too long (57014). Disk full (53100) is no matter of load.
+#: SQLSTATEs of a busy server: too many connections or no memory, a lock timeout (55P03), a
+#: statement timeout (57014). Disk full (53100) is excluded: it is independent of load.
 _BUSY_STATES: Final = frozenset({"53000", "53200", "53300", "55P03", "57014"})
 
 
@@ -45,11 +45,11 @@ _connect_began: Final[ContextVar[float | None]] = ContextVar("connect_began", de
 
 
 class PoolExhaustedError(OverloadedError):
-    """Others use a pool's connections, and none came free in time."""
+    """Pool whose connections others use: none came free within the time limit."""
 
 
 def is_overload(error: BaseException) -> bool:
-    """Return whether Postgres, or a pool in front of it, is there and has too much to do."""
+    """Return whether the error means that Postgres, or a pool for it, is overloaded."""
     cause = error.__cause__ or error
     if isinstance(error, OverloadedError) or isinstance(cause, OverloadedError):
         return True
@@ -58,12 +58,12 @@ def is_overload(error: BaseException) -> bool:
 
 
 def is_infrastructure(error: BaseException) -> bool:
-    """Say whether the error means that Postgres could not do it now, rather than not at all."""
+    """Return whether the error is temporary: the same work may succeed later."""
     cause, sqlstate = _cause_and_sqlstate(error)
     if sqlstate is not None:
         return sqlstate[:2] in _INFRASTRUCTURE_CLASSES or sqlstate in _NOT_MIGRATED
-    # A wait that was given up is itself the error; its cause is only the cancellation. The last
-    # kind is the driver saying that it has lost its place on a connection, which it then closes.
+    # For a wait that timed out the cause is only the cancellation. InternalClientError means that
+    # the driver has lost its protocol state on a connection, which it then closes.
     kinds = (
         OSError,
         asyncpg.InterfaceError,
@@ -74,7 +74,7 @@ def is_infrastructure(error: BaseException) -> bool:
 
 
 def is_not_migrated(error: BaseException) -> bool:
-    """Return whether the tables are missing: the same work succeeds once the migrator has run."""
+    """Return whether tables are missing: the same work succeeds after the migrator."""
     return _cause_and_sqlstate(error)[1] in _NOT_MIGRATED
 
 
@@ -92,14 +92,14 @@ def server_settings(
 ) -> dict[str, str]:
     """Return the session settings of a connection of the process called `name`.
 
-    `synchronous_commit` is said out loud: an acknowledged change must survive (faults, row 35).
+    `synchronous_commit` is explicit: an acknowledged change must survive (faults, row 35).
     """
     return {
         "application_name": name,
         "statement_timeout": str(int(statement_seconds * 1000)),
         "lock_timeout": str(int(lock_seconds * 1000)),
         "idle_in_transaction_session_timeout": "30000",
-        # A statement whose caller has gone away soon ends.
+        # Milliseconds: a statement ends soon after its client has disconnected.
         "client_connection_check_interval": "250",
         "synchronous_commit": "on",
         "TimeZone": "UTC",
@@ -115,10 +115,10 @@ async def create_pool(
     connect_seconds: float = CONNECT_SECONDS,
     **limits: float,
 ) -> Pool:
-    """Return an asyncpg pool for hot paths; it connects when it is first used.
+    """Return an asyncpg pool for hot paths; it connects at its first use.
 
-    A statement is given up by the client half a second after the server should have done so:
-    a server that has vanished answers nothing.
+    The client's statement timeout is half a second longer than the server's. It applies when the
+    server has become unreachable.
     """
     pool = await asyncpg.create_pool(
         make_url(url).render_as_string(hide_password=False),
@@ -135,7 +135,7 @@ async def create_pool(
 
 
 async def close_pool(pool: Pool) -> None:
-    """Close a pool, with force when a connection is not given back within five seconds."""
+    """Close a pool; terminate it if a connection is still lent after five seconds."""
     try:
         async with asyncio.timeout(_CLOSE_SECONDS):
             await pool.close()
@@ -147,12 +147,12 @@ async def close_pool(pool: Pool) -> None:
 async def lease(pool: Pool, seconds: float = ACQUIRE_SECONDS) -> AsyncIterator[PooledConnection]:
     """Lend a connection of the pool; wait at most `seconds` for it.
 
-    Raises PoolExhaustedError while others use the connections, TimeoutError and what the driver
-    raises while the server cannot be reached.
+    Raises PoolExhaustedError while others use the connections, TimeoutError or the driver's error
+    if the server is unavailable.
     """
     _connect_began.set(None)
     try:
-        # Not `acquire(timeout=...)`: the driver would make a task of each wait.
+        # Not `acquire(timeout=...)`: the driver would create a task for each wait.
         async with asyncio.timeout(seconds):
             connection = await pool.acquire()
     except TimeoutError as error:
@@ -164,7 +164,7 @@ async def lease(pool: Pool, seconds: float = ACQUIRE_SECONDS) -> AsyncIterator[P
         yield connection
     except BaseException as error:
         if _is_cut_off(error):
-            # Its statement may still run, and the driver would wait for that to end.
+            # Its statement may still run, and the driver would wait for its end.
             connection.terminate()
         raise
     finally:
@@ -189,22 +189,22 @@ async def _connect_timed(*arguments: Any, **options: Any) -> "asyncpg.Connection
 
 
 def _is_cut_off(error: BaseException) -> bool:
-    """Return whether the error may have come in the middle of a statement."""
+    """Return whether the error may have interrupted a statement."""
     kinds = (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError)
     return not isinstance(error, Exception) or isinstance(error, kinds)
 
 
 async def _keep_session(_connection: object) -> None:
-    """Spare the round trip that asyncpg spends on each release to reset the session.
+    """Skip asyncpg's reset of the session at each release, which costs a round trip.
 
-    An open transaction is rolled back all the same, and nothing of ours changes a pooled session.
+    An open transaction is still rolled back, and no code here changes a pooled session.
     """
 
 
 async def connect(
     url: str, *, name: str, connect_seconds: float = CONNECT_SECONDS, **limits: float
 ) -> "asyncpg.Connection[Any]":
-    """Return one connection of its own, for a session lock or a long reading."""
+    """Return a dedicated connection, for a session lock or a long read."""
     return await asyncpg.connect(
         make_url(url).render_as_string(hide_password=False),
         timeout=connect_seconds,
@@ -214,9 +214,9 @@ async def connect(
 
 
 class ReconnectingConnection:
-    """One connection of its own, opened when it is needed, and anew after it broke.
+    """Dedicated connection, opened at its first use, and reopened after a failure.
 
-    For work that never runs twice at a time: a pool costs more CPU than a small statement does.
+    For work that never runs concurrently: a pool costs more CPU than a small statement.
     """
 
     def __init__(self, url: str, *, name: str, **limits: float) -> None:
@@ -227,7 +227,7 @@ class ReconnectingConnection:
 
     @asynccontextmanager
     async def connection(self) -> "AsyncIterator[asyncpg.Connection[Any]]":
-        """Lend the connection; it is dropped when Postgres goes away under the block."""
+        """Lend the connection; drop it if the block fails with an infrastructure error."""
         held = await self.open()
         try:
             yield held
@@ -236,36 +236,36 @@ class ReconnectingConnection:
             raise
 
     async def open(self) -> "asyncpg.Connection[Any]":
-        """Return the connection, a new one when it has broken; raises what the driver raises."""
+        """Return the connection, a new one after a failure; raises the driver's errors."""
         if self._connection is None or self._connection.is_closed():
             self._connection = await connect(self._url, name=self._name, **self._limits)
         return self._connection
 
     def failed(self, error: BaseException) -> None:
-        """Drop the connection after an error that leaves it in doubt.
+        """Drop the connection if the error leaves its state uncertain.
 
-        What was cancelled in the middle of a statement is not to be trusted either.
+        A cancellation within a statement does so as well.
         """
         if is_infrastructure(error) or not isinstance(error, Exception):
             self.drop()
 
     @asynccontextmanager
     async def transaction(self) -> "AsyncIterator[asyncpg.Connection[Any]]":
-        """Lend the connection within a transaction, which is undone when the block fails."""
+        """Lend the connection within a transaction; roll it back if the block fails."""
         async with self.connection() as held, held.transaction():
             yield held
 
     def drop(self) -> None:
-        """Close the connection now, without a word to the server."""
+        """Close the connection at once, without a message to the server."""
         if self._connection is not None:
             self._connection.terminate()
             self._connection = None
 
 
 class LookupPool:
-    """A few connections for a `DataLoader`, which never asks for more than `size` at a time.
+    """Pool for a `DataLoader`, which uses at most `size` connections at a time.
 
-    Written for the one query of every request: the driver's pool costs more CPU than the query.
+    For the one query of every request: the driver's pool costs more CPU than the query.
     """
 
     def __init__(self, url: str, *, name: str, size: int, **limits: float) -> None:
@@ -273,14 +273,14 @@ class LookupPool:
         self._all = tuple(self._idle)
 
     async def open(self) -> None:
-        """Connect beforehand; raises what the driver raises."""
+        """Connect in advance; raises the driver's errors."""
         for one in self._all:
             await one.open()
 
     def connection(self) -> "_Loan":
-        """Lend the connection that was used last; `async with` takes it and gives it back.
+        """Return a loan of the last used connection; `async with` acquires and releases it.
 
-        Raises PoolExhaustedError when none is left.
+        Its start raises PoolExhaustedError when no connection is idle.
         """
         return _Loan(self._idle)
 
@@ -291,7 +291,7 @@ class LookupPool:
 
 
 class _Loan:
-    """One connection of a pool, from its taking to its return; nothing is taken before."""
+    """Loan of one connection of a pool, acquired when the block starts."""
 
     __slots__ = ("_idle", "_one")
 

@@ -1,4 +1,4 @@
-"""The door to Redis (Valkey): short time limits, because everything in it can be had elsewhere."""
+"""Redis (Valkey) client: short time limits, because callers have a fallback for all its data."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -12,16 +12,16 @@ from redis.exceptions import MaxConnectionsError, RedisError
 CONNECT_SECONDS: Final = 0.3
 COMMAND_SECONDS: Final = 0.3
 
-#: What a caller catches: Redis is away, slow, full, read-only or loading.
+#: Errors to catch: Redis is unavailable, slow, full, read-only or loading.
 RedisAway: Final = (RedisError, OSError, TimeoutError)
-#: One of these says nothing about Redis: all connections of our own pool are in use.
+#: The one of them that is local: all connections of the pool are in use.
 RedisBusy: Final = MaxConnectionsError
 
 
 class _Connection(redis.asyncio.Connection):
-    """A connection that says as an OSError that it was reset, which the driver then opens anew.
+    """Connection that raises OSError after a reset, so that the driver reconnects.
 
-    uvloop refuses to write to what has been closed with a RuntimeError, which the driver passes on.
+    On a write to a closed connection uvloop raises RuntimeError, which the driver does not handle.
     """
 
     async def _send_packed_command(self, command: Iterable[bytes]) -> None:
@@ -32,13 +32,13 @@ class _Connection(redis.asyncio.Connection):
 
 
 class _TlsConnection(_Connection, SSLConnection):
-    """The same over TLS."""
+    """The same connection over TLS."""
 
 
 def create_redis(
     url: str, *, connections: int = 8, command_seconds: float = COMMAND_SECONDS
 ) -> "redis.asyncio.Redis":
-    """Return a client that answers bytes, and connects when it is first used."""
+    """Return a client that returns bytes, and connects at its first use."""
     client: redis.asyncio.Redis = redis.asyncio.Redis.from_url(
         url,
         max_connections=connections,

@@ -1,7 +1,7 @@
-"""Settings come from the environment, once, at start; a bad one stops the process by name.
+"""Settings of a process, read once at start from the environment; a bad one stops the process.
 
-Every variable may also be given as NAME_FILE, the path of a file that holds the value: secrets
-stay out of the environment that way. Only `main.py` and `admin.py` modules call `load`.
+Each variable may also be given as NAME_FILE, the path of a file with the value: this keeps secrets
+out of the environment. Only `main.py` and `admin.py` modules call `load`.
 """
 
 import ipaddress
@@ -22,17 +22,17 @@ from pydantic_settings import (
 
 from service_runtime.http_limits import HttpLimits
 
-#: sysexits.h EX_CONFIG: a supervisor sees that restarting will not help.
+#: sysexits.h EX_CONFIG: shows a supervisor that a restart will not help.
 EXIT_CONFIG = 78
 
 _MAX_FILE_BYTES = 65_536
 
 
 class _FileSource(PydanticBaseSettingsSource):
-    """Reads NAME_FILE for a setting called NAME; `load` names the files that cannot be read."""
+    """Source that reads NAME_FILE for a setting NAME; `load` reports unreadable files."""
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002 - the interface's
-        """Return the text of the file, or None when none is named or it cannot be read."""
+        """Return the text of the file, None if none is named or it cannot be read."""
         path = _file_named_for(field_name)
         if path is None:
             return None, field_name, False
@@ -55,13 +55,13 @@ def _file_named_for(field_name: str) -> str | None:
 
 
 def _read(path: str) -> str:
-    """Return the text of a file without its line end; raises OSError or ValueError."""
+    """Return the text of a file without line ends; raises OSError, ValueError if not UTF-8."""
     with Path(path).open(encoding="utf-8") as file:
         return file.read(_MAX_FILE_BYTES).rstrip("\r\n")
 
 
 def _unreadable_files(settings_class: type[BaseSettings]) -> dict[str, str]:
-    """Return why a file that is named for a setting cannot be used: setting -> sentence."""
+    """Return the faults of files that are named for settings, as setting -> sentence."""
     problems = {}
     for name in settings_class.model_fields:
         path = _file_named_for(name)
@@ -93,7 +93,7 @@ class AdminSettings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - we read no .env
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - nor a folder of secrets
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Take the environment first, then files named by it."""
+        """Return the sources in order: arguments, the environment, the files that it names."""
         return init_settings, env_settings, _FileSource(settings_cls)
 
 
@@ -112,7 +112,7 @@ class HttpSettings(ServiceSettings):
     http_max_connections_per_address: int = Field(default=512, ge=1, le=1_000_000)
 
     def http_limits(self, trusted: Iterable[str] = ()) -> HttpLimits:
-        """Return the limits of the server; `trusted` addresses or networks have none of their own."""
+        """Return the limits of the server; `trusted` addresses or networks are exempt from theirs."""
         return HttpLimits(
             max_connections=self.http_max_connections,
             max_connections_per_address=self.http_max_connections_per_address,
@@ -126,8 +126,8 @@ SettingsT = TypeVar("SettingsT", bound=AdminSettings)
 def load(settings_class: type[SettingsT]) -> SettingsT:
     """Return the settings of the environment.
 
-    When some are missing or unusable it prints all of them, one a line and without their values,
-    and ends the process with status 78.
+    If settings are missing or invalid, it prints all of them to stderr, one a line and without
+    their values, and raises SystemExit with status 78.
     """
     problems = _unreadable_files(settings_class)
     try:

@@ -1,4 +1,4 @@
-"""Stand-ins for the world, shipped beside the real thing."""
+"""Test tools: a clock under control, waiting for a condition, cost of event-loop steps."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -9,22 +9,22 @@ from service_runtime.clock import SystemClock
 
 
 class ManualClock:
-    """A clock that moves when it is told to."""
+    """Clock that moves only by `advance`."""
 
     def __init__(self, start: datetime = datetime(2026, 3, 1, 12, tzinfo=UTC)) -> None:
         self._now = start
         self._elapsed = 0.0
 
     def now(self) -> datetime:
-        """Return the moment that the test has set."""
+        """Return the time that the test has set, in UTC."""
         return self._now
 
     def monotonic(self) -> float:
-        """Return the seconds that the test has let pass."""
+        """Return the seconds that the test has advanced."""
         return self._elapsed
 
     def advance(self, seconds: float) -> None:
-        """Let `seconds` pass on both clocks."""
+        """Advance both clocks by `seconds`."""
         self._now += timedelta(seconds=seconds)
         self._elapsed += seconds
 
@@ -36,7 +36,7 @@ async def eventually(
     seconds: float = 60.0,
     every: float = 0.05,
 ) -> None:
-    """Ask until the answer is true; AssertionError with the sentence at the deadline."""
+    """Await `holds` until it is true; raise AssertionError with `says` after `seconds`."""
     clock = SystemClock()
     deadline = clock.monotonic() + seconds
     while not await holds():
@@ -45,10 +45,10 @@ async def eventually(
 
 
 class LoopSteps:
-    """Measures the steps of one asyncio loop: how much of something the longest of them used.
+    """Measurement of the steps of one asyncio loop: the largest use of one step.
 
-    `used` is a number that only grows, such as `time.thread_time` or a count of calls; it is read
-    in the loop's own thread. Works for asyncio's own loop alone: others are not made of `Handle`s.
+    `used` returns a growing number, such as `time.thread_time` or a count of calls; it is read in
+    the loop's own thread. It works for asyncio's own loop only: other loops have no `Handle`s.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, used: Callable[[], float]) -> None:
@@ -58,7 +58,7 @@ class LoopSteps:
         self.longest_step = ""
 
     def forget(self) -> None:
-        """Begin anew."""
+        """Reset the measurement."""
         self.longest, self.longest_step = 0.0, ""
 
     def __enter__(self) -> Self:
@@ -81,5 +81,5 @@ class LoopSteps:
             self.longest, self.longest_step = used, repr(handle)
 
     def __exit__(self, *_: object) -> None:
-        """Measure no more."""
+        """Stop measuring."""
         asyncio.Handle._run = self._original  # type: ignore[method-assign]  # noqa: SLF001

@@ -1,7 +1,7 @@
-"""Framing of HTTP/1.1 as cases: bytes that a stranger sends, and what every port of ours answers.
+"""Cases of HTTP/1.1 framing: bytes of an untrusted client, and the expected responses.
 
-The cases hold for any application: they count answers and look at the last status and the end of
-the connection. A request that is hidden in another shows as an answer too many.
+The cases hold for any application: they check the number of responses, the last status and the end
+of the connection. A request that is hidden in another one shows as an extra response.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 _STATUS: Final = re.compile(rb"HTTP/1\.1 (\d{3}) ")
 _SECONDS: Final = 15.0
-#: Between two parts, so that they arrive one by one.
+#: Pause between two parts, so that they arrive separately.
 _APART_SECONDS: Final = 0.02
 _HOST: Final = b"Host: portal.test\r\n"
 _HIDDEN: Final = b"GET /hidden/ HTTP/1.1\r\n" + _HOST + b"\r\n"
@@ -22,9 +22,9 @@ _LAST: Final = b"GET /last/ HTTP/1.1\r\n" + _HOST + b"Connection: close\r\n\r\n"
 
 @dataclass(frozen=True, slots=True)
 class FramingCase:
-    """`parts` are sent one by one; then come so many `answers`, and the connection ends.
+    """Case of framing: `parts` are sent one by one, `answers` responses follow, then the end.
 
-    `status` is that of the last answer; None: the application's.
+    `status` is the last response's; None allows any status of the application.
     """
 
     name: str
@@ -33,7 +33,7 @@ class FramingCase:
     status: int | None = None
 
     async def check(self, url: str) -> None:
-        """Raise AssertionError if the server at `url` answers anything else."""
+        """Raise AssertionError if the server at `url` responds differently."""
         raw = await converse(url, self.parts)
         statuses = [int(status) for status in _STATUS.findall(raw)]
         assert len(statuses) == self.answers, (self.name, raw)  # noqa: S101
@@ -41,7 +41,7 @@ class FramingCase:
 
 
 async def converse(url: str, parts: Iterable[bytes]) -> bytes:
-    """Send these parts and return everything that comes until the server closes.
+    """Send these parts and return all bytes until the server closes.
 
     Raises TimeoutError if it does not close, and ConnectionError if it resets the connection.
     """
@@ -70,7 +70,7 @@ _UPGRADES: Final = {
 
 
 def _upgrades() -> Iterable[FramingCase]:
-    """Yield requests whose Upgrade is ignored (RFC 9110 7.8): the body stays a body."""
+    """Yield requests whose Upgrade is ignored (RFC 9110 7.8): the body remains a body."""
     for name, headers in _UPGRADES.items():
         for method in ("POST", "GET", "PUT"):
             line = f"{method} /nothing/ HTTP/1.1"
@@ -84,7 +84,7 @@ def _upgrades() -> Iterable[FramingCase]:
 
 
 def _uncertain() -> Iterable[FramingCase]:
-    """Yield messages that are refused and closed."""
+    """Yield messages that get an error response and a closed connection."""
     get, post = "GET /nothing/ HTTP/1.1", "POST /nothing/ HTTP/1.1"
     for version in (
         "RTSP/1.0",
@@ -125,7 +125,7 @@ def _uncertain() -> Iterable[FramingCase]:
 
 
 def _ends() -> Iterable[FramingCase]:
-    """Yield requests that say what becomes of the connection."""
+    """Yield requests that determine the end of the connection."""
     get, post = _head("GET /nothing/ HTTP/1.1"), "POST /nothing/ HTTP/1.1"
     yield FramingCase("garbage behind a request", (get + b"\x00garbage\r\n\r\n",), 2, 400)
     yield FramingCase("garbage apart", (get, b"\x00garbage\r\n\r\n"), 2, 400)

@@ -1,9 +1,9 @@
-"""Watchdog: a process that cannot use a store which answers others is not ready, and ends itself.
+"""Watchdog: ends a process that cannot use a store which works on a new connection.
 
-A path is how requests use a store: through the pool or the loader that they use, with its
-deadline. Its control is the same question over a new connection. While both fail the store is
-unavailable, and the process waits. While only the path fails the process is stuck: it has lost
-something that it needs, and the supervisor or the container engine starts another one.
+A path is the way of requests to a store: their pool or loader, with its deadline.
+Its control is the same query over a new connection. While both fail, the store is unavailable and
+the process waits. While only the path fails, the process is stuck: it has lost a resource. It
+becomes unready, then exits, and the supervisor or the container engine restarts it.
 """
 
 import asyncio
@@ -18,13 +18,13 @@ from service_runtime.logs import get
 from service_runtime.metrics import REGISTRY
 from service_runtime.ops import Health
 
-#: Exit status of a process that was stuck: EX_TEMPFAIL of sysexits(3), "try again".
+#: Exit status of a stuck process: EX_TEMPFAIL of sysexits(3), "try again".
 STUCK_STATUS: Final = 75
 _EVERY_SECONDS: Final = 1.0
-#: One check a second: stuck after ten seconds, given up after twenty.
+#: In checks, one a second: stuck after ten, exit after twenty.
 _STUCK_AFTER: Final = 10
 _ENDS_AFTER: Final = 20
-#: More than a request waits for anything, so that a check is served where requests are refused.
+#: Longer than any wait of a request, so that a check succeeds where requests are rejected.
 _CHECK_SECONDS: Final = 2.0
 _CONTROL_SECONDS: Final = 3.0
 _LEAVE_SECONDS: Final = 10.0
@@ -40,11 +40,11 @@ Check = Callable[[], Awaitable[None]]
 
 
 class StuckError(Exception):
-    """The process cannot recover by itself; another one has to be started."""
+    """State from which only a restart of the process recovers."""
 
 
 class _Path:
-    """One way to a store, and how often in a row it has failed."""
+    """One path to a store, with its number of consecutive failures."""
 
     def __init__(self, name: str, check: Check, control: Check) -> None:
         self.name = name
@@ -56,7 +56,7 @@ class _Path:
         self._gauge.set(0)
 
     async def ready(self) -> None:
-        """Raise while requests cannot use the store; say so when the process is to blame."""
+        """Raise while requests cannot use the store; StuckError if the process is the cause."""
         try:
             await self._used()
         except Exception as error:
@@ -65,12 +65,12 @@ class _Path:
             raise
 
     async def not_stuck(self) -> None:
-        """Raise only while the process is to blame: it can work without this store."""
+        """Raise StuckError while the process is the cause: it can work without this store."""
         if self.stuck:
             raise StuckError(self.stuck)
 
     async def look(self) -> None:
-        """Use the path once, and the control when the path has failed for long."""
+        """Check the path once; after ten failures in a row check the control as well."""
         try:
             await self._used()
         except Exception as error:  # noqa: BLE001 - whatever it is, requests get the same
@@ -114,7 +114,7 @@ class _Path:
 
 
 class Watchdog:
-    """Follows the paths of one process; each is a part of `/readyz`."""
+    """Watchdog of the paths of one process; each is a part of `/readyz`."""
 
     def __init__(self, health: Health, *, every_seconds: float = _EVERY_SECONDS) -> None:
         self._health = health
@@ -122,16 +122,16 @@ class Watchdog:
         self._paths: list[_Path] = []
 
     def watch(self, name: str, check: Check, control: Check, *, required: bool = True) -> None:
-        """Follow a path: `check` uses it as requests do, `control` uses a new connection.
+        """Add a path: `check` uses it as requests do, `control` uses a new connection.
 
-        A process that can work without the store (`required=False`) is unready only when stuck.
+        A process that can work without the store (`required=False`) is unready only while stuck.
         """
         path = _Path(name, check, control)
         self._paths.append(path)
         self._health.register(name, path.ready if required else path.not_stuck)
 
     async def run(self) -> None:
-        """Follow all paths until cancelled. Raises StuckError, which has to end the process."""
+        """Check all paths until cancelled. Raises StuckError, which must end the process."""
         async with asyncio.TaskGroup() as group:
             for path in self._paths:
                 group.create_task(self._follow(path))
@@ -141,6 +141,6 @@ class Watchdog:
             await asyncio.sleep(self._every)
             await path.look()
             if path.stuck and path.failures >= _ENDS_AFTER:
-                # What is stuck may also hold up the end.
+                # The stuck resource may also block the shutdown.
                 asyncio.get_running_loop().call_later(_LEAVE_SECONDS, os._exit, STUCK_STATUS)
                 raise StuckError(path.stuck)

@@ -1,9 +1,9 @@
-"""The one door to Kafka: bytes in and out, never what they mean.
+"""Kafka client: records as bytes. Only this package imports the driver.
 
-`consumer` builds a consumer with the settings that were measured to be right.
-`producer` sends records grouped by partition and says, per partition, how many Kafka has taken.
-`topics` creates a topic or says what is wrong with the one that is there, and knows a topic's id.
-`errors` names what can go wrong, `connection` mends what the driver does not see. Nothing else in the system imports the driver.
+`consumer` builds a consumer with measured settings.
+`producer` sends records grouped by partition and returns the acknowledged count of each partition.
+`topics` creates a topic, checks the settings of an existing one, and returns a topic's id.
+`errors` classifies errors. `connection` turns resets under uvloop into errors that the driver handles.
 """
 
 from service_runtime.kafka import connection

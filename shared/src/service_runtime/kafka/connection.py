@@ -1,8 +1,8 @@
-"""The driver's connection, taught that uvloop has words of its own for a connection that was reset.
+"""The driver's connection, with handling of uvloop's error for a reset connection.
 
-uvloop refuses to write to what has just been closed with a RuntimeError. The driver expects an
-OSError there: its tasks that fetch, send and beat would end without a word, and a consumer whose
-fetching has ended keeps its partitions and reads nothing, for ever.
+On a write to a closed connection uvloop raises RuntimeError, where the driver expects OSError.
+Without this module the driver's tasks (fetch, send, heartbeat) would end silently. A consumer
+whose fetch task has ended keeps its partitions and reads nothing, without limit.
 """
 
 from typing import Any
@@ -12,10 +12,10 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 
 
 class Connection(driver.AIOKafkaConnection):  # type: ignore[misc]  # the driver has no types
-    """A connection on which a write to what is closed is a lost connection."""
+    """Connection that reports a write after its close as a lost connection."""
 
     def send(self, request: Any, expect_response: bool = True) -> Any:
-        """Send a request; KafkaConnectionError when the connection is lost."""
+        """Send a request; raises KafkaConnectionError when the connection is lost."""
         try:
             return super().send(request, expect_response)
         except KafkaError:  # a RuntimeError too
@@ -26,5 +26,5 @@ class Connection(driver.AIOKafkaConnection):  # type: ignore[misc]  # the driver
 
 
 def install() -> None:
-    """Have the driver make its connections so; it offers no other way."""
+    """Replace the driver's connection class; it offers no setting for it."""
     driver.AIOKafkaConnection = Connection

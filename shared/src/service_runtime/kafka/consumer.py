@@ -1,8 +1,8 @@
-"""Consumers, built with the settings that were measured to be right.
+"""Consumers with measured settings.
 
-`fetch_max_wait_ms=20`: a partition that was paused or moved waits for the running long poll, up
-to 300 ms at the default of 500. `auto_offset_reset="earliest"`: what retention took is found by
-comparing heads. `rebalance_timeout_ms`: time to finish a batch when partitions are taken away.
+`fetch_max_wait_ms=20`: a paused or moved partition waits for the running long poll, up to 300 ms
+at the default of 500. `auto_offset_reset="earliest"`: reconciliation finds events that retention
+deleted. `rebalance_timeout_ms`: time to finish a batch when partitions are revoked.
 """
 
 from collections.abc import Collection, Mapping
@@ -14,7 +14,7 @@ from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitio
 if TYPE_CHECKING:
 
     class TopicPartition(NamedTuple):
-        """A partition of a topic."""
+        """Partition of a topic."""
 
         topic: str
         partition: int
@@ -27,7 +27,7 @@ else:
 
 
 class ConsumerRecord(Protocol):
-    """One record as it lies on the topic; `timestamp` in milliseconds since 1970."""
+    """One record of a topic; `timestamp` is in milliseconds since 1970."""
 
     topic: str
     partition: int
@@ -38,84 +38,85 @@ class ConsumerRecord(Protocol):
 
 
 class RebalanceListener(_DriverListener):
-    """Told when partitions come and go; subclass it.
+    """Callbacks for revoked and assigned partitions; subclass it.
 
-    The driver delivers records before `on_partitions_assigned` has finished and swallows what it
-    raises: begin it with a synchronous `pause` and never raise. `stop()` tells nobody: drain first.
+    The driver delivers records before `on_partitions_assigned` has finished, and it discards the
+    exceptions of that method: begin it with a synchronous `pause` and never raise.
+    `stop()` calls no listener: drain first.
     """
 
     async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
-        """Finish what is under way on these partitions; everything is revoked at each change."""
+        """Finish the work on these partitions; each rebalance revokes all partitions."""
 
     async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
-        """Begin with these partitions."""
+        """Start consuming these partitions."""
 
 
 class Consumer(Protocol):
-    """The part of the driver's consumer that we use. All offsets are of the next record."""
+    """The used part of the driver's consumer. Every offset is that of the next record."""
 
     async def start(self) -> None:
-        """Connect; KafkaError when no broker answers."""
+        """Connect; raises KafkaError when no broker responds."""
 
     async def stop(self) -> None:
-        """Leave the group and close; tells no listener."""
+        """Leave the group and close, without a call of the listener."""
 
     def subscribe(
         self, topics: Collection[str], *, listener: RebalanceListener | None = None
     ) -> None:
-        """Take part in the group for these topics."""
+        """Join the group for these topics."""
 
     def assign(self, partitions: Collection[TopicPartition]) -> None:
         """Read exactly these partitions, outside any group."""
 
     def assignment(self) -> frozenset[TopicPartition]:
-        """Return the partitions that are ours now."""
+        """Return the partitions that are assigned to this consumer."""
         ...
 
     async def getmany(
         self, *partitions: TopicPartition, timeout_ms: int = 0, max_records: int | None = None
     ) -> dict[TopicPartition, list[ConsumerRecord]]:
-        """Return what is buffered; never wrap it in `wait_for`, which can drop a batch."""
+        """Return buffered records by partition; never wrap it in `wait_for`, which can drop a batch."""
         ...
 
     def pause(self, *partitions: TopicPartition) -> None:
-        """Deliver nothing of these; go on polling, or the group takes them away."""
+        """Pause delivery from these; continue to poll, or the group revokes them."""
 
     def resume(self, *partitions: TopicPartition) -> None:
-        """Deliver from these again."""
+        """Resume delivery from these."""
 
     def paused(self) -> set[TopicPartition]:
-        """Return the partitions that are paused."""
+        """Return the paused partitions."""
         ...
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
-        """Read on from this offset."""
+        """Continue at this offset."""
 
     async def position(self, partition: TopicPartition) -> int:
-        """Return the offset that is delivered next."""
+        """Return the offset of the next record to deliver."""
         ...
 
     async def committed(self, partition: TopicPartition) -> int | None:
-        """Return the group's offset, None when it has none."""
+        """Return the group's committed offset, None if there is none."""
         ...
 
     async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
-        """Store offsets for the group; CommitFailedError when it has moved on."""
+        """Commit offsets of the group; raises CommitFailedError after a rebalance."""
 
     async def end_offsets(
         self, partitions: Collection[TopicPartition]
     ) -> dict[TopicPartition, int]:
-        """Return the offset that each partition's next record will get."""
+        """Return the offset of each partition's next record."""
         ...
 
     async def beginning_offsets(
         self, partitions: Collection[TopicPartition]
     ) -> dict[TopicPartition, int]:
-        """Return the first offset that each partition still keeps."""
+        """Return the first stored offset of each partition."""
         ...
 
     def highwater(self, partition: TopicPartition) -> int | None:
-        """Return the end offset as the last fetch saw it."""
+        """Return the end offset of the last fetch, None before the first."""
         ...
 
 
@@ -129,8 +130,7 @@ def create_consumer(
 ) -> Consumer:
     """Return a consumer of bytes, not started; without a group it can only `assign`.
 
-    Offsets are committed by hand. The caller starts it (KafkaError when no broker answers) and
-    stops it.
+    The caller commits offsets, starts it (KafkaError when no broker responds) and stops it.
     """
     consumer = AIOKafkaConsumer(
         bootstrap_servers=bootstrap_servers,
@@ -154,10 +154,10 @@ def create_consumer(
 
 
 def is_waiting_to_rejoin(consumer: Consumer) -> bool:
-    """Say whether the consumer has been told to join its group again and has not done so.
+    """Return whether the consumer has to rejoin its group and has not done so.
 
-    After a restart of brokers the driver may stay so for ever and has no public sign of it: a
-    process that sees this for longer than twice the rebalance timeout should end itself.
+    After a restart of brokers the driver may stay in this state without limit, and it has no public
+    health signal. A process in it for longer than twice the rebalance timeout should exit.
     """
     coordinator = cast("Any", consumer)._coordinator  # noqa: SLF001 - no public health signal
     rejoin = getattr(coordinator, "_rejoin_needed_fut", None)
@@ -165,10 +165,10 @@ def is_waiting_to_rejoin(consumer: Consumer) -> bool:
 
 
 def has_stopped_fetching(consumer: Consumer) -> bool:
-    """Say whether the driver's task that fetches has ended: nothing will ever be read again.
+    """Return whether the driver's fetch task has ended: the consumer will read nothing again.
 
-    It ends of whatever the driver did not expect; heartbeats go on, so the group takes no partition
-    away. There is no public sign of it: a process that sees this should end itself.
+    Any unexpected error ends the task. Heartbeats continue, so the group revokes no partition.
+    There is no public health signal: a process in this state should exit.
     """
     fetcher = getattr(consumer, "_fetcher", None)
     task = getattr(fetcher, "_fetch_task", None)

@@ -1,4 +1,4 @@
-"""What can go wrong with Kafka, in the words that callers decide by."""
+"""Errors of Kafka, classified by what the caller should do."""
 
 from typing import TYPE_CHECKING, Final
 
@@ -7,12 +7,12 @@ from aiokafka import errors as driver_errors
 if TYPE_CHECKING:
 
     class KafkaError(Exception):
-        """Anything the driver raises; `retriable` says whether the driver would try again."""
+        """Base of the driver's errors; `retriable` is True if the driver would retry."""
 
         retriable: bool
 
     class CommitFailedError(KafkaError):
-        """The group has moved on: these partitions belong to somebody else now."""
+        """Rebalance of the group: these partitions belong to another consumer now."""
 
 else:
     KafkaError = driver_errors.KafkaError
@@ -26,10 +26,10 @@ _TOO_LARGE: Final[tuple[type[BaseException], ...]] = (
 
 
 def is_too_large(error: BaseException | None) -> bool:
-    """Say whether Kafka will never take this, because it is larger than the topic allows."""
+    """Return whether Kafka rejects the record permanently, because it exceeds the topic's limit."""
     return isinstance(error, _TOO_LARGE)
 
 
 def is_infrastructure(error: BaseException) -> bool:
-    """Say whether `error` is Kafka being away or busy, so that trying again is the answer."""
+    """Return whether the error means that Kafka is unavailable or busy: retry."""
     return isinstance(error, (driver_errors.KafkaError, OSError, TimeoutError))

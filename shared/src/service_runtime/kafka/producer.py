@@ -1,8 +1,8 @@
-"""Sending: records grouped by partition, acknowledged by all replicas, answered per partition.
+"""Producer: records grouped by partition, acknowledged by all replicas, one result a partition.
 
-Batches of one partition go out strictly one after the other, so that a refusal can never be
-overtaken by what follows it; partitions do not wait for each other. A producer that has been
-refused a batch has a hole in its sequence numbers and is of no more use: make a new one.
+Batches of one partition are sent strictly one after the other, so later records never overtake a
+rejected batch. Partitions are independent of each other. A rejected batch leaves a gap in the
+producer's sequence numbers: create a new producer after it.
 """
 
 import asyncio
@@ -16,15 +16,15 @@ from aiokafka.errors import MessageSizeTooLargeError, UnknownTopicOrPartitionErr
 
 from service_runtime.failpoints import fp
 
-#: 256 KiB: one batch per partition and request is in flight, so this bounds the rate per partition.
+#: 256 KiB. One batch per partition is in flight, so this bounds the rate of a partition.
 BATCH_BYTES: Final = 256 * 1024
-#: A larger record never leaves the process: far above any event, below the brokers' own limit.
+#: Limit of a record that is sent: far above any event, below the brokers' own limit.
 MAX_RECORD_BYTES: Final = 1_000_000
 _CLOSE_SECONDS: Final = 3.0
 
 
 class Record(NamedTuple):
-    """Key and value, as bytes."""
+    """Key and value of a record, as bytes."""
 
     key: bytes
     value: bytes
@@ -32,10 +32,10 @@ class Record(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What became of the records of one partition.
+    """Result of sending the records of one partition.
 
-    The first `count` were acknowledged. `error` is None when that is all of them; otherwise it is
-    why the next `refused` ones (one batch) were not taken; what follows them was not sent.
+    Kafka acknowledged the first `count` records. `error` is None if these are all. Otherwise it is
+    the reason why the next `refused` records (one batch) failed; later records were not sent.
     """
 
     count: int
@@ -44,10 +44,10 @@ class Sent:
 
 
 class BatchProducer:
-    """An idempotent producer (`acks=all`) that never gives up by itself: the caller sets limits.
+    """Idempotent producer (`acks=all`) that retries without limit: the caller sets deadlines.
 
-    `async with` starts it (KafkaError or TimeoutError when no broker answers) and closes it
-    without waiting for what has not been acknowledged.
+    `async with` starts it (KafkaError or TimeoutError when no broker responds). At the end it closes
+    without waiting for acknowledgements.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class BatchProducer:
         )
 
     async def __aenter__(self) -> Self:
-        """Connect; raises KafkaError or TimeoutError when that cannot be done in time."""
+        """Connect within `start_seconds`; raises KafkaError or TimeoutError."""
         try:
             await asyncio.wait_for(self._driver.start(), self._start_seconds)
         except BaseException:
@@ -79,17 +79,17 @@ class BatchProducer:
         await self.close()
 
     async def partitions(self, topic: str) -> int:
-        """Return how many partitions the topic has; KafkaError when there is no such topic."""
+        """Return the number of partitions of the topic; raises KafkaError if it does not exist."""
         known: set[int] = await self._driver.partitions_for(topic)
         return len(known)
 
     async def send(
         self, topic: str, partition: int, records: Sequence[Record], *, singly: bool = False
     ) -> Sent:
-        """Send the records in order and wait until Kafka has them all or refuses a batch.
+        """Send the records in order; wait until Kafka acknowledges all or rejects a batch.
 
-        Waits as long as Kafka is away: cancel it to stop waiting (the records may arrive all the
-        same). `singly` sends one record a batch, which shows which one is refused.
+        The call waits while Kafka is unavailable. Cancel it to stop; the records may still arrive.
+        `singly` sends one record a batch, which identifies a rejected record.
         """
         done = 0
         for batch, count in self._batches(records, 1 if singly else len(records)):
@@ -105,13 +105,13 @@ class BatchProducer:
     async def _deliver(self, batch: Any, topic: str, partition: int) -> None:
         try:
             acknowledged = await self._driver.send_batch(batch, topic, partition=partition)
-        except AssertionError as error:  # the driver's way to say that there is no such partition
+        except AssertionError as error:  # the driver's error for an unknown partition
             raise UnknownTopicOrPartitionError(f"{topic} has no partition {partition}") from error
         fp("relay.mid_send")
         await cast("Awaitable[object]", acknowledged)
 
     def _batches(self, records: Iterable[Record], limit: int) -> Iterator[tuple[Any, int]]:
-        """Yield full batches with their number of records; None for a record that is too large."""
+        """Yield (batch, number of records); the batch is None for a record above the limit."""
         batch = self._driver.create_batch()
         for record in records:
             if len(record.value) > MAX_RECORD_BYTES:
@@ -128,15 +128,15 @@ class BatchProducer:
 
     @staticmethod
     def _append(batch: Any, record: Record) -> bool:
-        """Add the record; False when the batch is full (an empty one takes any record)."""
+        """Add the record; return False if the batch is full (an empty one accepts any record)."""
         added = batch.append(timestamp=None, key=record.key, value=record.value)
         return added is not None
 
     async def close(self) -> None:
-        """Close the connections now. What was not acknowledged may or may not have arrived.
+        """Close the connections now. Unacknowledged records may or may not have arrived.
 
-        The driver's own `stop` waits until everything is delivered, which is for ever while Kafka
-        is away, so its two parts are ended one by one.
+        The driver's own `stop` waits for delivery, without limit while Kafka is unavailable. So its
+        two parts are closed one by one.
         """
         if self._driver._closed:  # noqa: SLF001 - the driver has no public way to be dropped
             return

@@ -1,8 +1,8 @@
-"""Asking a broker about one topic: Metadata version 12, which the driver does not speak.
+"""Metadata request, version 12, for one topic; the driver has older versions only.
 
-It tells a topic's id, the only sure sign that a topic has been deleted and made again (its offsets
-may have grown past the old ones by the time anybody looks), and it never makes the topic that it
-asks for, as the driver's own request does where brokers allow it.
+The response carries the topic's id. Only the id reveals that a topic was deleted and recreated,
+because its new offsets may have passed the old ones by the time of a check.
+This request never creates the topic; the driver's own request does where brokers allow it.
 """
 
 import uuid
@@ -22,7 +22,7 @@ from aiokafka.protocol.types import (
 
 _API_KEY = 3
 _API_VERSION = 12
-#: The driver has no type for a UUID: it is read and written as two halves.
+#: The driver has no type for a UUID: it is read and written as two halves of 64 bits.
 _TOPIC_ID = (("id_high", Int64), ("id_low", Int64))
 
 
@@ -88,7 +88,7 @@ class _Request(RequestStruct):  # type: ignore[misc] # the driver is untyped
 
 
 class TopicMetadataRequest(Request[_Request]):  # type: ignore[misc] # the driver is untyped
-    """The request for one topic's metadata; never makes the topic."""
+    """Request for one topic's metadata; it never creates the topic."""
 
     API_KEY: ClassVar[int] = _API_KEY
 
@@ -96,13 +96,13 @@ class TopicMetadataRequest(Request[_Request]):  # type: ignore[misc] # the drive
         self._name = name
 
     def build(self, request_struct_class: type[_Request]) -> Any:
-        """Return the request as it goes over the wire."""
+        """Return the request as the driver's struct of the wire format."""
         wanted: list[Any] = [(0, 0, self._name, {})]
         return request_struct_class(wanted, False, False, {})
 
 
 class TopicMetadata(NamedTuple):
-    """The id (UUID text), the number of partitions, the smallest number of replicas of one."""
+    """Topic id (UUID text), number of partitions, smallest number of replicas of a partition."""
 
     id: str
     partitions: int
@@ -110,7 +110,7 @@ class TopicMetadata(NamedTuple):
 
 
 def topic_metadata(response: Any) -> TopicMetadata | None:
-    """Return what the response says of its one topic; None when there is no such topic."""
+    """Return the metadata of the response's one topic; None if it does not exist."""
     (topic,) = response.topics
     code, _, high, low, _, partitions = topic[:6]
     if code != 0 or not partitions:

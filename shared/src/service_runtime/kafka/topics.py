@@ -1,4 +1,4 @@
-"""Topics: make one, or say what is wrong with the one that is there; know it again by its id."""
+"""Topics: create one, check the settings of an existing one, identify it by its id."""
 
 import asyncio
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ _APPEARS_SECONDS: Final = 10.0
 
 
 class TopicMismatchError(Exception):
-    """The topic is there but not as it must be; `problems` are sentences for the operator."""
+    """Existing topic with wrong settings; `problems` are sentences for the operator."""
 
     def __init__(self, name: str, problems: list[str]) -> None:
         super().__init__(f"Topic {name} cannot be used as it is: " + " ".join(problems))
@@ -28,7 +28,7 @@ class TopicMismatchError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class TopicSettings:
-    """How a topic must be. `replication` counts only when it is made."""
+    """Required settings of a topic. `replication` applies only to its creation."""
 
     name: str
     partitions: int
@@ -38,21 +38,21 @@ class TopicSettings:
 
     @property
     def config(self) -> dict[str, str]:
-        """The broker's words for it; a write needs all but one replica (of three or more)."""
+        """The broker's configuration; a write needs all but one replica, and at least one."""
         return {
             "cleanup.policy": "delete",
             "retention.ms": str(self.retention_days * _DAY_MS),
             "max.message.bytes": str(self.max_record_bytes),
             "min.insync.replicas": str(max(1, self.replication - 1)),
             "unclean.leader.election.enable": "false",
-            # The broker's own time: it would refuse records of a producer whose clock is ahead.
+            # The broker's own time: with the producer's time it would reject records from a fast clock.
             "message.timestamp.type": "LogAppendTime",
         }
 
 
 @dataclass(frozen=True, slots=True)
 class TopicFacts:
-    """What is so. A topic that was deleted and made again has another `id` (UUID text)."""
+    """Actual state of a topic. A recreated topic has another `id` (UUID text)."""
 
     name: str
     id: str
@@ -62,7 +62,7 @@ class TopicFacts:
 
 
 class Topics:
-    """The administrative connection; `async with` opens it (KafkaError when nobody answers)."""
+    """Administrative connection; `async with` opens it (KafkaError when no broker responds)."""
 
     def __init__(self, bootstrap_servers: str, *, client_id: str) -> None:
         self._bootstrap_servers = bootstrap_servers
@@ -86,9 +86,9 @@ class Topics:
         await self._driver.close()
 
     async def ensure(self, wanted: TopicSettings) -> bool:
-        """Make the topic and return True, or return False when it is there and right.
+        """Create the topic and return True; return False if it exists with the right settings.
 
-        Raises TopicMismatchError with everything that is wrong with it; changes nothing then.
+        Raises TopicMismatchError with every wrong setting, and leaves the topic unchanged.
         """
         facts, made = await self.facts(wanted.name), False
         if facts is None:
@@ -100,7 +100,7 @@ class Topics:
         return made
 
     async def facts(self, name: str) -> TopicFacts | None:
-        """Return what the brokers know of the topic, or None when there is none."""
+        """Return the actual state of the topic, None if it does not exist."""
         client = self._driver._client  # noqa: SLF001 - the driver's own request makes topics
         response = await client.send(client.get_random_node(), TopicMetadataRequest(name))
         found = topic_metadata(response)
@@ -109,7 +109,7 @@ class Topics:
         try:
             config = await self._config(name)
         except UnknownTopicOrPartitionError:
-            return None  # it was deleted between the two questions
+            return None  # deleted between the two requests
         return TopicFacts(
             name=name,
             id=found.id,
@@ -119,7 +119,7 @@ class Topics:
         )
 
     async def offsets(self, name: str) -> dict[int, tuple[int, int]]:
-        """Return per partition the first offset that is kept and the one that comes next."""
+        """Return (first stored offset, offset of the next record) by partition."""
         facts = await self.facts(name)
         consumer = create_consumer(self._bootstrap_servers, client_id=self._client_id)
         await consumer.start()
@@ -132,13 +132,13 @@ class Topics:
         return {part.partition: (first[part], following[part]) for part in parts}
 
     async def delete(self, name: str) -> None:
-        """Delete the topic and all its records; KafkaError when there is none."""
+        """Delete the topic and all its records; raises KafkaError if it does not exist."""
         response = await self._driver.delete_topics([name])
         for _, code in response.topic_error_codes:
             _raise_for(code, f"delete {name}")
 
     async def _appeared(self, name: str) -> TopicFacts | None:
-        """Return the facts of a topic that was just made, once the brokers have heard of it."""
+        """Return the state of a new topic once the brokers return it, None after ten seconds."""
         deadline = asyncio.get_running_loop().time() + _APPEARS_SECONDS
         while (facts := await self.facts(name)) is None:
             if asyncio.get_running_loop().time() > deadline:
@@ -147,7 +147,7 @@ class Topics:
         return facts
 
     async def _create(self, wanted: TopicSettings) -> bool:
-        """Make the topic; False when somebody else has just made it."""
+        """Create the topic; return False if another process has just created it."""
         topic = NewTopic(
             wanted.name, wanted.partitions, wanted.replication, topic_configs=wanted.config
         )
@@ -168,7 +168,7 @@ class Topics:
 
 
 def _problems(facts: TopicFacts | None, wanted: TopicSettings) -> list[str]:
-    """Return a sentence for each way in which the topic is not as wanted."""
+    """Return a sentence for each wrong setting of the topic."""
     if facts is None:
         return ["It has been made and cannot be found yet; try again."]
     problems = []
