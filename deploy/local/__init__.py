@@ -1,7 +1,7 @@
-"""The local start: the whole system on one machine, without containers, behind `./dev`.
+"""Local start: the whole system on one machine, without containers, behind `./dev`.
 
-Read `commands.py` (what each command does), `processes.py` (which process gets which setting), `supervisor.py`
-(what keeps them running); every other file is about one thing that one of those three needs.
-Everything here is the standard library's: it runs before anything has been installed.
-All state is in one folder (`.run`), and deleting that folder undoes everything.
+Reading order: `commands.py` (the commands), `processes.py` (the settings of each process), `supervisor.py` (restarts
+of processes). Every other file has one topic that one of these three needs.
+The package uses only the standard library, because it runs before any package is installed.
+All state is in one folder (`.run`); deleting that folder undoes everything.
 """

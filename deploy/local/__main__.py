@@ -1,4 +1,4 @@
-"""The front of `./dev`: reads the command line, and turns what goes wrong into words."""
+"""Entry point of `./dev`: parses the command line, and prints errors as sentences."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from deploy.local.trouble import Trouble
 
 
 def parser() -> argparse.ArgumentParser:
-    """Return what the command line may say."""
+    """Return the parser of the command line."""
     top = argparse.ArgumentParser(prog="./dev", description="The repair portal on this machine.")
     verbs = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
@@ -81,7 +81,7 @@ def parser() -> argparse.ArgumentParser:
         help="check, unit tests and the integration tests of what differs from main",
     )
     test.add_argument("pytest", nargs="*", help="for pytest")
-    # These two read their own options: to this parser a dash begins none.
+    # These two parse their own options: for this parser a dash starts no option.
     for name, run_it, text in (
         ("bench", commands.bench, "speed and memory against floors; --help names its options"),
         ("chaos", commands.chaos, "break a system of its own, check every number; --help too"),
@@ -102,7 +102,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main() -> int:
     """Run one command; return its exit status."""
-    # Servers run as another user: what is made here can be read, except where its rights say otherwise.
+    # Servers run as another user: new files are readable, unless their mode is set explicitly.
     os.umask(0o022)
     arguments = parser().parse_args()
     try:
@@ -113,7 +113,7 @@ def main() -> int:
         print("\nbroken off; run the same command again to go on", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        # Whoever read our output has gone (./dev logs | head).
+        # The reader of the output has ended (./dev logs | head).
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as problem:
@@ -122,7 +122,7 @@ def main() -> int:
 
 
 def in_words(problem: OSError) -> Trouble:
-    """Say what the system refused, and what to do about it."""
+    """Return the error of the operating system as a sentence with a remedy."""
     if problem.errno == errno.ENOSPC:
         return Trouble("the disk is full", "Make room and run the command again; nothing is lost.")
     if problem.errno in {errno.EACCES, errno.EPERM}:

@@ -1,4 +1,4 @@
-"""Where the parts of one system find each other. What the environment names wins over what would be started here."""
+"""Addresses of the parts of one system. An address in the environment replaces the local server."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 DATABASE = "rswind"
 TIME_ZONE = "America/Chicago"
 TOPIC = "repair-events"
-# The variable of each role's database; the writer's role is "writer", and so on.
+# Role -> the environment variable with the URL of its database.
 DATABASE_VARIABLES = {role: f"{role.upper()}_DATABASE_URL" for role in credentials.ROLES}
 
 
 @dataclass(frozen=True)
 class Addresses:
-    """Every address of a system, and which backends have to be started here."""
+    """Every address of a system, and the backends to start on this machine."""
 
     databases: dict[str, str]
     documents: str
@@ -40,7 +40,7 @@ class Addresses:
 def resolve(
     environ: Mapping[str, str], ports: Mapping[str, int], secrets: Mapping[str, str]
 ) -> Addresses:
-    """Return the addresses of a system: the environment's, else those of what is started here."""
+    """Return the addresses of a system: those of the environment, else those of local servers."""
     databases = {
         role: environ.get(variable)
         or postgres.url(role, secrets[f"{role}_password"], ports["postgres"], DATABASE)
@@ -66,7 +66,7 @@ def resolve(
 
 
 def given(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the addresses that the environment names, to be remembered for the other commands."""
+    """Return the addresses in the environment as variable -> value, to store for later commands."""
     names = (
         *DATABASE_VARIABLES.values(),
         "REDIS_URL",

@@ -1,12 +1,12 @@
-"""A backup: one folder with the writer's and the gateway's schemas of one moment, and what is needed to trust it.
+"""Backup: one folder with the writer's and the gateway's schemas of one moment, and the data to verify it.
 
-    databases.dump   both schemas in pg_dump's own format: one snapshot, so they belong together
+    databases.dump   both schemas in pg_dump's custom format, of one snapshot, so they are consistent
     secrets/         the API keys and demo passwords whose hashes are in the dump
-    manifest.json    when, of which versions, how much, and the checksum of every other file
+    manifest.json    time, versions, sizes, and the checksum of every other file
 
-The read model, Kafka and Valkey are copies and are in no backup. Nor are the visitors' sessions: one that was ended
-since must not come back with an older state, so after a restore everybody signs in again.
-The folder gets its name when all of it is on the disk: there is never half a backup under the name of a whole one.
+A backup excludes the read model, Kafka and Valkey, because they are derived data. It excludes users' sessions, because
+a session that has ended since must stay ended: after a restore every user signs in again.
+The folder gets its final name once all of it is on the disk, so a folder of that name is always complete.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ DUMP = "databases.dump"
 MANIFEST = "manifest.json"
 SECRETS = "secrets"
 SCHEMAS = ("writer", "gateway")
-# Secrets that the databases know by their hash. All others are this place's own.
+# Secrets whose hash is in the databases. All others belong to this installation.
 KEPT_SECRETS = ("writer_history_key", "internal_key", "login_*")
 LOCK_SECONDS = 30
 PAUSE_SECONDS = 0.2
@@ -50,10 +50,10 @@ MEBIBYTE = 2**20
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a backup says of itself.
+    """Manifest of a backup.
 
-    `schemas` holds the migration of each schema, `customers` and `changes` the length of all lists together,
-    `files` the SHA-256 of each file by its path in the folder.
+    `schemas` is the migration of each schema, `customers` the number of customers, `changes` the sum of their
+    revisions, `files` the SHA-256 of each file by its path in the folder.
     """
 
     format: int
@@ -66,12 +66,12 @@ class Manifest:
     files: dict[str, str]
 
     def summary(self) -> str:
-        """Return in a few words what it holds."""
+        """Return the content in a few words."""
         return f"{self.customers:,} customers, {self.changes:,} changes, of {self.made_at}"
 
 
 def back_up(system: System, folder: Path, steps: Steps) -> Manifest:
-    """Write a backup of a running system into a new folder. Raises Trouble, and leaves nothing then."""
+    """Write a backup of a running system into a new folder. Raises Trouble, and then leaves no files."""
     _check_target(system, folder)
     with _unfinished(folder) as fresh:
         with steps.step("copy of writer and gateway") as step:
@@ -100,7 +100,7 @@ def back_up(system: System, folder: Path, steps: Steps) -> Manifest:
 
 
 def check_local(system: System) -> None:
-    """Raise Trouble when a database of the system is not on the server that was started here."""
+    """Raise Trouble if a database of the system is on another server than the local one."""
     ours = (HOST, system.ports["postgres"])
     for url in system.at.databases.values():
         at = urlsplit(url)
@@ -112,16 +112,16 @@ def check_local(system: System) -> None:
 
 
 def major(system: System) -> int:
-    """Return the major version of the PostgreSQL that is run here."""
+    """Return the major version of the local PostgreSQL."""
     command = [system.cluster.program("postgres"), "--version"]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return int(said.split()[-1].split(".")[0])
 
 
 def checksums(folder: Path, names: Iterable[str] | None = None) -> dict[str, str]:
-    """Return the SHA-256 of files of a folder by their paths in it; of all but the manifest when none are named.
+    """Return path -> SHA-256 of the named files of a folder; without names, of all files but the manifest.
 
-    A named file that is not there has an empty checksum.
+    A missing file has an empty checksum.
     """
     if names is None:
         found = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
@@ -147,7 +147,7 @@ def _check_target(system: System, folder: Path) -> None:
 
 @contextmanager
 def _unfinished(folder: Path) -> Iterator[Path]:
-    """Give a folder beside the wanted one, for its owner alone; it gets the wanted name when the body ends well."""
+    """Yield a private temporary folder beside `folder`; rename it to `folder` when the body succeeds."""
     fresh = Path(
         tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".unfinished", dir=folder.parent)
     )
@@ -180,7 +180,7 @@ def _dump(system: System, file: Path, show: Callable[[str], None]) -> None:
 
 
 def _watched(running: subprocess.Popen[str], look: Callable[[], None]) -> str:
-    """Wait for a process, looking at its work meanwhile; return what it complained of."""
+    """Wait for a process and call `look` meanwhile; return its error message."""
     while True:
         try:
             _, said = running.communicate(timeout=PAUSE_SECONDS)
@@ -191,7 +191,7 @@ def _watched(running: subprocess.Popen[str], look: Callable[[], None]) -> str:
 
 
 def complaint(said: str) -> str:
-    """Return the line in which a program of PostgreSQL says what was wrong."""
+    """Return the line with the error in the output of a PostgreSQL program."""
     lines = said.strip().splitlines() or ["it did not say why"]
     return next((line for line in lines if "error:" in line.lower()), lines[-1])
 
@@ -206,9 +206,9 @@ def _migration(system: System, schema: str) -> str:
 
 
 def _heads(system: System, dump: Path) -> tuple[int, int]:
-    """Return how many customers a dump holds, and the sum of their revisions.
+    """Return (number of customers, sum of their revisions) of a dump.
 
-    Read from the dump, not from the database: the writer goes on while it is copied.
+    The source is the dump rather than the database, because the writer continues during the backup.
     """
     program = system.cluster.program("pg_restore")
     command = [program, "--data-only", "--schema=writer", "--table=customer", "-f", "-", str(dump)]
@@ -234,12 +234,12 @@ def _copy_secrets(system: System, folder: Path) -> None:
 
 
 def kept_secrets(folder: Path) -> list[Path]:
-    """Return the files of a folder of secrets that belong to a backup."""
+    """Return the files of a folder of secrets that belong in a backup."""
     return sorted(path for pattern in KEPT_SECRETS for path in folder.glob(pattern))
 
 
 def _to_disk(*paths: Path) -> None:
-    """Have the system write files and folders to the disk before a name says that they are there."""
+    """Flush files and folders to the disk, before the rename makes them visible."""
     for path in paths:
         number = os.open(path, os.O_RDONLY)
         try:

@@ -1,4 +1,4 @@
-"""What a person reads when everything is up: addresses, logins, what to try next."""
+"""Banner after the start: addresses, logins, next steps."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def show(system: System, found: Mapping[str, object], seconds: float | None) -> None:
-    """Print the banner; `seconds` is how long the start took, None when there was nothing to start."""
+    """Print the banner; `seconds` is the duration of the start, None if everything was running."""
     took = "is up already" if seconds is None else f"is ready after {seconds:.1f} s"
     say.line()
     say.line(say.paint(f"The repair portal {took}: {system.at.portal}", say.BOLD))

@@ -1,7 +1,7 @@
-"""Servers for the length of a test run: given by the environment, from containers, or from the local binaries.
+"""Servers for one test run: from the environment, from containers, or from local binaries.
 
-TEST_POSTGRES_URL, TEST_REDIS_URL and TEST_KAFKA_BOOTSTRAP_SERVERS name servers that run already;
-TEST_BACKENDS=local or TEST_BACKENDS=containers decides where the machine could do both.
+TEST_POSTGRES_URL, TEST_REDIS_URL and TEST_KAFKA_BOOTSTRAP_SERVERS name running servers.
+TEST_BACKENDS=local or TEST_BACKENDS=containers selects the kind on a machine with both.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 # As in docker-compose.yml.
 IMAGES = {"postgres": "postgres:18.6", "valkey": "valkey/valkey:9.1.2", "kafka": kafka.IMAGE}
-# Tests lose nothing that they would miss after a crash of the machine; commits stay synchronous as in earnest.
+# Test data need not survive a crash of the machine; commits stay synchronous as in production.
 FOR_TESTS = {
     "fsync": "off",
     "full_page_writes": "off",
@@ -41,7 +41,7 @@ VALKEY_PASSWORD = "valkey"  # noqa: S105 - likewise
 
 @cache
 def containers_answer(image: str) -> bool:
-    """Tell whether an engine answers that holds this image already: tests pull nothing."""
+    """Return whether a container engine has this image, as tests pull none. Raises Trouble if it must and has not."""
     choice = os.environ.get("TEST_BACKENDS", "")
     if choice == "local":
         return False
@@ -56,7 +56,7 @@ def containers_answer(image: str) -> bool:
 
 @contextmanager
 def temporary_place() -> Iterator[Place]:
-    """Give a state folder of its own that is gone afterwards."""
+    """Yield a temporary state folder, and remove it afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="repair-portal-"))
     place = Place(folder)
     place.create()
@@ -69,7 +69,7 @@ def temporary_place() -> Iterator[Place]:
 
 @contextmanager
 def foreground(spec: Spec, place: Place, answers: Callable[[], bool]) -> Iterator[None]:
-    """Run one server while the body runs. Raises Trouble with its log when it does not answer."""
+    """Run one server during the body. Raises Trouble with its log if it does not respond within 60 s."""
     log = place.logs / f"{spec.name}.log"
     with log.open("a") as output:
         process = subprocess.Popen(
@@ -99,7 +99,7 @@ def foreground(spec: Spec, place: Place, answers: Callable[[], bool]) -> Iterato
 
 @contextmanager
 def postgres_url() -> Iterator[str]:
-    """Lend a PostgreSQL 18; yields the address of its superuser's database."""
+    """Run a PostgreSQL 18; yield the URL of its superuser's database."""
     given = os.environ.get("TEST_POSTGRES_URL")
     if given:
         yield given
@@ -109,7 +109,7 @@ def postgres_url() -> Iterator[str]:
     if containers_answer(IMAGES["postgres"]):
         options = " ".join(f"-c {name}={value}" for name, value in FOR_TESTS.items())
         settings = {"POSTGRES_PASSWORD": SUPERUSER_PASSWORD}
-        # While it makes its cluster the image's server listens on no port, so the first answer is the right one.
+        # During initdb the image's server listens on no port, so the first response is from the final server.
         with container(
             IMAGES["postgres"], {5432: port}, settings, options, lambda: probe.postgres(port)
         ):
@@ -128,7 +128,7 @@ def postgres_url() -> Iterator[str]:
 
 @contextmanager
 def valkey_url() -> Iterator[str]:
-    """Lend a Valkey; yields its address."""
+    """Run a Valkey; yield its URL."""
     given = os.environ.get("TEST_REDIS_URL")
     if given:
         yield given
@@ -147,7 +147,7 @@ def valkey_url() -> Iterator[str]:
 
 @contextmanager
 def kafka_servers() -> Iterator[str]:
-    """Lend an Apache Kafka; yields its bootstrap servers."""
+    """Run an Apache Kafka; yield its bootstrap servers."""
     given = os.environ.get("TEST_KAFKA_BOOTSTRAP_SERVERS")
     if given:
         yield given
@@ -155,7 +155,7 @@ def kafka_servers() -> Iterator[str]:
     chosen = ports.choose({"kafka": 0, "kafka_controller": 0})
     port, cluster = chosen["kafka"], credentials.cluster_id()
     if containers_answer(kafka.IMAGE):
-        # The broker tells its clients where to find it: the port outside has to be the port inside.
+        # The broker advertises its own port to clients: the port outside must equal the port inside.
         settings = kafka.container_settings(port, cluster)
         with container(kafka.IMAGE, {port: port}, settings, "", lambda: probe.kafka(port)):
             yield f"{ports.HOST}:{port}"
@@ -169,7 +169,7 @@ def kafka_servers() -> Iterator[str]:
 
 
 def migrate(command: str, settings: dict[str, str]) -> None:
-    """Run the migrations of one service. Raises Trouble with what it said."""
+    """Run the migrations of one service. Raises Trouble with its output."""
     done = subprocess.run(
         [venv_command(command), "migrate"],
         env={**os.environ, **settings},
@@ -190,8 +190,8 @@ def container(
     command: str,
     answers: Callable[[], bool],
 ) -> Iterator[None]:
-    """Run a container while the body runs; `published` maps its ports to ours. Raises Trouble with its log."""
-    # The container that cleans up after testcontainers comes from a registry; ours are stopped here.
+    """Run a container during the body; `published` maps its ports to local ones. Raises Trouble with its log."""
+    # The cleanup container of testcontainers would be pulled; this context stops the container itself.
     os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
     from testcontainers.core.container import DockerContainer  # noqa: PLC0415 - only where an engine is
 

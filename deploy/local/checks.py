@@ -1,7 +1,7 @@
 """`./dev check`: format, lint, import contracts, types, coverage of the pure modules, spelling.
 
-The types are checked beside everything else: each of the two lanes keeps one core busy, and the runs of mypy, which
-share a cache, stay one after the other.
+Type checks run beside all others: each of the two lanes occupies one core. The runs of mypy share a cache, so they run
+one after the other.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from deploy.local import say
 from deploy.local.layout import ROOT, venv_command, venv_python
 
-# What a fold or a decision is made of: every branch has a test.
+# The modules of folds and decisions: a test covers every branch.
 PURE = (
     "repair_events",
     "repair_writer.repair",
@@ -31,7 +31,7 @@ QUICK_TESTS = (
     "services/gateway/tests/unit",
     "tests/contract",
 )
-# One run for each member: two of them may use one name for a test's file.
+# One run for each member: test files of two members may have the same name.
 TYPED = {
     "shared": ("shared/src", "shared/tests"),
     "repair-writer": ("services/repair-writer/src", "services/repair-writer/tests"),
@@ -43,14 +43,14 @@ TYPED = {
 
 @dataclass(frozen=True)
 class Check:
-    """One command that has to end with 0."""
+    """Command that must exit with 0."""
 
     name: str
     argv: list[str]
 
 
 def lanes(members: Collection[str] = tuple(TYPED)) -> tuple[list[Check], list[Check]]:
-    """Return the checks in two lanes that can run side by side, with the types of these members only."""
+    """Return the checks in two lanes that can run in parallel; type checks of these members only."""
     quick = [
         Check("format", [venv_command("ruff"), "format", "--check", "."]),
         Check("lint", [venv_command("ruff"), "check", "."]),
@@ -63,7 +63,7 @@ def lanes(members: Collection[str] = tuple(TYPED)) -> tuple[list[Check], list[Ch
 
 
 def run(members: Collection[str] = tuple(TYPED)) -> list[str]:
-    """Run the checks, print each with its findings; return the names of those that failed."""
+    """Run the checks and print each with its output; return the names of the failed ones."""
     both = lanes(members)
     with ThreadPoolExecutor(len(both)) as pool:
         return [name for failed in pool.map(_run_lane, both) for name in failed]
@@ -91,16 +91,16 @@ def _run_lane(checks: list[Check]) -> list[str]:
 
 
 def _existing(paths: tuple[str, ...]) -> list[str]:
-    """Return those that hold a file: a ring of tests that is still empty is no mistake."""
+    """Return the paths that contain a file: an empty ring of tests is no error."""
     return [path for path in paths if (ROOT / path).is_file() or any((ROOT / path).rglob("*.*"))]
 
 
 def _types(name: str, paths: list[str]) -> list[Check]:
-    """Check a member's types in as many runs as it has test files of one name: they are no packages."""
+    """Return a member's type checks: files of the same name need separate runs, as tests are no packages."""
     runs: list[list[str]] = []
     for path in paths:
         for file in [path] if name == "tools" or path.endswith("/src") else _tests(path):
-            # The first run in which no other file has this name.
+            # The first run without another file of this name.
             run = next((run for run in runs if _name(file) not in map(_name, run)), None)
             if run is None:
                 runs.append([file])

@@ -1,4 +1,4 @@
-"""One process under the supervisor: started, restarted with back-off when it dies, stopped with grace."""
+"""One process under the supervisor: start, restart with backoff, stop with a grace period."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 10.0
-# Who has lived this long is not in a loop of deaths.
+# A process that has run this long is in no crash loop.
 SOUND_AFTER_SECONDS = 20.0
 BACKLOG = 1024
 
 
 class Child:
-    """The life of one process. `changed` is called after each change of its state."""
+    """Supervision of one process. `changed` is called after each change of its state."""
 
     def __init__(self, spec: Spec, log: Path, changed: Callable[[], None]) -> None:
         self.spec = spec
@@ -43,12 +43,12 @@ class Child:
 
     @property
     def pid(self) -> int | None:
-        """Return the process's id while it runs."""
+        """Return the process id, None while it is down."""
         running = self.process is not None and self.process.returncode is None
         return self.process.pid if running and self.process else None
 
     def report(self) -> dict[str, Any]:
-        """Return what is known of it, as what JSON can hold."""
+        """Return the state of the process as a JSON object."""
         pid = self.pid
         return {
             "name": self.spec.name,
@@ -93,7 +93,7 @@ class Child:
         if self.listener is not None:
             env["LISTEN_FD"] = str(self.listener.fileno())
             inherited = (self.listener.fileno(),)
-        # Appending, so that the file may be cut while it is written.
+        # Append mode, so that the file can be truncated while it is written.
         output = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             return await asyncio.create_subprocess_exec(
@@ -115,7 +115,7 @@ class Child:
         self.changed()
 
     async def stop(self) -> None:
-        """Ask it to stop, wait for its grace, then end it and what it started."""
+        """Send the stop signal, wait for the grace period, then kill the process and its children."""
         self.stopping.set()
         self.state = "stopping"
         self.changed()

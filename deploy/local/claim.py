@@ -1,4 +1,4 @@
-"""One command at a time that changes what runs or copies it."""
+"""Lock of a state folder: one command at a time starts, stops or copies the system."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 @contextmanager
 def claim(place: Place) -> Iterator[None]:
-    """Hold the place while it is being started; what is written meanwhile is its owner's alone.
+    """Lock the place during the body; files written meanwhile are private to their owner.
 
-    Raises Trouble when another command holds it.
+    Raises Trouble if another command has the lock.
     """
     usual = os.umask(PRIVATE_UMASK)
     try:

@@ -1,4 +1,4 @@
-"""The commands of `./dev`: one function each, which returns the exit status."""
+"""Commands of `./dev`: one function each, which returns the exit status."""
 
 from __future__ import annotations
 
@@ -40,17 +40,17 @@ from deploy.local.trouble import Trouble
 if TYPE_CHECKING:
     import argparse
 
-#: The process whose settings a service's command line gets.
+#: Service -> the process whose settings its command line gets.
 SETTINGS_OF = {"repair-writer": "relay", "portal-query": "projector-1", "gateway": "gateway"}
 
 NOT_STARTED: dict[str, Any] = {"ready": False, "processes": [], "logins": []}
 
-# DEV_STATE lets a second system live beside the first; its ports are the next free ones.
+# DEV_STATE allows a second system beside the first; its ports are the next free ones.
 PLACE = Place(Path(os.environ.get("DEV_STATE") or ROOT / ".run").resolve())
 
 
 def up(arguments: argparse.Namespace) -> int:
-    """Start everything that does not run yet; return when all is ready."""
+    """Start every process that is down; return when all are ready."""
     began = time.monotonic()
     running = _if_up()
     if running is not None:
@@ -84,7 +84,7 @@ def _moved_ports(system: System) -> str:
 
 
 def down(_: argparse.Namespace) -> int:
-    """Stop everything in order; the data stays."""
+    """Stop everything in order; the data is kept."""
     steps = say.Steps(1)
     with steps.step("stopping") as step:
         stopped = control.stop(PLACE, step.note)
@@ -93,7 +93,7 @@ def down(_: argparse.Namespace) -> int:
 
 
 def status(arguments: argparse.Namespace) -> int:
-    """Say how everything is; 0 when all is ready."""
+    """Print the state of every process; return 0 if all are ready."""
     found = _started().status() if PLACE.ports.exists() or not arguments.json else NOT_STARTED
     if arguments.json:
         print(json.dumps(found, indent=1))
@@ -118,7 +118,7 @@ def _started() -> System:
 
 
 def env(_: argparse.Namespace) -> int:
-    """Print addresses and the internal key as a shell takes them."""
+    """Print addresses and the internal key as shell variables."""
     system = _started()
     for name, value in (
         ("PORTAL", system.at.portal),
@@ -131,7 +131,7 @@ def env(_: argparse.Namespace) -> int:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run a service's own command line with the settings that its process has."""
+    """Run a service's own command line with the settings of its process."""
     system = _started()
     name = SETTINGS_OF[arguments.service]
     settings = next(spec.env for spec in system.services() if spec.name == name)
@@ -140,7 +140,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def logs(arguments: argparse.Namespace) -> int:
-    """Print the last lines of one log or of all; with -f go on as they grow."""
+    """Print the last lines of one log or of all; with -f follow them."""
     known = sorted(path.stem for path in PLACE.logs.glob("*.log"))
     if not known:
         raise Trouble("there are no logs yet", "Start the system with ./dev up.")
@@ -156,7 +156,7 @@ def logs(arguments: argparse.Namespace) -> int:
 
 
 def restart_process(arguments: argparse.Namespace) -> int:
-    """Make one process of ours anew, as after a change of its code; nobody is refused meanwhile."""
+    """Restart one own process without failed requests, for example after a change of its code."""
     system, began = _started(), time.monotonic()
     with claim(PLACE):
         restart.restart(system, arguments.name)
@@ -165,7 +165,7 @@ def restart_process(arguments: argparse.Namespace) -> int:
 
 
 def back_up(arguments: argparse.Namespace) -> int:
-    """Write a backup of what must not be lost into a new folder, while everything goes on."""
+    """Write a backup of the primary data into a new folder, while the system runs."""
     system, folder = _started(), Path(arguments.folder).resolve()
     if not probe.postgres(system.ports["postgres"]) and system.at.local_postgres:
         raise Trouble("PostgreSQL is not up", "Start it with ./dev up.")
@@ -176,7 +176,7 @@ def back_up(arguments: argparse.Namespace) -> int:
 
 
 def restore_backup(arguments: argparse.Namespace) -> int:
-    """Put a backup back, start everything, and return when all figures are those of the restored lists."""
+    """Restore a backup, start everything, and return when all counts equal those of the restored streams."""
     _started()
     folder = Path(arguments.folder).resolve()
     _packages()
@@ -196,7 +196,7 @@ def restore_backup(arguments: argparse.Namespace) -> int:
 
 
 def _confirmed(what: str, command: str) -> bool:
-    """Ask whether to do what cannot be undone. Raises Trouble when there is nobody to ask."""
+    """Ask a person to confirm an irreversible action. Raises Trouble without a terminal."""
     if not sys.stdin.isatty():
         raise Trouble(f"this {what}, and there is nobody to ask", f"Say ./dev {command} --yes.")
     print(f"This {what}. Type yes: ", end="", flush=True)
@@ -204,7 +204,7 @@ def _confirmed(what: str, command: str) -> bool:
 
 
 def reset(arguments: argparse.Namespace) -> int:
-    """Stop everything and forget all data, or make all copies again."""
+    """Stop everything and delete all data, or recreate all derived data."""
     if arguments.copies:
         return _make_copies_again(yes=arguments.yes)
     what = "stops everything and deletes all local data (repairs, users, counts)"
@@ -237,7 +237,7 @@ def _make_copies_again(*, yes: bool) -> int:
 
 
 def examine(_: argparse.Namespace) -> int:
-    """Say what this machine has and lacks."""
+    """Print what this machine has and lacks."""
     return doctor.show(doctor.examine(PLACE))
 
 
@@ -267,7 +267,7 @@ def bench(arguments: argparse.Namespace) -> int:
 
 
 def chaos(arguments: argparse.Namespace) -> int:
-    """Break a whole system of its own on purpose and check every number; takes minutes."""
+    """Inject faults into a separate system and check every number; takes minutes."""
     _packages()
     return subprocess.run(
         [venv_python(), "-m", "tests.chaos", *arguments.chaos], cwd=ROOT, check=False
@@ -275,7 +275,7 @@ def chaos(arguments: argparse.Namespace) -> int:
 
 
 def demo(arguments: argparse.Namespace) -> int:
-    """Keep repairs happening until Ctrl-C."""
+    """Run the demo: `live` sends repairs until Ctrl-C, `load` sends three years of them."""
     system = _started()
     if not system.is_ready(control.processes(PLACE)):
         raise Trouble("the system is not up", "Start it with ./dev up.")
@@ -284,7 +284,7 @@ def demo(arguments: argparse.Namespace) -> int:
 
 
 def lock(_: argparse.Namespace) -> int:
-    """Write requirements.lock anew from requirements.in."""
+    """Write requirements.lock from requirements.in."""
     compiler = shutil.which("uv")
     if compiler is None:
         raise Trouble(
@@ -314,7 +314,7 @@ def lock(_: argparse.Namespace) -> int:
 
 
 def _packages() -> None:
-    """Make sure that what a command needs is installed; say so only when that is work."""
+    """Install the packages that commands need; print steps only if there is something to install."""
     machine.check_python()
     PLACE.create()
     began = time.monotonic()

@@ -1,4 +1,4 @@
-"""How a command speaks with the supervisor: through its lock, its two files and signals."""
+"""Control of the supervisor: through its lock, its two files and signals."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from deploy.local.spec import Spec
 
 START_SECONDS = 20.0
-# Four stages, each with its grace.
+# Four stages, each with its grace period.
 STOP_SECONDS = 150.0
 ORPHAN_SECONDS = 30.0
 
 
 def supervisor(place: Place) -> int | None:
-    """Return the id of the supervisor that lives, None when there is none."""
+    """Return the process id of the running supervisor, None if there is none."""
     if not place.lock.exists():
         return None
     with place.lock.open("r+") as lock:
@@ -42,7 +42,7 @@ def supervisor(place: Place) -> int | None:
 
 
 def processes(place: Place) -> list[dict[str, Any]]:
-    """Return what the supervisor wrote down of each process; empty when there is no supervisor."""
+    """Return the supervisor's report of each process; empty without a supervisor."""
     if supervisor(place) is None:
         return []
     found = read_json(place.running).get("processes", [])
@@ -50,7 +50,7 @@ def processes(place: Place) -> list[dict[str, Any]]:
 
 
 def want(place: Place, specs: Sequence[Spec]) -> None:
-    """Have exactly these processes run; starts the supervisor if there is none. Raises Trouble when it does not come up."""
+    """Run exactly these processes; start the supervisor if necessary. Raises Trouble if it does not start."""
     write_json(place.wanted, {"processes": [spec.to_json() for spec in specs]})
     pid = supervisor(place)
     if pid:
@@ -73,12 +73,12 @@ def want(place: Place, specs: Sequence[Spec]) -> None:
 
 
 def belong_to_this_process(place: Place) -> None:
-    """Have whatever is started in a place end with this process, even if that is killed."""
+    """Tie all processes of a place to this one: they end with it, even if it is killed."""
     write_json(place.owner, {"pid": os.getpid(), "started": process_id.started(os.getpid())})
 
 
 def stop(place: Place, show: Callable[[str], None]) -> bool:
-    """Stop everything in order; tell whether anything ran. `show` is told who is still there."""
+    """Stop everything in order; return whether anything ran. `show` receives the names of running processes."""
     pid = supervisor(place)
     if pid is None:
         return _stop_orphans(place) > 0
@@ -97,14 +97,14 @@ def stop(place: Place, show: Callable[[str], None]) -> bool:
 
 
 def running(place: Place, others: Collection[str] = ()) -> list[str]:
-    """Return which processes of a place live, without the others named."""
+    """Return the names of the running processes of a place, except for `others`."""
     return [
         found["name"] for found in processes(place) if found["pid"] and found["name"] not in others
     ]
 
 
 def wait_for_silence(place: Place, others: Collection[str], show: Callable[[str], None]) -> None:
-    """Wait until nothing runs but these. Raises Trouble when something does not stop."""
+    """Wait until only `others` run. Raises Trouble if a process does not stop."""
     deadline = time.monotonic() + STOP_SECONDS
     while left := running(place, others):
         show(", ".join(left))
@@ -115,9 +115,9 @@ def wait_for_silence(place: Place, others: Collection[str], show: Callable[[str]
 
 
 def _stop_orphans(place: Place) -> int:
-    """Stop what a supervisor left behind that was killed; return how many there were.
+    """Stop the processes of a killed supervisor; return their number.
 
-    A process is the one written down only if its start is the same: ids are used again.
+    A process is the recorded one only if its start time is equal, because process ids are reused.
     """
     left = [
         found

@@ -1,7 +1,7 @@
-"""Everything that is only a copy, thrown away and made again: the read model, Kafka's data, both Valkeys.
+"""Derived data, deleted and recreated: the read model, Kafka's data, both Valkeys.
 
-The writer's lists, users and keys stay. It is what an operator does who trusts no copy any more, and the proof that
-none of them is needed.
+The writer's event streams, users and keys are kept. An operator uses this when derived data is in doubt. It also proves
+that a system needs none of it.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from deploy.local.say import Steps
     from deploy.local.system import System
 
-# Three of its own, and the seven of a start without demo.
+# Three own steps, and the seven of a start without demo.
 STEPS = 10
 
 
 def check_local(system: System) -> None:
-    """Raise Trouble when one of the copies is not on a server of this place."""
+    """Raise Trouble if derived data is on another server than those of this place."""
     at = system.at
     if not (at.local_postgres and at.local_kafka and at.local_documents):
         raise Trouble(
@@ -31,7 +31,7 @@ def check_local(system: System) -> None:
 
 
 def make_again(system: System, steps: Steps) -> None:
-    """Stop everything, throw the copies away, start, and wait until all figures are those of the lists. Raises Trouble."""
+    """Stop everything, delete derived data, start, and wait until all counts equal the streams. Raises Trouble."""
     postgres = [spec for spec in system.backends() if spec.name == "postgres"]
     with steps.step("stopping all but PostgreSQL") as step:
         control.want(system.place, postgres)

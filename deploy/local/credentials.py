@@ -1,4 +1,4 @@
-"""The secrets of a local system: made at random at the first start, one file each, readable by their owner alone."""
+"""Secrets of a local system: random, created at the first start, one private file each."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ROLES = ("writer", "portal", "query", "gateway")
-# Without what is mistaken for something else when it is read from a screen and typed.
+# Without characters that look alike on a screen.
 TYPED = "abcdefghjkmnpqrstuvwxyz23456789"
 
 
 def password() -> str:
-    """Return a password that no person types: 256 bits, safe in a URL."""
+    """Return a password for machines: 256 bits, safe in a URL."""
     return secrets.token_urlsafe(32)
 
 
 def typed_password() -> str:
-    """Return a password for a login of the demo, easy to type and not to guess."""
+    """Return a password for a login of the demo: easy to type, hard to guess."""
     return "-".join("".join(secrets.choice(TYPED) for _ in range(4)) for _ in range(4))
 
 
@@ -39,7 +39,7 @@ def identity_keys() -> str:
 
 
 def cluster_id() -> str:
-    """Return a name for a Kafka cluster: 22 characters of base64url, no dash first."""
+    """Return an id for a Kafka cluster: 22 characters of base64url, the first one no dash."""
     return "K" + secrets.token_urlsafe(16)[1:]
 
 
@@ -57,12 +57,12 @@ MAKERS = {
 
 
 def path_of(folder: Path, name: str) -> Path:
-    """Return the file that holds one secret."""
+    """Return the path of the file of one secret."""
     return folder / name
 
 
 def one(folder: Path, name: str) -> str:
-    """Return a secret, made if it does not exist yet. A name that is not listed is a login's password."""
+    """Return a secret, created if it is missing. An unlisted name is that of a login's password."""
     path = path_of(folder, name)
     if not path.exists():
         write_private(path, MAKERS.get(name, typed_password)() + "\n")
@@ -70,5 +70,5 @@ def one(folder: Path, name: str) -> str:
 
 
 def every(folder: Path) -> dict[str, str]:
-    """Return all secrets by name, each made if it does not exist yet."""
+    """Return name -> secret of all secrets, each created if it is missing."""
     return {name: one(folder, name) for name in MAKERS}

@@ -1,4 +1,4 @@
-"""`./dev doctor`: what this machine has, what it lacks, and what to do about it."""
+"""`./dev doctor`: what this machine has, what it lacks, and the remedies."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the examination; `remedy` is empty when all is well, `grave` when nothing starts without it."""
+    """One line of the examination; `remedy` is empty without a fault, `grave` is true if it prevents a start."""
 
     what: str
     is_so: str
@@ -27,7 +27,7 @@ class Finding:
 
 
 def examine(place: Place) -> list[Finding]:
-    """Look at everything that `./dev up` needs."""
+    """Check every requirement of `./dev up`."""
     return [
         _checked("Python", machine.check_python),
         _checked(
@@ -43,7 +43,7 @@ def examine(place: Place) -> list[Finding]:
 
 
 def show(findings: list[Finding]) -> int:
-    """Print the findings; return 1 when something keeps the system from starting."""
+    """Print the findings; return 1 if one prevents a start, else 0."""
     for found in findings:
         mark = say.paint("ok", say.GREEN)
         if found.remedy:

@@ -1,4 +1,4 @@
-"""The virtual environment: exactly what `requirements.lock` says, and our own packages in place."""
+"""Virtual environment: exactly the packages of `requirements.lock`, and the project's own in editable form."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ STAMP = VENV / "installed.json"
 
 
 def members() -> list[Path]:
-    """Return the folders of our own distributions."""
+    """Return the folders of the project's own distributions."""
     return [ROOT / member for member in MEMBERS if (ROOT / member / "pyproject.toml").exists()]
 
 
@@ -34,9 +34,9 @@ def _digest(paths: list[Path]) -> str:
 
 
 def ensure(log: Path) -> str:
-    """Bring the virtual environment up to the lock; return in a few words what was done.
+    """Update the virtual environment to the lock; return a short description of the changes.
 
-    Raises Trouble with the log when Python has no `venv` or pip cannot install.
+    Raises Trouble with the log if Python has no `venv` or pip cannot install.
     """
     wanted = {
         "python": ".".join(str(part) for part in sys.version_info[:2]),
@@ -79,7 +79,7 @@ def _create(log: Path) -> None:
     command = [sys.executable, "-m", "venv", str(VENV)]
     done = _run(command, log)
     if done != 0 and machine.can_apt():
-        # Debian keeps `venv` in a package of its own.
+        # Debian has `venv` in a separate package.
         machine.apt_install("python3-venv", log)
         shutil.rmtree(VENV, ignore_errors=True)
         done = _run(command, log)
@@ -102,7 +102,7 @@ def _pip(options: list[str], log: Path, failure: str) -> None:
 
 
 def _run(command: list[str], log: Path) -> int:
-    # Some virtual environments forbid an interpreter's own packages; pip is to see none but these.
+    # pip must see only the packages of the virtual environment.
     settings = {**os.environ, "PYTHONNOUSERSITE": "1"}
     settings.pop("PYTHONPATH", None)
     with log.open("a") as output:

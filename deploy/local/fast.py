@@ -1,4 +1,4 @@
-"""`./dev test --fast`: which members differ from the main branch, and which integration tests are theirs."""
+"""`./dev test --fast`: the members that differ from the main branch, and their integration tests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 MAIN = "main"
-# A member: where its files begin, and its integration tests.
+# Member -> the prefixes of its files, and its integration tests.
 MEMBERS = {
     "shared": (("shared/",), ("shared/tests/integration",)),
     "repair-writer": (("services/repair-writer/",), ("services/repair-writer/tests/integration",)),
@@ -26,9 +26,9 @@ MEMBERS = {
 
 
 def changed_files() -> list[str]:
-    """Return the files that differ from where this branch left main, committed or not.
+    """Return the files that differ from the merge base with main, committed or not.
 
-    Raises Trouble where there is no such branch.
+    Raises Trouble if there is no branch main.
     """
     try:
         base = _git("merge-base", MAIN, "HEAD").strip()
@@ -43,7 +43,7 @@ def changed_files() -> list[str]:
 
 
 def members_of(files: Iterable[str]) -> list[str]:
-    """Return the members that these files belong to."""
+    """Return the members that own these files."""
     paths = list(files)
     return [
         name
@@ -53,7 +53,7 @@ def members_of(files: Iterable[str]) -> list[str]:
 
 
 def integration_tests(members: Iterable[str]) -> list[str]:
-    """Return the folders with the integration tests of these members."""
+    """Return the folders of the integration tests of these members."""
     return [folder for name in members for folder in MEMBERS[name][1]]
 
 

@@ -1,4 +1,4 @@
-"""Apache Kafka without a container: its jars by Maven, one node that is broker and controller, loopback only."""
+"""Apache Kafka without a container: jars from Maven, one node as broker and controller, loopback only."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ POM = ROOT / "deploy" / "kafka" / "pom.xml"
 LOG_SETTINGS = ROOT / "deploy" / "kafka" / "log4j2.yaml"
 IMAGE = "apache/kafka:4.3.0"
 HEAP = ("-Xms256m", "-Xmx512m")
-# For a Java that does not live long: little compiling, one thread that cleans up.
+# For a short-lived Java: the first compiler only, the serial garbage collector.
 QUICK = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 WHAT_TO_INSTALL = (
     "Install Maven (Debian, Ubuntu: apt-get install maven; macOS: brew install maven) or a container engine (Docker, "
@@ -39,7 +39,7 @@ WHAT_TO_INSTALL = (
 
 
 class Broker:
-    """One local Kafka: from its jars where Maven is, from its image where only a container engine is."""
+    """One local Kafka: from jars if there is Maven, else from the image with a container engine."""
 
     def __init__(self, place: Place) -> None:
         self.place = place
@@ -49,14 +49,14 @@ class Broker:
 
     @property
     def libs(self) -> Path:
-        """Return the folder of jars, named after what the pom asks for."""
+        """Return the folder of jars, named after the content of the pom."""
         digest = hashlib.sha256(POM.read_bytes()).hexdigest()[:12]
         return ROOT / ".run" / "kafka" / f"libs-{digest}"
 
     def fetch(self) -> str:
-        """Get what a broker is made of; return in a few words what that is.
+        """Download the jars or the image of the broker; return a short description.
 
-        Raises Trouble when there is neither Maven nor a container engine.
+        Raises Trouble if there is neither Maven nor a container engine.
         """
         java = machine.find_java()
         if self.libs.exists() and java is not None:
@@ -107,16 +107,16 @@ class Broker:
             fresh.rename(self.libs)
 
     def is_formatted(self) -> bool:
-        """Return whether its storage is there; that of a container is a volume, which is made with it."""
+        """Return whether the storage is formatted; a container creates its volume itself."""
         return (self.data / "meta.properties").exists() or not self.libs.exists()
 
     def forget(self) -> None:
-        """Remove its data, and nothing else."""
+        """Delete the data of the broker only."""
         remove_container_data(self.place)
         shutil.rmtree(self.data, ignore_errors=True)
 
     def create(self, ports: Mapping[str, int], cluster: str) -> None:
-        """Write the broker's settings and format its storage if that has not been done. Raises Trouble."""
+        """Write the broker's settings; format its storage if necessary. Raises Trouble."""
         if not self.is_formatted():
             shutil.rmtree(self.data, ignore_errors=True)  # remains, of no use without their index
         self.data.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
@@ -147,7 +147,7 @@ class Broker:
         return [java[0], *options, "-XX:+ExitOnOutOfMemoryError", logs, "-cp", f"{self.libs}/*"]
 
     def spec(self, ports: Mapping[str, int], cluster: str, *, brief: bool = False) -> Spec:
-        """Return how the broker is run; `brief` is for one that lives no longer than a run of tests."""
+        """Return the process of the broker; `brief` is for the duration of a test run."""
         if not self.libs.exists():
             argv = self._in_container(ports, cluster)
         else:
@@ -157,9 +157,9 @@ class Broker:
         return Spec(name="kafka", argv=argv, folder=str(self.folder))
 
     def _classes(self, *, record: bool) -> str:
-        """Return the option that reads Kafka's classes ready-made, which halves its start, or writes them at its end.
+        """Return the option for the class archive (CDS): read it, which halves the start, or write it at the exit.
 
-        Another Java than the one that wrote them ignores them.
+        A Java of another version ignores the archive.
         """
         java = machine.find_java()
         archive = self.libs / f"classes-{java[1] if java else 0}.jsa"
@@ -182,13 +182,13 @@ class Broker:
             f"{HOST}:{ports['kafka']}:{ports['kafka']}",
         ]
         volume = ["-v", f"{name}:/var/lib/kafka/data"]
-        # A client that was killed leaves its container behind, under the name that the next one needs.
+        # A killed client leaves its container behind, under the name that the next one needs.
         script = f'{engine} rm -f {name} >/dev/null 2>&1; exec "$@"'
         return ["sh", "-c", script, "sh", *run, *volume, *options, IMAGE]
 
 
 def settings_of_one_node(listeners: str, advertised: str, controller: str) -> dict[str, str]:
-    """Return what makes one node a whole cluster."""
+    """Return the settings with which one node is a complete cluster."""
     return {
         "process.roles": "broker,controller",
         "node.id": "1",
@@ -204,7 +204,7 @@ def settings_of_one_node(listeners: str, advertised: str, controller: str) -> di
         "transaction.state.log.min.isr": "1",
         "share.coordinator.state.topic.replication.factor": "1",
         "share.coordinator.state.topic.min.isr": "1",
-        # A topic exists because the writer made it, with its partitions and retention, never by accident.
+        # Only the writer creates the topic, with its partitions and retention.
         "auto.create.topics.enable": "false",
         "group.initial.rebalance.delay.ms": "0",
         "log.segment.bytes": str(256 * 2**20),
@@ -214,7 +214,7 @@ def settings_of_one_node(listeners: str, advertised: str, controller: str) -> di
 
 
 def properties(ports: Mapping[str, int], data: Path) -> str:
-    """Return the settings file of a broker on this machine."""
+    """Return the text of the settings file of a local broker."""
     broker, controller = f"{HOST}:{ports['kafka']}", f"{HOST}:{ports['kafka_controller']}"
     settings = settings_of_one_node(
         f"PLAINTEXT://{broker},CONTROLLER://{controller}", f"PLAINTEXT://{broker}", controller
@@ -225,7 +225,7 @@ def properties(ports: Mapping[str, int], data: Path) -> str:
 
 
 def container_settings(port: int, cluster: str) -> dict[str, str]:
-    """Return the same settings as the variables that the image reads; clients reach it at the port given."""
+    """Return the same settings as environment variables of the image; clients connect to `port`."""
     settings = settings_of_one_node(
         f"PLAINTEXT://:{port},CONTROLLER://:9093", f"PLAINTEXT://{HOST}:{port}", "localhost:9093"
     )
@@ -242,7 +242,7 @@ def container_settings(port: int, cluster: str) -> dict[str, str]:
 
 
 def remove_container_data(place: Place) -> None:
-    """Remove the volume of a broker that ran in a container; nothing when none did."""
+    """Remove the volume of a broker in a container, if there is one."""
     port = read_json(place.ports).get("kafka")
     engine = machine.engine() if port else None
     if engine is not None:
@@ -251,7 +251,7 @@ def remove_container_data(place: Place) -> None:
 
 
 def remove_all_but_jars(place: Place) -> None:
-    """Remove a state folder. Jars are no data: they stay, for other systems that run from them and the next start."""
+    """Remove a state folder except for the jars, which other systems and the next start use."""
     for entry in [*place.state.glob("*"), *(place.state / "kafka").glob("*")]:
         if entry.is_file():
             entry.unlink()
@@ -264,5 +264,5 @@ def remove_all_but_jars(place: Place) -> None:
 
 
 def container_name(port: int) -> str:
-    """Return the name of the container, and of its volume, that listens on a port."""
+    """Return the common name of the container that listens on a port and of its volume."""
     return f"repair-portal-kafka-{port}"

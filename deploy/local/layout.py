@@ -1,4 +1,4 @@
-"""Where everything is: the repository, and the folder that holds the state of one running system."""
+"""Paths: the repository, and the folder with the state of one running system."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from deploy.local import unprivileged
 ROOT = Path(__file__).resolve().parents[2]
 VENV = ROOT / ".venv"
 PRIVATE_FOLDER = 0o700
-#: What is made under it is readable by its owner alone.
+#: Umask of private files: readable by their owner only.
 PRIVATE_UMASK = 0o077
-#: Programs and packages: everybody may run them, PostgreSQL's user too.
+#: Umask of programs and packages: every user may run them, also the user of PostgreSQL.
 SHARED_UMASK = 0o022
 
 
@@ -26,19 +26,19 @@ def venv_python() -> str:
 
 
 def venv_command(name: str) -> str:
-    """Return the path of a command that the virtual environment holds."""
+    """Return the path of a command of the virtual environment."""
     return str(VENV / "bin" / name)
 
 
 def site_packages() -> Path:
-    """Return the folder in which the virtual environment keeps its packages."""
+    """Return the folder of the packages of the virtual environment."""
     found = sorted((VENV / "lib").glob("python3*/site-packages"))
     return found[-1] if found else VENV / "lib" / "site-packages"
 
 
 @dataclass(frozen=True)
 class Place:
-    """The state of one running system: `.run` for a developer, a temporary folder for a test."""
+    """State folder of one running system: `.run` for a developer, a temporary folder for a test."""
 
     state: Path
 
@@ -49,7 +49,7 @@ class Place:
 
     @property
     def secrets(self) -> Path:
-        """One file per secret, readable by its owner alone."""
+        """One private file per secret."""
         return self.state / "secrets"
 
     @property
@@ -64,28 +64,28 @@ class Place:
 
     @property
     def wanted(self) -> Path:
-        """What the supervisor shall run."""
+        """File of the processes that the supervisor should run."""
         return self.state / "wanted.json"
 
     @property
     def running(self) -> Path:
-        """What the supervisor does run."""
+        """File of the processes that the supervisor runs."""
         return self.state / "processes.json"
 
     @property
     def lock(self) -> Path:
-        """Held by the supervisor for as long as it lives."""
+        """Lock file of the running supervisor."""
         return self.state / "supervisor.lock"
 
     @property
     def owner(self) -> Path:
-        """The process that the system ends with; there is none for a developer's."""
+        """File of the process with which the system ends; absent for a developer's system."""
         return self.state / "owner.json"
 
     def create(self) -> None:
-        """Make the folders, for their owner alone; what older versions made for others too is closed.
+        """Create the folders, private to their owner; remove wider permissions of older versions.
 
-        Where PostgreSQL and Valkey run as another user, that one may pass through the state folder, and not look.
+        If PostgreSQL and Valkey run as another user, that user may traverse the state folder but not list it.
         """
         self.state.mkdir(parents=True, exist_ok=True)
         self.state.chmod(0o711 if unprivileged.is_root() else PRIVATE_FOLDER)
@@ -95,7 +95,7 @@ class Place:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Return the object in a file; an absent or torn file is an empty object."""
+    """Return the JSON object of a file; a missing or incomplete file gives an empty object."""
     try:
         found = json.loads(path.read_text())
     except (OSError, ValueError):
@@ -104,7 +104,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Replace a file in one step, readable by its owner alone."""
+    """Replace a file atomically; only its owner can read it."""
     fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
     try:
         with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
@@ -117,5 +117,5 @@ def write_private(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: object) -> None:
-    """Replace a file by a JSON object in one step, readable by its owner alone."""
+    """Replace a file atomically by a JSON object; only its owner can read it."""
     write_private(path, json.dumps(value, indent=1) + "\n")

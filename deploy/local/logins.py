@@ -1,4 +1,4 @@
-"""Who may sign in to the demo: one login for each of its customers, and one that has no customer."""
+"""Logins of the demo: one for each of its customers, and one without a customer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DEMO: dict[str, int | None] = {"cedar": 1001, "lakeshore": 1002, "midland": 1003
 
 
 def listed(place: Place) -> list[dict[str, Any]]:
-    """Return each login that was made, with its password and customer, as `./dev status --json` prints them."""
+    """Return the created logins with password and customer, as in `./dev status --json`."""
     return [
         {"username": name, "password": password(place, name), "customer_id": customer}
         for name, customer in DEMO.items()
@@ -24,14 +24,14 @@ def listed(place: Place) -> list[dict[str, Any]]:
 
 
 def password(place: Place, name: str) -> str:
-    """Return the password of a login, made at its first use."""
+    """Return the password of a login, created at its first use."""
     return credentials.one(place.secrets, f"login_{name}")
 
 
 def commands(
     place: Place, settings: Mapping[str, str]
 ) -> dict[str, tuple[list[str], dict[str, str]]]:
-    """Return the commands that make the logins, by name; each may be run again."""
+    """Return name -> (command, settings) to create the logins; each is idempotent."""
     found: dict[str, tuple[list[str], dict[str, str]]] = {}
     for name, customer in DEMO.items():
         password(place, name)

@@ -1,4 +1,4 @@
-"""What this machine has: Python, Java, Maven, a container engine, room on the disk, memory."""
+"""Properties of this machine: Python, Java, Maven, container engine, free disk space, memory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ENOUGH_MEMORY = 3 * 2**30
 
 
 def check_python() -> str:
-    """Return the version of this interpreter. Raises Trouble when it is too old."""
+    """Return the version of this interpreter. Raises Trouble if it is too old."""
     found = ".".join(str(part) for part in sys.version_info[:3])
     if sys.version_info < OLDEST_PYTHON:
         raise Trouble(
@@ -31,7 +31,7 @@ def check_python() -> str:
 
 
 def check_disk(state: Path, *, first: bool) -> str:
-    """Return how much room there is. Raises Trouble when it is too little to go on."""
+    """Return the free disk space as text. Raises Trouble if it is too little."""
     folder = state if state.exists() else state.parent
     free, needed = shutil.disk_usage(folder).free, FIRST_START_BYTES if first else NEXT_START_BYTES
     if free < needed:
@@ -43,12 +43,12 @@ def check_disk(state: Path, *, first: bool) -> str:
 
 
 def gibibytes(size: int) -> str:
-    """Return a size as people read it."""
+    """Return a size in bytes as text in GiB."""
     return f"{size / 2**30:.1f} GiB"
 
 
 def memory_bytes() -> int | None:
-    """Return how much memory this machine has, None where it does not say."""
+    """Return the memory of this machine in bytes, None if it is unknown."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (ValueError, OSError):
@@ -56,7 +56,7 @@ def memory_bytes() -> int | None:
 
 
 def java_version(java: str) -> int | None:
-    """Return the major version of a Java, None when it does not run."""
+    """Return the major version of a Java, None if it does not run."""
     try:
         done = subprocess.run(
             [java, "-version"], capture_output=True, text=True, timeout=30, check=False
@@ -68,7 +68,7 @@ def java_version(java: str) -> int | None:
 
 
 def find_java() -> tuple[str, int] | None:
-    """Return the first Java that is new enough: JAVA_HOME, the path, the wheel; None when there is none."""
+    """Return (path, version) of the first Java that is new enough: JAVA_HOME, the path, the wheel; or None."""
     home = os.environ.get("JAVA_HOME")
     candidates = [f"{home}/bin/java"] if home else []
     on_path = shutil.which("java")
@@ -82,7 +82,7 @@ def find_java() -> tuple[str, int] | None:
 
 
 def engine() -> str | None:
-    """Return the command of a container engine that answers, None when none does."""
+    """Return the command of a running container engine, None if there is none."""
     for command in ("docker", "podman"):
         if shutil.which(command) is None:
             continue
@@ -101,7 +101,7 @@ def engine() -> str | None:
 
 
 def has_image(command: str, image: str) -> bool:
-    """Tell whether the engine holds an image already."""
+    """Return whether the engine has the image."""
     done = subprocess.run(
         [command, "image", "inspect", image], capture_output=True, timeout=20, check=False
     )
@@ -109,13 +109,13 @@ def has_image(command: str, image: str) -> bool:
 
 
 def can_apt() -> bool:
-    """Tell whether this may install a Debian package: root, on Debian or a child of it."""
+    """Return whether this process may install Debian packages: root, on Debian or a derivative."""
     return os.geteuid() == 0 and shutil.which("apt-get") is not None
 
 
 def apt_install(package: str, log: Path) -> None:
-    """Install a Debian package. Raises Trouble with the log when that fails."""
-    # A slim Debian has no folder for manuals, without which Debian's Java cannot be configured.
+    """Install a Debian package. Raises Trouble with the log if that fails."""
+    # A slim Debian lacks the folder for manuals that the configuration of Debian's Java needs.
     Path("/usr/share/man/man1").mkdir(parents=True, exist_ok=True)
     install = ["apt-get", "install", "-y", "--no-install-recommends", package]
     with log.open("w") as output:
@@ -132,7 +132,7 @@ def apt_install(package: str, log: Path) -> None:
             )
             return done.returncode == 0
 
-        # Lists that cannot be refreshed may still be good enough.
+        # The install may succeed with old package lists.
         ends_well(["apt-get", "update"])
         installed = ends_well(install)
     if not installed:

@@ -1,4 +1,4 @@
-"""One-time commands of the services, run to their end: migrations, topic, keys, logins. Each may be run again."""
+"""One-time commands of the services: migrations, topic, keys, logins. Each is idempotent."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ AT_ONCE = 3
 
 
 def run(name: str, argv: list[str], env: Mapping[str, str], place: Place) -> str:
-    """Run one command to its end, its output into `setup.log`; return its last line. Raises Trouble with that line."""
+    """Run one command with its output in `setup.log`; return the last line. Raises Trouble with that line."""
     try:
         done = subprocess.run(
             argv,
@@ -54,7 +54,7 @@ def run(name: str, argv: list[str], env: Mapping[str, str], place: Place) -> str
 def run_all(
     commands: Mapping[str, tuple[list[str], dict[str, str]]], place: Place
 ) -> dict[str, str]:
-    """Run commands beside each other; return the last line of each. Raises the first Trouble after all have ended."""
+    """Run commands in parallel; return the last line of each. Raises the first Trouble after all have ended."""
     with ThreadPoolExecutor(AT_ONCE) as pool:
         running = {
             name: pool.submit(run, name, argv, env, place) for name, (argv, env) in commands.items()

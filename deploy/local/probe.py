@@ -1,4 +1,4 @@
-"""Whether something answers: asked on the wire, with a deadline, never waited for blindly."""
+"""Probes: requests that check whether a server responds, each with a deadline."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PAUSE_SECONDS = 0.05
 
 
 def eventually(answers: Callable[[], bool], seconds: float) -> bool:
-    """Ask again and again until it answers or the time is over; tell which."""
+    """Repeat the probe until it succeeds or the time is over; return whether it succeeded."""
     deadline = time.monotonic() + seconds
     while not answers():
         if time.monotonic() > deadline:
@@ -27,7 +27,7 @@ def eventually(answers: Callable[[], bool], seconds: float) -> bool:
 
 
 def http_status(port: int, path: str, timeout: float = 2.0) -> int:
-    """Return the status of a GET on this machine, 0 when nobody answers."""
+    """Return the HTTP status of a GET on this machine, 0 without a response."""
     connection = http.client.HTTPConnection(HOST, port, timeout=timeout)
     try:
         connection.request("GET", path)
@@ -39,23 +39,23 @@ def http_status(port: int, path: str, timeout: float = 2.0) -> int:
 
 
 def ready(port: int) -> bool:
-    """Tell whether the process with this port for operators says that it can do its work."""
+    """Return whether the process with this operators' port is ready."""
     return http_status(port, "/readyz") == 200  # noqa: PLR2004
 
 
 def postgres(port: int) -> bool:
-    """Tell whether PostgreSQL takes connections: it asks for a password, where one that still starts says an error."""
+    """Return whether PostgreSQL accepts connections: it requests a password; a starting one sends an error."""
     body = struct.pack("!i", 196_608) + b"user\0postgres\0database\0postgres\0\0"
     return _exchange(port, struct.pack("!i", len(body) + 4) + body).startswith(b"R")
 
 
 def valkey(port: int) -> bool:
-    """Tell whether Valkey answers a PING, if only by asking for the password."""
+    """Return whether Valkey responds to a PING, including with a request for the password."""
     return _exchange(port, b"PING\r\n").startswith((b"+PONG", b"-NOAUTH"))
 
 
 def kafka(port: int) -> bool:
-    """Tell whether the broker answers a request for the versions of its protocol."""
+    """Return whether the broker responds to an ApiVersions request."""
     body = struct.pack("!hhi", 18, 0, 1) + struct.pack("!h", 5) + b"local"
     answer = _exchange(port, struct.pack("!i", len(body)) + body)
     return len(answer) > 10 and answer[8:10] == b"\0\0"  # noqa: PLR2004

@@ -1,4 +1,4 @@
-"""Which process a process id means: ids are used again, so its start is remembered beside it."""
+"""Process ids: the start time is stored with an id, because ids are reused."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ PROC = Path("/proc")
 
 
 def alive(pid: int) -> bool:
-    """Tell whether a process with this id runs (one that has ended and waits for its parent does not)."""
+    """Return whether a process with this id runs; a zombie does not."""
     if pid <= 0:
         return False
     if (PROC / "self").exists():
@@ -26,21 +26,21 @@ def alive(pid: int) -> bool:
 
 
 def is_gone(pid: int) -> bool:
-    """Tell whether no process with this id runs."""
+    """Return whether the process with this id has ended."""
     return not alive(pid)
 
 
 def started(pid: int) -> str:
-    """Return when a process was started, in the system's own words; empty if there is none."""
+    """Return the start time of a process as text of the operating system; empty if there is none."""
     if (PROC / "self").exists():
         fields = _stat(pid)
-        # The 22nd field of the file: ticks since the machine was started.
+        # The 22nd field of the file: ticks since the boot of the machine.
         return fields[19] if fields else ""
     return _ps(pid, "lstart=")
 
 
 def resident_bytes(pid: int) -> int | None:
-    """Return how much memory a process holds, None if there is none."""
+    """Return the resident memory of a process in bytes, None if there is none."""
     if (PROC / "self").exists():
         try:
             pages = int((PROC / str(pid) / "statm").read_text().split()[1])
@@ -56,7 +56,7 @@ def _stat(pid: int) -> list[str]:
         text = (PROC / str(pid) / "stat").read_text()
     except OSError:
         return []
-    # The second field is the program's name in brackets and may hold anything.
+    # The second field is the program's name in brackets, with arbitrary characters.
     return text[text.rindex(")") + 2 :].split()
 
 

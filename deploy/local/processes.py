@@ -1,6 +1,6 @@
-"""Which process gets which setting: the map from the system's addresses to the environment of each process.
+"""Settings of each process: the map from the system's addresses to environment variables.
 
-The same variables as in `.env.example` and `docker-compose.yml`. Read it from the top: data flows in this order.
+The variables are those of `.env.example` and `docker-compose.yml`. The functions are in the order of the data flow.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
     from deploy.local.addresses import Addresses
 
-#: Which command hands which key to the writer.
+#: Secret -> the one-time command that registers it with the writer as an API key.
 KEY_COMMANDS = {
     "writer_history_key": "key of the projector",
     "internal_key": "key of internal systems",
 }
-#: With sources:any: the key of whoever tries things here, whatever source they name.
+#: With sources:any: the key for manual requests, with any source.
 ALL_SCOPES = "repairs:write,repairs:read,customers:write,history:read,sources:any"
 
 
@@ -76,13 +76,13 @@ def gateway(at: Addresses, secrets: Mapping[str, str]) -> dict[str, str]:
         "IDENTITY_KEYS_QUERY": secrets["identity_keys_query"],
         "IDENTITY_KEYS_WRITER": secrets["identity_keys_writer"],
         "GATEWAY_ALLOWED_HOSTS": "127.0.0.1,localhost",
-        # Plain http on the loopback: a Secure cookie would not come back from every browser.
+        # Plain http on the loopback: not every browser returns a Secure cookie there.
         "GATEWAY_COOKIE_SECURE": "false",
     }
 
 
 def services(at: Addresses, ports: Mapping[str, int], secrets: Mapping[str, str]) -> list[Spec]:
-    """Return the project's own processes in the order in which data flows."""
+    """Return the project's own processes in the order of the data flow."""
     return [
         _ours("writer", "repair_writer.api.main", writer(at, secrets), ports, stage=1),
         _ours("relay", "repair_writer.relay.main", relay(at), ports, stage=1),
@@ -96,10 +96,10 @@ def services(at: Addresses, ports: Mapping[str, int], secrets: Mapping[str, str]
 def _ours(
     name: str, module: str, settings: dict[str, str], ports: Mapping[str, int], stage: int
 ) -> Spec:
-    """Return one process of ours; those with a port of their own name get it held open by the supervisor."""
+    """Return one own process; the supervisor listens for each process with a port of its name."""
     ops_port, listen_port = ports[f"{name.replace('-', '_')}_ops"], ports.get(name)
     for_operators = {"OPS_HOST": HOST, "OPS_PORT": str(ops_port)}
-    # Used only where the supervisor's socket is not; a process started by hand from these settings listens itself.
+    # Used only without the supervisor's socket: a process started by hand listens itself.
     for_users = (
         {f"{name.upper()}_HOST": HOST, f"{name.upper()}_PORT": str(listen_port)}
         if listen_port
@@ -119,7 +119,7 @@ def _ours(
 def commands(
     at: Addresses, key_files: Mapping[str, str]
 ) -> dict[str, tuple[list[str], dict[str, str]]]:
-    """Return the one-time commands by name: what is run, with which settings. Each may be run again."""
+    """Return name -> (command, settings) of the one-time commands. Each is idempotent."""
     on_writer = {"WRITER_DATABASE_URL": at.databases["writer"]}
     return {
         "migrate writer": ([venv_command("repair-writer"), "migrate"], on_writer),

@@ -1,4 +1,4 @@
-"""One process made anew while everything else goes on: its socket stays open in the supervisor, so nobody is refused."""
+"""Restart of one process without failed requests: its socket stays open in the supervisor."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ BACK_SECONDS = 60.0
 
 
 def restart(system: System, name: str) -> None:
-    """End a process of ours in order and wait until its successor is ready.
+    """Stop an own process in order and wait until its successor is ready.
 
-    Raises Trouble when there is no such process, when it does not run, or when it does not come back.
+    Raises Trouble if the process is unknown, is down, or does not restart.
     """
     ours = {spec.name: spec for spec in system.services()}
     if name not in ours:
@@ -32,7 +32,7 @@ def restart(system: System, name: str) -> None:
 
 
 def wait_back(system: System, name: str, pid: int) -> None:
-    """Wait until a process that had the id `pid` has a successor, and the system is ready. Raises Trouble."""
+    """Wait until the process with the id `pid` has a successor and the system is ready. Raises Trouble."""
 
     def is_back() -> bool:
         running = control.processes(system.place)

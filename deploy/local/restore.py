@@ -1,7 +1,7 @@
-"""A backup put back: everything is checked first, the databases change in one transaction, the rest follows by itself.
+"""Restore of a backup: check everything, then replace the databases in one transaction; the rest follows automatically.
 
-The read model needs no restore. It is newer than the restored lists, or holds another future of them: the projectors
-compare the heads at their start and make each such customer again under a higher refold number. Nobody edits a table.
+The read model needs no restore. It is newer than the restored event streams, or has diverged from them. The projectors
+compare the heads at their start and rebuild each such customer under a higher epoch (refold number).
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from deploy.local.layout import Place
     from deploy.local.say import Steps
 
-# Four of its own, and the seven of a start without demo.
+# Four own steps, and the seven of a start without demo.
 STEPS = 11
 AGREE_SECONDS = 900.0
 LOOK_SECONDS = 0.5
 CHUNK_BYTES = 2**16
 
 _DROP = "; ".join(f"DROP SCHEMA IF EXISTS {schema} CASCADE" for schema in SCHEMAS)
-# Said after the last byte of the dump. Without it the transaction is not for keeping: whoever fed it is gone.
+# Sent after the last byte of the dump. Without it the sender has died, and the transaction rolls back.
 _WHOLE = "\nSET rswind.restored = 'whole';\n"
 _CHECK = """
 DO $check$
@@ -52,8 +52,8 @@ END
 $check$
 """
 
-# Customers whose figures are not those of their list. What was accepted a moment ago is on its way; a parked one
-# waits for an operator.
+# Customers whose counts differ from their stream. Recently accepted changes are in flight; a parked customer waits for
+# an operator.
 _DIFFERENT = """
 SELECT count(*) FROM writer.customer w FULL JOIN portal.customer p USING (customer_id)
 WHERE p.parked_at IS NULL AND (w.changed_at IS NULL OR w.changed_at < clock_timestamp() - interval '5 seconds')
@@ -62,7 +62,7 @@ WHERE p.parked_at IS NULL AND (w.changed_at IS NULL OR w.changed_at < clock_time
 
 
 def checked(system: System, folder: Path) -> Manifest:
-    """Return the manifest of a backup that can be restored here. Raises Trouble that says why it cannot."""
+    """Return the manifest of a backup if it can be restored here. Raises Trouble with the reason if not."""
     backup.check_local(system)
     manifest = _manifest(folder)
     if backup.major(system) < manifest.postgresql:
@@ -105,9 +105,9 @@ def _manifest(folder: Path) -> Manifest:
 
 
 def restore(system: System, folder: Path, manifest: Manifest, steps: Steps) -> None:
-    """Put back a backup that has been checked, start everything, and wait until all figures are those of the lists.
+    """Restore a checked backup, start everything, and wait until all counts equal those of the streams.
 
-    Raises Trouble. Before the databases were replaced everything is as it was, and runs again if it ran.
+    Raises Trouble. After a failure before the replacement everything is unchanged, and runs again if it ran.
     """
     ran = bool(_ours(system))
     try:
@@ -124,7 +124,7 @@ def restore(system: System, folder: Path, manifest: Manifest, steps: Steps) -> N
 
 
 def replace(system: System, folder: Path, manifest: Manifest, steps: Steps) -> None:
-    """Stop our processes and replace the databases and their secrets; nothing of ours runs afterwards."""
+    """Stop the own processes and replace the databases and their secrets; the processes stay down."""
     with steps.step("stopping our processes") as step:
         control.want(system.place, system.backends())
         others = {spec.name for spec in system.backends()}
@@ -134,7 +134,7 @@ def replace(system: System, folder: Path, manifest: Manifest, steps: Steps) -> N
         if not probe.eventually(ready, start.BACKEND_SECONDS):
             raise Trouble("PostgreSQL does not answer", "./dev logs postgres says why.")
         _load(system, folder / DUMP, manifest, step.note)
-        # What was restored is all there is: no start adds the demo to it.
+        # A restored system has only its own data: no start adds the demo.
         stores.mark_restored(system)
         step.note(manifest.summary())
     with steps.step("keys and passwords") as step:
@@ -143,12 +143,12 @@ def replace(system: System, folder: Path, manifest: Manifest, steps: Steps) -> N
 
 
 def _ours(system: System) -> list[str]:
-    """Return which of our own processes run."""
+    """Return the names of the own processes that run."""
     return control.running(system.place, {spec.name for spec in system.backends()})
 
 
 def _load(system: System, dump: Path, manifest: Manifest, show: Callable[[str], None]) -> None:
-    """Replace both schemas in one transaction, which keeps them only if the whole dump went in."""
+    """Replace both schemas in one transaction, which commits only after the whole dump."""
     port = system.ports["postgres"]
     reading = [system.cluster.program("pg_restore"), "-f", "-", str(dump)]
     check = _CHECK.format(customers=manifest.customers, changes=manifest.changes)
@@ -180,7 +180,7 @@ def _load(system: System, dump: Path, manifest: Manifest, show: Callable[[str], 
 def _pour(
     source: subprocess.Popen[bytes], target: subprocess.Popen[bytes], show: Callable[[str], None]
 ) -> None:
-    """Hand the dump over, and say that it is whole if it is."""
+    """Send the dump to psql, and the mark of its end only if pg_restore succeeds."""
     if source.stdout is None or target.stdin is None:
         raise RuntimeError("both ends of the pipe are ours")
     poured = 0
@@ -195,7 +195,7 @@ def _pour(
 
 
 def _put_secrets(place: Place, folder: Path) -> None:
-    """Replace the secrets that the databases know by those of the backup."""
+    """Replace the secrets whose hashes are in the databases by those of the backup."""
     wanted = {path.name: path for path in backup.kept_secrets(folder)}
     for name, path in wanted.items():
         write_private(place.secrets / name, path.read_text())
@@ -205,7 +205,7 @@ def _put_secrets(place: Place, folder: Path) -> None:
 
 
 def wait_for_agreement(system: System, show: Callable[[str], None]) -> None:
-    """Wait until each customer's figures are those of its list. Raises Trouble when that takes too long."""
+    """Wait until each customer's counts equal its stream. Raises Trouble if that takes too long."""
     deadline = time.monotonic() + AGREE_SECONDS
     while different := _different(system):
         show(f"{different:,} customers are being made again")

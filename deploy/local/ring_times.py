@@ -1,4 +1,4 @@
-"""Hooks of pytest: with `--ring-times`, how long each ring of tests took, before the closing line."""
+"""Hooks of pytest: with `--ring-times`, the duration of each ring of tests, before the closing line."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from pathlib import Path
 
 import pytest
 
-# From the inside out; a ring that is not named comes last.
+# From the inside out; an unlisted ring comes last.
 RINGS = ("unit", "laws", "contract", "integration", "dev", "system", "security", "browser", "chaos")
 OTHERS = "others"
 
 
 def ring_of(path: Path) -> int:
-    """Return the place of a test's file in the order of the rings."""
+    """Return the index of a test file's ring in the order of the rings."""
     named = [RINGS.index(part) for part in path.parts if part in RINGS]
     return named[-1] if named else len(RINGS)
 
 
 class RingTimes:
-    """Adds up the set-up, call and tear-down of each ring's tests."""
+    """Sum of set-up, call and tear-down of each ring's tests, in seconds."""
 
     def __init__(self) -> None:
         self._seconds: dict[int, float] = {}
         self._tests: Counter[int] = Counter()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Count a phase of a test to its ring."""
+        """Add a phase of a test to its ring."""
         ring = ring_of(Path(report.location[0]))
         self._seconds[ring] = self._seconds.get(ring, 0.0) + report.duration
         self._tests[ring] += report.when == "setup"
@@ -45,6 +45,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Measure when that is asked for."""
+    """Register the measurement with `--ring-times`."""
     if config.getoption("--ring-times"):
         config.pluginmanager.register(RingTimes(), "ring-times-measured")

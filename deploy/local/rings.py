@@ -1,6 +1,6 @@
 """`./dev test`: check, then the rings of tests from the inside out in one run of pytest.
 
-With `--fast` only what a change is likely to break: check, unit tests, and the integration tests of changed members.
+With `--fast` only check, unit tests, and the integration tests of changed members.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ SLOWEST = 10
 
 
 def run(*, long: bool, extra: list[str]) -> int:
-    """Run the checks and all tests; pytest's closing line comes last. Return 0 only when both are clean."""
+    """Run the checks and all tests; pytest's closing line comes last. Return 0 only if both pass."""
     failed = [] if extra else checks.run()
     chosen = [] if long else ["-m", "not long"]
     return _run_tests(failed, [f"--durations={SLOWEST}", "--ring-times", *chosen, *extra])

@@ -1,4 +1,4 @@
-"""What a person sees: numbered steps with their durations, and colour only where a terminal shows it."""
+"""Output for a person: numbered steps with durations, and colour on a terminal only."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ STILL_AT_IT_SECONDS = 15.0
 
 
 def on_terminal() -> bool:
-    """Tell whether a person watches, rather than a log file."""
+    """Return whether the output is a terminal."""
     return sys.stdout.isatty() and not os.environ.get("CI") and os.environ.get("TERM") != "dumb"
 
 
 def paint(text: str, colour: str) -> str:
-    """Colour a text for a terminal that wants colour; leave it alone anywhere else."""
+    """Return the text in colour on a terminal with colour; unchanged elsewhere."""
     if not on_terminal() or "NO_COLOR" in os.environ:
         return text
     return f"\033[{colour}m{text}\033[0m"
 
 
 def line(text: str = "") -> None:
-    """Print one line at once."""
+    """Print one line and flush."""
     print(text, flush=True)
 
 
 def trouble(found: Trouble) -> None:
-    """Print what is wrong and what to do, to the error stream."""
+    """Print the error and its remedy to stderr."""
     print(f"{paint('cannot go on:', RED)} {found.what}.", file=sys.stderr)
     if found.remedy:
         print(f"  {found.remedy}", file=sys.stderr)
@@ -46,7 +46,7 @@ def trouble(found: Trouble) -> None:
 
 
 class Step:
-    """One step at work; `note` says what it found or is waiting for."""
+    """One running step; `note` sets its result or what it waits for."""
 
     def __init__(self, title: str) -> None:
         self.title = title
@@ -54,7 +54,7 @@ class Step:
         self.began = time.monotonic()
 
     def note(self, detail: str) -> None:
-        """Say in a few words how it went, or what it is waiting for."""
+        """Set a short description of the result, or of what the step waits for."""
         self.detail = detail
 
     def text(self, seconds: float) -> str:
@@ -64,7 +64,7 @@ class Step:
 
 
 class Steps:
-    """A numbered list of steps, printed while it is worked through. `quiet` prints nothing."""
+    """Numbered list of steps, printed as they run. `quiet` prints nothing."""
 
     def __init__(self, total: int, *, quiet: bool = False) -> None:
         self.total = total
@@ -74,7 +74,7 @@ class Steps:
 
     @contextmanager
     def step(self, title: str) -> Iterator[Step]:
-        """Show one step from its beginning to its end; an exception leaves it marked as failed."""
+        """Show one step from start to end; an exception marks it as failed."""
         self.number += 1
         step, over = Step(title), threading.Event()
         watcher = threading.Thread(target=self._watch, args=(step, over), daemon=True)

@@ -1,4 +1,4 @@
-"""What the supervisor needs to know of one process."""
+"""Specification of one process for the supervisor."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Spec:
-    """One process: how it is started, watched and stopped."""
+    """Specification of one process: how to start, check and stop it."""
 
     name: str
     argv: list[str]
     env: dict[str, str] = field(default_factory=dict)
     folder: str = "/"
     user: str | None = None
-    # Stopped from the highest stage to the lowest, those of one stage together.
+    # Stops go from the highest stage to the lowest; processes of one stage stop together.
     stage: int = 0
-    # A port that the supervisor listens on for the process, so that a restart refuses nobody.
+    # A port that the supervisor listens on for the process, so that a restart fails no request.
     listen_port: int | None = None
-    # Where it says whether it is ready (processes of ours).
+    # The operators' port, for readiness (own processes only).
     ops_port: int | None = None
     stop_signal: int = int(signal.SIGTERM)
     grace_seconds: float = 30.0
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as what JSON can hold."""
+        """Return the specification as a JSON object."""
         return asdict(self)

@@ -1,4 +1,4 @@
-"""`./dev up`, step by step: each step is idempotent, so a start that was broken off is simply run again."""
+"""`./dev up`, step by step: each step is idempotent, so an interrupted start is simply repeated."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ STEPS = 11
 
 
 def packages(place: Place, steps: Steps) -> None:
-    """Check the machine and bring the virtual environment up to its lock: what every command needs."""
+    """Check the machine and update the virtual environment to its lock; every command needs both."""
     with steps.step("this machine") as step:
         version = machine.check_python()
         room = machine.check_disk(place.state, first=not environment.STAMP.exists())
@@ -46,7 +46,7 @@ def packages(place: Place, steps: Steps) -> None:
 
 
 def start(system: System, steps: Steps, *, demo: bool) -> None:
-    """Start everything that does not run yet, in the order in which it depends on each other. Raises Trouble."""
+    """Start every process that is down, in the order of dependencies. Raises Trouble."""
     _backends(system, steps)
     _databases(system, steps)
     _topic_and_keys(system, steps)
@@ -78,7 +78,7 @@ def _backends(system: System, steps: Steps) -> None:
 
 
 def _stop_without_data(system: System, lost: list[str], show: Callable[[str], None]) -> None:
-    """Stop servers whose data folder was removed under them, and with PostgreSQL all that knows its rows."""
+    """Stop servers whose data folder was removed, and with PostgreSQL all processes that use its rows."""
     running = set(control.running(system.place))
     stopped = running if "postgres" in lost else running.intersection(lost)
     if not stopped:
@@ -93,7 +93,7 @@ def _stop_without_data(system: System, lost: list[str], show: Callable[[str], No
 
 
 def _databases(system: System, steps: Steps) -> None:
-    """Make the database, roles and schemas, and bring tables to the newest migration; both may be run again."""
+    """Create database, roles and schemas, and run the migrations; both are idempotent."""
     with steps.step("databases") as step:
         newest = stores.newest_migrations()
         before: dict[str, str] = {}
@@ -152,7 +152,7 @@ def _services(system: System, steps: Steps) -> None:
 
 
 def _wait(system: System, name: str, answers: Callable[[], bool], seconds: float) -> None:
-    """Wait until a process answers. Raises Trouble with the end of its log when it does not."""
+    """Wait until a process responds. Raises Trouble with the end of its log if it does not."""
     if probe.eventually(answers, seconds):
         return
     log = system.place.logs / f"{name}.log"
@@ -192,7 +192,7 @@ def _demo(system: System, steps: Steps) -> None:
 
 
 def _wait_until_counted(system: System, step: Step) -> None:
-    """Wait, not for ever, until no customer's figures are behind its list: a lost read model fills again."""
+    """Wait, up to a limit, until every customer's counts are at its head: a lost read model is rebuilt."""
     if not stores.holds(system, "writer", "portal") or uncounted(system) == 0:
         return
     said = step.detail
@@ -202,13 +202,13 @@ def _wait_until_counted(system: System, step: Step) -> None:
 
 
 def demo_command(system: System, module: str) -> list[str]:
-    """Return how a program of the demo is run against this system."""
+    """Return the command of a program of the demo against this system."""
     key = system.key_files()["internal_key"]
     return [venv_python(), "-m", module, "--writer", system.at.writer, "--key-file", key]
 
 
 def uncounted(system: System) -> int:
-    """Return how many customers are not folded up to their head."""
+    """Return the number of customers whose counts are at another revision than their head."""
     sql = (
         "SELECT count(*) FROM writer.customer w LEFT JOIN portal.customer p USING (customer_id) "
         "WHERE p.revision IS DISTINCT FROM w.revision"

@@ -1,4 +1,4 @@
-"""What the stores of a local system hold, asked of the stores themselves: what a start has to make or to make again."""
+"""Content of the stores of a local system, read from the stores: what a start has to create or recreate."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MIGRATIONS = {
     "portal": ROOT / "services/portal-query/src/portal_query/migrations/versions",
     "gateway": ROOT / "services/gateway/src/gateway/migrations/versions",
 }
-#: The comment of the writer's schema in a database that was restored: no demo is added to it.
+#: Comment of the writer's schema in a restored database, to which no start adds the demo.
 RESTORED = "restored"
 
 _VERSIONED = "SELECT schemaname FROM pg_tables WHERE tablename = 'alembic_version'"
@@ -29,7 +29,7 @@ _IS_RESTORED = "SELECT obj_description('writer'::regnamespace, 'pg_namespace')"
 
 
 def lost(system: System) -> list[str]:
-    """Return the servers of this place whose data folder is missing, by the name of their process."""
+    """Return the process names of the local servers whose data folder is missing."""
     missing = {
         "postgres": system.at.local_postgres and not system.cluster.exists(),
         "kafka": system.at.local_kafka and not system.broker.is_formatted(),
@@ -42,14 +42,14 @@ def lost(system: System) -> list[str]:
 
 
 def holds(system: System, *roles: str) -> bool:
-    """Return whether the databases of these roles are on the server of this place, where they can be asked."""
+    """Return whether the databases of these roles are on the local server, where they can be queried."""
     here = (HOST, system.ports["postgres"])
     urls = [urlsplit(system.at.databases[role]) for role in roles]
     return all((url.hostname, url.port) == here for url in urls)
 
 
 def newest_migrations() -> dict[str, str]:
-    """Return the number of the last migration of each schema, by its file name."""
+    """Return schema -> number of the last migration, from its file name."""
     return {
         schema: max(path.name.partition("_")[0] for path in folder.glob("[0-9]*_*.py"))
         for schema, folder in MIGRATIONS.items()
@@ -57,7 +57,7 @@ def newest_migrations() -> dict[str, str]:
 
 
 def migrations(system: System) -> dict[str, str]:
-    """Return the migration that each schema of the database is at; a schema without tables is missing."""
+    """Return schema -> migration in the database; a schema without tables is absent."""
     there = [schema for schema in _rows(system, _VERSIONED) if schema in MIGRATIONS]
     asked = [f"SELECT '{schema} ' || version_num FROM {schema}.alembic_version" for schema in there]  # noqa: S608 - our own names
     found = _rows(system, " UNION ALL ".join(asked)) if asked else []
@@ -65,21 +65,21 @@ def migrations(system: System) -> dict[str, str]:
 
 
 def missing_keys(system: System) -> set[str]:
-    """Return which of the two API keys the writer does not list; both where it cannot be asked."""
+    """Return the API keys, of two, that the writer lacks; both if it cannot be queried."""
     if not holds(system, "writer"):
         return set(system.key_files())
     known = set(_rows(system, "SELECT key_id FROM writer.api_key"))
-    # A key is rsw_live_ID_SECRET.
+    # The format of a key is rsw_live_ID_SECRET.
     return {name for name in system.key_files() if system.secrets[name].split("_")[2] not in known}
 
 
 def has_topic(system: System) -> bool:
-    """Return whether the topic is known to be in Kafka's data; one elsewhere has to be asked."""
+    """Return whether the topic is in the data of the local Kafka; False for a Kafka elsewhere."""
     return system.at.local_kafka and (system.broker.data / f"{system.at.topic}-0").is_dir()
 
 
 def is_restored(system: System) -> bool:
-    """Return whether the writer's data here come from a backup."""
+    """Return whether the writer's local data come from a backup."""
     return holds(system, "writer") and _rows(system, _IS_RESTORED) == [RESTORED]
 
 
@@ -89,8 +89,8 @@ def mark_restored(system: System) -> None:
 
 
 def missing_demo(system: System) -> list[str]:
-    """Return what of the demo is not in the databases here: `fleets`, `logins`, both or nothing."""
-    # The last repair of a fleet is recorded last, so a fleet that has it is complete.
+    """Return the parts of the demo that the local databases lack: `fleets`, `logins`, both or none."""
+    # A fleet with its last repair is complete, because repairs are sent in order.
     closing = _listed(ref_of(fleet, fleet.repairs) for fleet in FLEETS)
     fleets = f"SELECT count(*) FROM writer.repair WHERE source = '{SOURCE}' AND source_ref IN ({closing})"  # noqa: S608
     names = f'SELECT count(*) FROM gateway."user" WHERE username IN ({_listed(logins.DEMO)})'  # noqa: S608

@@ -1,8 +1,8 @@
-"""Keeps the processes running after `./dev up` has returned: `python -m deploy.local.supervisor STATE_FOLDER`.
+"""Supervisor of the processes after `./dev up` has returned: `python -m deploy.local.supervisor STATE_FOLDER`.
 
-It runs what `wanted.json` says and writes what runs into `processes.json`. SIGHUP: read it again (start what is new,
-stop what is gone). SIGTERM: stop everything in order and end. It knows nothing of the system it runs.
-A system that belongs to a test ends when the process that owns it is gone, however that ended.
+It runs the processes of `wanted.json` and writes their state to `processes.json`. SIGHUP: read `wanted.json` again,
+start new processes, stop removed ones. SIGTERM: stop everything in order and exit. It is independent of the system.
+The system of a test ends when its owner process has ended for any reason.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LOOK_SECONDS = 2.0
 
 
 class Supervisor:
-    """All children of one place."""
+    """Supervisor of all processes of one place."""
 
     def __init__(self, place: Place) -> None:
         self.place = place
@@ -33,16 +33,16 @@ class Supervisor:
         self.end = asyncio.Event()
 
     def report(self) -> None:
-        """Write down what runs."""
+        """Write the state of the processes to `processes.json`."""
         found = [child.report() for child in self.children.values()]
         try:
             write_json(self.place.running, {"supervisor": os.getpid(), "processes": found})
         except OSError as problem:
-            # A full disk must not end what keeps the others alive.
+            # The supervisor must survive a full disk.
             print(f"could not write {self.place.running}: {problem}", flush=True)
 
     async def follow_wanted(self) -> None:
-        """Bring what runs to what is wanted."""
+        """Start and stop processes until they match `wanted.json`."""
         wanted = {
             item["name"]: Spec(**item) for item in read_json(self.place.wanted).get("processes", [])
         }
@@ -71,7 +71,7 @@ class Supervisor:
                 self.report()
 
     async def run(self) -> None:
-        """Serve until SIGTERM, then stop everything in order."""
+        """Supervise until SIGTERM, then stop everything in order."""
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGHUP, self.again.set)
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -102,7 +102,7 @@ class Supervisor:
 
 
 def bound(log: Path) -> None:
-    """Keep a log below a limit: one older copy stays, the file itself is emptied in place (its writer appends)."""
+    """Bound the size of a log: keep one older copy, and truncate the file in place (its writer appends)."""
     try:
         if log.stat().st_size <= LOG_BYTES:
             return
@@ -114,8 +114,8 @@ def bound(log: Path) -> None:
 
 
 def main(folder: str) -> int:
-    """Run the supervisor of a folder; a second one ends at once with 3."""
-    # Data, logs and whatever else the servers write are their owner's alone.
+    """Run the supervisor of a folder; return 3 at once if another one runs."""
+    # Data, logs and all other files of the servers are private to their owner.
     os.umask(PRIVATE_UMASK)
     place = Place(Path(folder))
     lock = os.open(place.lock, os.O_RDWR | os.O_CREAT, 0o600)
@@ -129,7 +129,7 @@ def main(folder: str) -> int:
 
 
 def _leave_the_terminal() -> None:
-    """Go on as nobody's child, in a session of its own; the lock, being the open file's, comes along."""
+    """Continue as a daemon in a new session; the lock belongs to the open file and is inherited."""
     if os.fork():
         os._exit(0)
     os.setsid()

@@ -1,4 +1,4 @@
-"""One whole system in one place: what it consists of, how it is started step by step, and how it is."""
+"""One whole system in one place: its parts, their start step by step, and its state."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class System:
-    """The ports, secrets, addresses and processes of a place. Making one starts nothing."""
+    """Ports, secrets, addresses and processes of a place. The constructor starts nothing."""
 
     def __init__(self, place: Place, given: Mapping[str, str], chosen: Mapping[str, int]) -> None:
         self.place = place
@@ -41,7 +41,7 @@ class System:
     def prepare(
         cls, place: Place, environ: Mapping[str, str], usual: Mapping[str, int] = ports.USUAL
     ) -> System:
-        """Choose ports and make secrets, or find those of a system that runs already."""
+        """Choose ports and create secrets, or read those of a running system."""
         place.create()
         if control.supervisor(place) is not None and place.ports.exists():
             return cls.found(place)
@@ -55,12 +55,12 @@ class System:
         return cls(place, read_json(place.state / "given.json"), read_json(place.ports))
 
     def key_files(self) -> dict[str, str]:
-        """Return the files that hold the two API keys."""
+        """Return name -> file of the two API keys."""
         names = ("writer_history_key", "internal_key")
         return {name: str(credentials.path_of(self.place.secrets, name)) for name in names}
 
     def backends(self) -> list[Spec]:
-        """Return the servers that are started here, because the environment names none."""
+        """Return the servers to start locally, because the environment names none."""
         specs = []
         if self.at.local_postgres:
             specs.append(self.cluster.spec(self.ports["postgres"]))
@@ -77,7 +77,7 @@ class System:
         return processes.services(self.at, self.ports, self.secrets)
 
     def status(self) -> dict[str, Any]:
-        """Return the one object that `./dev status --json` prints."""
+        """Return the object that `./dev status --json` prints."""
         running = control.processes(self.place)
         return {
             "ready": self.is_ready(running),
@@ -93,7 +93,7 @@ class System:
         }
 
     def is_ready(self, running: list[dict[str, Any]]) -> bool:
-        """Tell whether every process of ours runs and says that it can do its work."""
+        """Return whether every own process runs and is ready."""
         alive = {found["name"] for found in running if found["state"] == "running"}
         ours = self.services()
         if not alive.issuperset(spec.name for spec in ours):

@@ -1,6 +1,6 @@
-"""What only tests need: a browser from Debian, and Node's modules where there is npm.
+"""Tools for tests only: a browser from Debian, and Node's modules if there is npm.
 
-What cannot be had is said in words, and the tests that need it are skipped by name.
+A missing tool is reported, and the tests that need it are skipped by name.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _NPM_SECONDS = 300
 
 
 def ensure(logs: Path) -> None:
-    """Get what is missing and can be had on this machine."""
+    """Install the missing tools that this machine can install."""
     if shutil.which("chromium") is None:
         _browser(logs / "apt.log")
     if shutil.which("npm") is None:
@@ -32,7 +32,7 @@ def ensure(logs: Path) -> None:
 
 
 def _has_modules() -> bool:
-    """Tell whether what is installed is as new as the lock; npm notes there what it has installed."""
+    """Return whether the installed modules are as new as the lock; npm records its installs in a file."""
     installed = ROOT / "node_modules" / ".package-lock.json"
     lock = ROOT / "package-lock.json"
     return installed.is_file() and installed.stat().st_mtime >= lock.stat().st_mtime
@@ -63,7 +63,7 @@ def _modules(log: Path) -> None:
                 check=True,
             )
     except subprocess.SubprocessError:
-        # A half-filled folder would look like a whole one.
+        # An incomplete folder would look like a complete one.
         shutil.rmtree(ROOT / "node_modules", ignore_errors=True)
         say.line(
             f"The pages' scripts are not built again, nor the pages judged: npm failed. Log: {log}"

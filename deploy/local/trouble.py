@@ -1,10 +1,10 @@
-"""What the local start says when it cannot go on: what is wrong, and what to do next."""
+"""Error of the local start, with its remedy."""
 
 
 class Trouble(Exception):  # noqa: N818 - it is what a person has, not a programming error
-    """Something a person has to know about or decide.
+    """Error that a person has to read or decide.
 
-    `what` is one sentence without a full stop; `remedy` says what to do next; `log` names a file to read.
+    `what` is one sentence without a full stop, `remedy` the next step, `log` the path of a file to read.
     """
 
     def __init__(self, what: str, remedy: str = "", log: str = "") -> None:

