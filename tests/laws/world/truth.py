@@ -73,7 +73,10 @@ class Truth:
                 name = f"{customer}.{one.revision} is committed and not"
                 assert row is not None, f"I1: {name} applied"
                 assert row.revision >= one.revision, f"I1: {name} applied"
-                assert held is None or held.revision >= one.revision, f"I1: {name} published"
+                # Between the commit of a rebuild and its publication Redis holds the document of
+                # the frozen customer. It says how old it is, and without us it expires in a minute.
+                published = held is None or bool(held.frozen) or held.revision >= one.revision
+                assert published, f"I1: {name} published"
 
     def look(self) -> None:
         """Judge what readers are told: as of when, and that nothing accepted is nowhere."""
