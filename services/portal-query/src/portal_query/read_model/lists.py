@@ -41,8 +41,9 @@ _SEARCHED: Final = (
     "coalesce(search_text, lower(concat_ws(E'\\x1f', unit_number, description, damage_type,"
     ' customer_notes) COLLATE "C"))'
 )
-#: The text to find, folded by the same Unicode tables as `search_text`.
-_FOLDED: Final = "casefold(normalize({}, NFC) COLLATE pg_unicode_fast)"
+#: The text to find, folded by the same Unicode tables as `search_text`. As a subquery it is folded
+#: once: a generic plan of a prepared statement folds it for each row.
+_FOLDED: Final = "(SELECT casefold(normalize({}, NFC) COLLATE pg_unicode_fast))"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +120,7 @@ def walking(customer_id: int, wanted: PageWanted) -> tuple[str, Sequence[object]
     conditions = " AND ".join(_conditions(aside, place)) or "true"
     order = _order_by(wanted)
     sql = (
-        f"SELECT * FROM (SELECT {COLUMNS}, search_text FROM portal.repair {path}"  # noqa: S608
+        f"SELECT {COLUMNS} FROM (SELECT {COLUMNS}, search_text FROM portal.repair {path}"  # noqa: S608
         f" LIMIT {place(steps_of(wanted))}) AS walked"
         f" WHERE {conditions} {order} LIMIT {place(wanted.limit + 1)}"
     )
