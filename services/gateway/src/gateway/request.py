@@ -39,7 +39,7 @@ _CSRF: Final = re.compile(
     rb"(?:^|;)[ \t]*+" + CSRF_COOKIE.encode() + rb"=[ \t]*+([A-Za-z0-9]{32,64}+)[ \t]*+(?=;|$)"
 )
 _DEVICE: Final = re.compile(
-    rb"(?:^|;)[ \t]*+(?:__Host-)?"
+    rb"(?:^|;)[ \t]*+((?:__Host-)?)"
     + DEVICE_COOKIE.encode()
     + rb"=[ \t]*+([A-Za-z0-9_.:-]*+)[ \t]*+(?=;|$)"
 )
@@ -118,13 +118,18 @@ class Request:
         return SessionCookies(tuple(names), tuple(ids)[:_MAX_COOKIES])
 
     def csrf_cookies(self) -> list[str]:
-        """Return the CSRF cookies, at most four."""
+        """Return the CSRF cookies, at most four, the last first: ours has the shortest path."""
         found = _CSRF.findall(self.fields.get(b"cookie", b""))
-        return [value.decode() for value in found[:_MAX_COOKIES]]
+        return [value.decode() for value in found[: -_MAX_COOKIES - 1 : -1]]
 
     def device_cookies(self) -> list[bytes]:
-        """Return the cookies that name devices, at most four; their signatures are not verified."""
-        return _DEVICE.findall(self.fields.get(b"cookie", b""))[:_MAX_COOKIES]
+        """Return the cookies that name devices, at most four; their signatures are not verified.
+
+        They have the order of session cookies, so that a neighbour's cannot push ours out.
+        """
+        found = _DEVICE.findall(self.fields.get(b"cookie", b""))[::-1]
+        found.sort(key=lambda pair: not pair[0])
+        return [value for _, value in found[:_MAX_COOKIES]]
 
     @property
     def is_form(self) -> bool:

@@ -148,6 +148,21 @@ def test_a_device_cookie_is_one_text() -> None:
     assert found.device_cookies() == [b"a.b"]
 
 
+def test_cookies_of_a_neighbour_do_not_push_out_ours() -> None:
+    # A browser sends longer paths first, so a neighbour's stand before ours.
+    planted = "; ".join(f"portaldevice=x{n}; csrftoken={'z' * 31}{n}" for n in range(9))
+    own = "csrftoken=" + "a" * 32
+
+    found = request(("Cookie", f"{planted}; portaldevice=7.ours; {own}"))
+    assert found.device_cookies()[0] == b"7.ours"
+    assert found.csrf_cookies()[0] == "a" * 32
+
+    # With the prefix it is of this host alone, so it comes first wherever it stands.
+    found = request(("Cookie", f"__Host-portaldevice=7.ours; {planted}"))
+    assert found.device_cookies()[0] == b"7.ours"
+    assert len(found.device_cookies()) == len(found.csrf_cookies()) == 4
+
+
 def test_white_space_around_a_value_is_no_part_of_it() -> None:
     asked = request(("Host", " portal.test\t"), ("X-CSRFToken", "t "), ("If-Match", '"a" '))
 
