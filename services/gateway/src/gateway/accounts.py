@@ -126,11 +126,11 @@ class Accounts:
             return _overloaded()
         started = self._clock.monotonic()
         devices = {token.id_hash: token for token in attempt.devices}
-        account = await store.find_account(
+        name, account = await store.find_account(
             self._pool, clean_username(attempt.username), list(devices)
         )
         device = None if account is None or account.device is None else devices[account.device]
-        counted = await self._count(attempt, account, device)
+        counted = await self._count(attempt, name, account, device)
         if not counted.taken.allowed:
             self._note(attempt, "limited", account, rule=counted.taken.refused_by)
             return TryLater(counted.taken.seconds, known_device=device is not None)
@@ -150,17 +150,18 @@ class Accounts:
         return outcome
 
     async def _count(
-        self, attempt: Attempt, account: store.Account | None, device: DeviceToken | None
+        self,
+        attempt: Attempt,
+        name: str,
+        account: store.Account | None,
+        device: DeviceToken | None,
     ) -> Attempted:
-        if device is not None:
-            return await self._limits.from_known_device(device.id_hash.hex())
         # All names of one account share one key. A name without an account is counted in the same
         # way. The key is an HMAC, so the store of the limits holds no names.
-        if account is None:
-            meant = f"name {clean_username(attempt.username).casefold()}"
-        else:
-            meant = f"user {account.user_id}"
+        meant = f"name {name}" if account is None else f"user {account.user_id}"
         key = hmac.new(self._key, meant.encode(), hashlib.sha256).hexdigest()
+        if device is not None:
+            return await self._limits.from_known_device(device.id_hash.hex(), key)
         return await self._limits.from_unknown_device(key, attempt.peer)
 
     async def _check(

@@ -1,8 +1,9 @@
 """Limits on attempts to sign in, counted before a password is checked.
 
-Attempts from a known device are counted for that device alone. Attempts from unknown devices are
-counted for the account over all addresses, for the address, and for the pair. An attempt counts as
-failed until it is given back. So a hundred concurrent attempts count like a hundred in sequence.
+Attempts from a known device are counted for that device, and for the minute of its user. Attempts
+from unknown devices are counted for the account over all addresses, for the address, and for the
+pair. An attempt counts as failed until it is given back. So a hundred concurrent attempts count
+like a hundred in sequence.
 The numbers are explained in docs/operating.md, the reasons in decision 15.
 """
 
@@ -47,9 +48,13 @@ class SignInLimits:
         seconds = 60.0 / attempts_a_minute
         self._rate = Bucket("sign-in-rate", attempts_a_minute, seconds, seconds)
 
-    async def from_known_device(self, device: str) -> Attempted:
-        """Count an attempt from a known device of the account."""
-        return await self._take([(DEVICE, device)])
+    async def from_known_device(self, device: str, account: str) -> Attempted:
+        """Count an attempt from a known device of the account.
+
+        Right passwords are given back. The rate of the account keeps one user's script from
+        filling the hash queue that all known devices share.
+        """
+        return await self._take([(DEVICE, device), (self._rate, account)])
 
     async def from_unknown_device(self, account: str, peer: str) -> Attempted:
         """Count an attempt at an account, or at a name without an account."""

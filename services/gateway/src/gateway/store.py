@@ -137,29 +137,39 @@ async def read_session_end(pool: Pool, id_hash: bytes, idle_seconds: float) -> d
 
 
 # The username, its other cases, and the email address all match one account in one statement. So
-# the time of the response hides which of them matched, and whether one did.
+# the time of the response hides which of them matched, and whether one did. Postgres folds the
+# name as well: `casefold` equates spellings that `lower` does not (\u00df, a final sigma), and two
+# spellings that are counted together would show that the name has no account.
 _FIND_ACCOUNT: Final = """
-    SELECT u.id, u.username, u.password, u.is_active, u.epoch, u.username = $1, d.id_hash
-    FROM gateway."user" AS u
-    LEFT JOIN gateway.device AS d
-      ON d.user_id = u.id AND d.id_hash = ANY($2::bytea[])
-     AND d.auth_hash = sha256(convert_to(u.password, 'UTF8'))
-     AND d.last_used_at > now() - make_interval(secs => $3)
-    WHERE lower(u.username) = lower($1) OR lower(u.email) = lower($1)
-    ORDER BY u.username = $1 DESC, lower(u.username) = lower($1) DESC, u.id, d.last_used_at DESC
-    LIMIT 1
+    SELECT lower($1), account.*
+    FROM (VALUES (1)) AS one LEFT JOIN (
+        SELECT u.id, u.username, u.password, u.is_active, u.epoch, u.username = $1, d.id_hash
+        FROM gateway."user" AS u
+        LEFT JOIN gateway.device AS d
+          ON d.user_id = u.id AND d.id_hash = ANY($2::bytea[])
+         AND d.auth_hash = sha256(convert_to(u.password, 'UTF8'))
+         AND d.last_used_at > now() - make_interval(secs => $3)
+        WHERE lower(u.username) = lower($1) OR lower(u.email) = lower($1)
+        ORDER BY u.username = $1 DESC, lower(u.username) = lower($1) DESC, u.id, d.last_used_at DESC
+        LIMIT 1
+    ) AS account ON true
 """
 
 
-async def find_account(pool: Pool, name: str, devices: Sequence[bytes] = ()) -> Account | None:
-    """Return the user that a name matches, or None, with a known device.
+async def find_account(
+    pool: Pool, name: str, devices: Sequence[bytes] = ()
+) -> tuple[str, Account | None]:
+    """Return the folded name and the user that it matches, or None, with a known device.
 
     The device is the last used of `devices` (hashes) with which the user has signed in. Only the
-    exact username signs in. Attempts with every other name are counted for the account.
+    exact username signs in. Attempts with every other name are counted for the account, or for
+    the folded name without one.
     """
     async with lease(pool) as connection:
         row = await connection.fetchrow(_FIND_ACCOUNT, name, devices, float(DEVICE_SECONDS))
-    return None if row is None else Account(*row)
+    assert row is not None  # noqa: S101 - the statement returns one row in any case
+    folded, user_id, *rest = row
+    return folded, None if user_id is None else Account(user_id, *rest)
 
 
 _DELETE_SESSIONS: Final = "DELETE FROM gateway.session WHERE id_hash = ANY($1::bytea[])"

@@ -147,7 +147,7 @@ async def test_ending_sessions_wins_over_a_login_under_way(
     async with portal(build, database.gateway_url) as gate:
         browser = await gate.signed_in()
         pool = gate.gateway.pool
-        before = await store.find_account(pool, "anna")
+        _, before = await store.find_account(pool, "anna")
         assert before is not None
 
         await operator.do(*(text.replace("{}", password) for text in command))

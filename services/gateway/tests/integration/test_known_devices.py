@@ -127,6 +127,31 @@ async def test_names_that_lead_to_one_account_are_counted_together(behind: Porta
     assert statuses == [200] * 10 + [429] * 2
 
 
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [
+        ("stra\u00dfe", "strasse"),  # one text for casefold, two for Postgres
+        ("\u03bd\u03af\u03ba\u03bf\u03c2", "\u039d\u038a\u039a\u039f\u03a3"),  # a final sigma
+        ("istanbul", "\u0130STANBUL"),  # the other way round
+        ("\u00e4nna", "\u00c4NNA"),
+    ],
+)
+async def test_two_spellings_count_alike_whether_somebody_has_the_name_or_nobody(
+    behind: Portal, name: str, other: str
+) -> None:
+    waits = {}
+    for exists in (False, True):
+        if exists:
+            await behind.execute("DELETE FROM gateway.device")
+            own = behind.gateway.app._parts.login._accounts._limits._own
+            own._held.clear()  # type: ignore[attr-defined]
+            await behind.add_user(name)
+        assert 429 in await guesses(behind, name)
+        waits[exists] = (await stranger(behind, 99).sign_in(other, "a wrong guess")).status
+
+    assert waits[True] == waits[False]
+
+
 async def test_a_name_of_nobody_is_counted_and_answered_like_one_of_somebody(
     behind: Portal,
 ) -> None:

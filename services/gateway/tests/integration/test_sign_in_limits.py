@@ -81,10 +81,23 @@ async def test_strangers_never_use_up_what_a_known_device_has() -> None:
     for number in range(1_000):
         await limits.from_unknown_device(f"name {number % 7}", "198.51.100.7")
 
-    own = [(await limits.from_known_device("d1")).taken.allowed for _ in range(11)]
+    own = [(await limits.from_known_device("d1", "anna")).taken.allowed for _ in range(11)]
 
     assert own == [True] * 10 + [False]
-    assert (await limits.from_known_device("d2")).taken.allowed
+    assert (await limits.from_known_device("d2", "anna")).taken.allowed
+
+
+async def test_a_user_has_a_rate_over_all_known_devices_and_takes_nobody_elses() -> None:
+    limits = alone(ManualClock(), attempts_a_minute=20)
+    allowed = []
+    for number in range(40):
+        attempted = await limits.from_known_device(f"d{number}", "mallory")
+        allowed.append(attempted.taken.allowed)
+        if attempted.taken.allowed:  # every password is right
+            await limits.give_back(attempted)
+
+    assert allowed == [True] * 20 + [False] * 20
+    assert (await limits.from_known_device("d99", "anna")).taken.allowed
 
 
 async def test_the_sixth_guess_at_an_account_from_one_address_waits() -> None:
