@@ -30,7 +30,8 @@ class Bucket:
     """A limit: `size` at once, and one is forgotten every `forget_seconds`.
 
     The drop that fills the bucket blocks it for `forget_seconds`. Each further drop doubles the
-    time, up to `longest_seconds`. A blocked bucket forgets nothing.
+    time, up to `longest_seconds`. A blocked bucket forgets nothing until its wait has ended. A
+    drop that is given back leaves no trace, and no wait.
     """
 
     name: str
@@ -84,14 +85,15 @@ class _State:
     blocked_until: float
 
     def after_another(self, bucket: Bucket, now: float) -> "_State":
-        forgotten = int(max(0.0, now - self.since) // bucket.forget_seconds)
+        since = max(self.since, self.blocked_until)
+        forgotten = int(max(0.0, now - since) // bucket.forget_seconds)
         count = max(0, self.count - forgotten)
-        since = now if count == 0 else self.since + forgotten * bucket.forget_seconds
+        since = now if count == 0 else since + forgotten * bucket.forget_seconds
         count = min(count + 1, bucket.top)
         if count < bucket.size:
             return _State(count, since, 0.0)
         wait = min(bucket.longest_seconds, bucket.forget_seconds * 2 ** (count - bucket.size))
-        return _State(count, now + wait, now + wait)
+        return _State(count, since, now + wait)
 
     def ends_at(self, bucket: Bucket) -> float:
         return max(self.since, self.blocked_until) + self.count * bucket.forget_seconds
@@ -124,7 +126,7 @@ class MemoryBuckets:
         for bucket, key in drops:
             state = self._state((bucket, key), now)
             if state.count > 1:
-                left = _State(state.count - 1, min(state.since, now), 0.0)
+                left = _State(state.count - 1, state.since, 0.0)
                 self._held[bucket.name, key] = (bucket, left)
             else:
                 self._held.pop((bucket.name, key), None)
@@ -179,15 +181,15 @@ if refused > 0 then return answer(refused, longest_wait) end
 for i, key in ipairs(KEYS) do
   local size, forget = tonumber(ARGV[4 * i - 1]), tonumber(ARGV[4 * i])
   local longest, top = tonumber(ARGV[4 * i + 1]), tonumber(ARGV[4 * i + 2])
-  local count, since = state(key)
+  local count, since, blocked = state(key)
+  since = math.max(since, blocked)
   local forgotten = math.floor(math.max(0, now - since) / forget)
   count = math.max(0, count - forgotten)
   if count == 0 then since = now else since = since + forgotten * forget end
   count = math.min(count + 1, top)
-  local blocked = 0
+  blocked = 0
   if count >= size then
     blocked = now + math.min(longest, forget * 2 ^ (count - size))
-    since = blocked
   end
   keep(key, count, since, blocked, forget)
 end
@@ -200,7 +202,7 @@ _GIVE_BACK: Final = (
 for i, key in ipairs(KEYS) do
   local count, since = state(key)
   if count > 1 then
-    keep(key, count - 1, math.min(since, now), 0, tonumber(ARGV[4 * i]))
+    keep(key, count - 1, since, 0, tonumber(ARGV[4 * i]))
   else
     redis.call('DEL', key)
   end

@@ -124,6 +124,26 @@ async def test_what_is_given_back_was_never_taken(shared: SharedBuckets) -> None
         assert not (await held.take([(QUICK, "anna")])).allowed
 
 
+async def test_right_passwords_do_not_keep_failures_from_being_forgotten(
+    shared: SharedBuckets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = ManualClock()
+    monkeypatch.setattr(shared, "_clock", clock)
+    for held in (MemoryBuckets(clock), shared):
+        for failures in (2, 0, 0, 0, 0):
+            shared.now = clock.monotonic()
+            for _ in range(failures):
+                assert (await held.take([(QUICK, "office")])).allowed
+            assert (await held.take([(QUICK, "office")])).allowed  # the first fills the bucket
+            await held.give_back([(QUICK, "office")])
+            clock.advance(30)
+        shared.now = clock.monotonic()
+
+        taken = [(await held.take([(QUICK, "office")])).allowed for _ in range(4)]
+
+        assert taken == [True, True, True, False]
+
+
 STEPS = st.lists(
     st.tuples(st.sampled_from(["take", "take", "both", "back"]), st.sampled_from([0.0, 1.0, 59.5, 60.0, 125.0, 1_000.0, 4_000.0])),
     max_size=60,
