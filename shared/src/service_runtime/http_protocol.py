@@ -387,9 +387,9 @@ class HttpProtocol(HttpToolsProtocol):
             self.transport.abort()
 
     def _discard_body(self) -> None:
-        """Parse a body that has come whole with its head, so that its refusal keeps the connection.
+        """Parse a body that arrived whole with its head, so that a refusal keeps the connection.
 
-        The cycle is complete already: uvicorn keeps no byte of it.
+        The cycle is complete already, so uvicorn discards the bytes.
         """
         left = self._body_left
         if not self._complete and not self._upgrade and left and len(self._buffer) >= left:

@@ -32,8 +32,8 @@ _FILES_OF_THE_PROCESS: Final = 256
 #: Time from a new connection to the first bytes of its request, on a busy machine.
 _HEARD_OUT_SECONDS: Final = 0.25
 _LOOK_SECONDS: Final = 0.01
-#: Connections accepted in one turn of the event loop. A turn is tens of milliseconds under load, and
-#: what is not accepted cannot be refused.
+#: Connections accepted in one turn of the event loop. A turn takes tens of milliseconds under load,
+#: and only an accepted connection can be refused.
 _ACCEPTS_A_TURN: Final = 16
 
 
@@ -126,12 +126,12 @@ def listen(host: str, port: int, fd: int | None) -> socket.socket:
 
 
 def _accepting_many(listener: socket.socket) -> list[socket.socket]:
-    """Return the listener under as many descriptors as connections are to be accepted in one turn.
+    """Return the listener with duplicates: one descriptor for each connection accepted in a turn.
 
     libuv accepts one connection of a descriptor in each turn of its loop
-    (https://github.com/libuv/libuv/pull/3696). The rest waits in the kernel's queue, where no limit
-    of a process applies: its clients leave unanswered, and the process then works for nobody.
-    A descriptor without a connection costs one call of accept(2).
+    (https://github.com/libuv/libuv/pull/3696). Other connections wait in the kernel's queue, outside
+    the limits of the process. Their clients leave without a response, and the process then serves
+    closed connections. A descriptor without a waiting connection costs one call of accept(2).
     """
     return [listener, *(listener.dup() for _ in range(_ACCEPTS_A_TURN - 1))]
 

@@ -39,13 +39,13 @@ _NOT_MIGRATED: Final = frozenset({"42P01", "3F000"})
 _BUSY_STATES: Final = frozenset({"53000", "53200", "53300", "55P03", "57014"})
 
 
-#: When the task began to connect (seconds of its event loop), None before: the driver does not
-#: say whether a wait for a pooled connection was for others or for the server.
+#: Start of the task's connect, in seconds of its event loop, None before. The driver does not show
+#: whether a wait for a pooled connection was for other tasks or for the server.
 _connect_began: Final[ContextVar[float | None]] = ContextVar("connect_began", default=None)
 
 
 class PoolExhaustedError(OverloadedError):
-    """Pool whose connections others use: none came free within the time limit."""
+    """Pool whose connections are all in use: none became free within the time limit."""
 
 
 def is_overload(error: BaseException) -> bool:
@@ -174,15 +174,15 @@ async def lease(pool: Pool, seconds: float = ACQUIRE_SECONDS) -> AsyncIterator[P
 def _is_unreachable(seconds: float) -> bool:
     """Return whether the server had at least half of a wait to accept the task's connection.
 
-    A connection that was closed, as after a client that left, is made again by the next task that
-    gets its place. When the wait for the place took the time, the server is not to blame.
+    The next task that gets the place of a closed connection reconnects. If the task spent most of
+    its wait on the place, the cause is the load rather than the server.
     """
     began = _connect_began.get()
     return began is not None and asyncio.get_running_loop().time() - began >= seconds / 2
 
 
 async def _connect_timed(*arguments: Any, **options: Any) -> "asyncpg.Connection[Any]":
-    """Connect as the driver does, and note since when."""
+    """Connect as the driver does, and record the start."""
     _connect_began.set(asyncio.get_running_loop().time())
     connection: asyncpg.Connection[Any] = await asyncpg.connect(*arguments, **options)
     return connection
