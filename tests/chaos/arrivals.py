@@ -23,6 +23,7 @@ from bench.figures import percentile
 
 TICK_SECONDS: Final = 0.002
 _CODE: Final = re.compile(rb'"code":\s*"([a-z-]+)"')
+_REASON: Final = re.compile(rb"(?i)\r\nportal-reason: *([a-z-]+)")
 _LENGTH: Final = re.compile(rb"(?i)\r\ncontent-length:\s*(\d+)")
 _RETRY_AFTER: Final = re.compile(rb"(?i)\r\nretry-after:\s*\d+")
 _CLOSES: Final = re.compile(rb"(?i)\r\nconnection:\s*close")
@@ -148,7 +149,7 @@ class Run:
                 self._arrive(time.perf_counter())
 
     def _note_refusal(self, status: int, head: bytes, body: bytes) -> None:
-        code = _CODE.search(body)
+        code = _CODE.search(body) or _REASON.search(head)  # the documented lists have no code
         self._refused[f"{status} {code[1].decode() if code else ''}".strip()] += 1
         self._counts["without retry-after"] += _RETRY_AFTER.search(head) is None
 

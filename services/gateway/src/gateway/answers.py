@@ -9,7 +9,7 @@ from typing import Any, Final
 import orjson
 
 from gateway.routes import Refusals
-from service_runtime.errors import PROBLEM_MEDIA_TYPE, Problem
+from service_runtime.errors import PROBLEM_MEDIA_TYPE, REASON_HEADER, Problem
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -136,8 +136,8 @@ OVERLOADED: Final = Refusal(
     "overloaded",
     "Too much to do",
     "The portal has more to do than it can at once. Nothing was changed; please try again.",
-    "Service temporarily unavailable",
-    (retry_after(2), _PRIVATE),
+    "Too many requests at once",
+    (retry_after(2), _PRIVATE, (REASON_HEADER.lower().encode(), b"overloaded")),
 )
 BROKEN: Final = Refusal(
     502,
