@@ -107,12 +107,21 @@ class WireService:
         for writer in self._writers:
             writer.transport.abort()
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         self._writers.add(writer)
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - asyncio starts us in one
+        task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
         self._tasks.add(task)
+
+        def end(task: asyncio.Task[None]) -> None:
+            # Not in the task: one that is cancelled before its first step runs no `finally`.
+            self._writers.discard(writer)
+            self._tasks.discard(task)
+            writer.close()
+
+        task.add_done_callback(end)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while not writer.is_closing():
                 request = await _read(reader)
@@ -121,10 +130,6 @@ class WireService:
                 await self._behaviours.get(path, self.default)(request, writer)
         except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             pass  # the other side has closed, or the test is over
-        finally:
-            self._writers.discard(writer)
-            self._tasks.discard(task)
-            writer.close()
 
 
 async def _read(reader: asyncio.StreamReader) -> Received:
