@@ -103,10 +103,23 @@ class CircuitBreaker:
 class SafeCounter:
     """A counter in the shared store, and in memory while the store is unavailable."""
 
-    def __init__(self, shared: Counter | None, own: Counter, clock: Clock) -> None:
+    def __init__(
+        self,
+        shared: Counter | None,
+        own: Counter,
+        clock: Clock,
+        *,
+        close: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
         self._shared = shared
         self._own = own
         self._breaker = CircuitBreaker(clock)
+        self._close = close
+
+    async def aclose(self) -> None:
+        """Close the connections to the shared store."""
+        if self._close is not None:
+            await self._close()
 
     async def hit(self, rule: Rule, key: str) -> Verdict:
         """Count one event, unless the limit is reached."""
@@ -156,8 +169,10 @@ def request_counter(redis_url: str | None, clock: Clock) -> SafeCounter:
     own = LimitsCounter(SlidingWindowCounterRateLimiter(MemoryStorage()), clock)
     if redis_url is None:
         return SafeCounter(None, own, clock)
-    shared = LimitsCounter(SlidingWindowCounterRateLimiter(_storage(redis_url)), clock)
-    return SafeCounter(shared, own, clock)
+    storage = _storage(redis_url)
+    shared = LimitsCounter(SlidingWindowCounterRateLimiter(storage), clock)
+    client = storage.bridge.get_connection()  # type: ignore[attr-defined] # of redis-py, as asked for
+    return SafeCounter(shared, own, clock, close=client.aclose)
 
 
 def _storage(redis_url: str) -> RedisStorage:

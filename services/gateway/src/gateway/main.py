@@ -200,7 +200,7 @@ def _front(
         hosts=Hosts(settings.allowed_hosts),
         peers=Peers(settings.trusted_proxies),
         visitors=visitors,
-        limits=_request_limits(settings, clock),
+        limits=_request_limits(settings, clock, stack),
         login=login,
         pages=pages,
         cookies=cookies,
@@ -225,11 +225,15 @@ def _front(
     return Front(parts, https=secure)
 
 
-def _request_limits(settings: GatewaySettings, clock: Clock) -> RequestLimits | None:
+def _request_limits(
+    settings: GatewaySettings, clock: Clock, stack: AsyncExitStack
+) -> RequestLimits | None:
     if not settings.gateway_session_rate and not settings.gateway_customer_rate:
         return None
+    counter = request_counter(settings.limits_redis_url, clock)
+    stack.push_async_callback(counter.aclose)
     return RequestLimits(
-        request_counter(settings.limits_redis_url, clock),
+        counter,
         per_session=settings.gateway_session_rate,
         per_customer=settings.gateway_customer_rate,
     )

@@ -175,3 +175,4 @@ async def test_more_requests_at_once_than_connections_are_counted_by_the_store(
     assert sum(verdict.allowed for verdict in verdicts) == 60
     own = counter._own
     assert (await own.hit(rule, "one")).remaining == 59  # nothing was counted in memory
+    await counter.aclose()
