@@ -178,3 +178,11 @@ def test_each_broken_promise_is_named(change: dict[str, object], word: str) -> N
     (broken,) = measured.broken_promises(found, 1.0)
 
     assert word in broken
+
+
+def test_a_busy_machine_is_judged_by_processor_time() -> None:
+    found = replace(SOUND, share=0.1, refusing=0.59)
+    assert measured.broken_promises(found, 5.0) == []
+
+    (broken,) = measured.broken_promises(replace(found, refusing=0.61), 5.0)
+    assert "61%" in broken

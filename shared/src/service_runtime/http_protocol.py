@@ -21,12 +21,28 @@ from service_runtime.http_limits import Refusal, ServerLoad
 _HEAD_END: Final = b"\r\n\r\n"
 _FRAMING_HEADERS: Final = frozenset({b"host", b"content-length", b"transfer-encoding", b"expect"})
 _VERSIONS: Final = (b" HTTP/1.1", b" HTTP/1.0")
+_BODILESS: Final = (b"GET ", b"HEAD ")
+#: Fields that decide about the body or the connection, anywhere in a head in lower case.
+_DECIDING: Final = (b"content-length", b"transfer-encoding", b"connection", b"upgrade", b"expect")
 #: Framing bytes (size, extension) of a chunk that do not count as overhead.
 _CHUNK_BYTES: Final = 32
 #: Bytes parsed in one step of the event loop: five thousand chunks of one byte take some 4 ms.
 _STEP_BYTES: Final = 32_768
 #: Limit of chunk extensions and trailers beyond that, in one body.
 _CHUNK_OVERHEAD_BYTES: Final = 16_384
+
+
+def _is_whole_request(head: bytes) -> bool:
+    """Return whether a head is certainly a whole request that keeps its connection.
+
+    Any parser agrees: GET or HEAD of HTTP/1.1 without a word about body or connection (RFC 9112 6.3).
+    """
+    if not head.startswith(_BODILESS) or head.count(b"\n") != head.count(b"\r\n"):
+        return False
+    if not head.startswith(_VERSIONS[0], head.index(b"\r\n") - len(_VERSIONS[0])):
+        return False
+    lower = head.lower()
+    return not any(name in lower for name in _DECIDING)
 
 
 class _Phase(Enum):
@@ -274,6 +290,11 @@ class HttpProtocol(HttpToolsProtocol):
         # The parser accepts RTSP/1.0, HTTP/0.9 and HTTP/2.0 as well.
         if not head.startswith(_VERSIONS, head.index(b"\r\n") - len(_VERSIONS[0])):
             raise MalformedError
+        if not self._load.has_room(len(self.tasks)) and _is_whole_request(head):
+            # Unparsed: parsing costs as much as the rest of a refusal.
+            self._complete = self._keep_alive = True
+            self._refuse_request(head_only=head.startswith(b"HEAD "))
+            return
         self._begun = self._framed = self._complete = self._overloaded = False
         self._body_bytes = self._overhead = 0
         self._feed_head(head)
@@ -287,7 +308,7 @@ class HttpProtocol(HttpToolsProtocol):
             raise MalformedError  # the parser expects more of a complete head
         if self._overloaded:
             self._discard_body()
-            self._refuse_request()
+            self._refuse_request(head_only=self.scope["method"] == "HEAD")
         elif self._complete:
             self._await_answer()
         else:
@@ -397,10 +418,9 @@ class HttpProtocol(HttpToolsProtocol):
             self._phase = _BODY
             self.parser.feed_data(body)
 
-    def _refuse_request(self) -> None:
+    def _refuse_request(self, *, head_only: bool) -> None:
         """Send the 503 of a request that exceeds the limit of the application."""
         close = not (self._complete and self._keep_alive) or bool(self._buffer)
-        head_only = self.scope["method"] == "HEAD"
         date = self.server_state.default_headers
         refusal = self._load.refusals["overloaded"]
         self.transport.write(refusal.render(date, close=close, head_only=head_only))

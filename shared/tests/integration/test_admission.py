@@ -252,6 +252,30 @@ async def test_a_refusal_keeps_the_connection_when_the_body_has_come_with_its_he
     assert app.peak == 0
 
 
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        ("GET / HTTP/1.1\r\nHost: x\r\n", 503),
+        ("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n", 503),
+        ("GET / HTTP/1.0\r\nHost: x\r\n", 503),
+        ("GET / HTTP/1.1\r\nHost: x\r\ncontent-LENGTH: 31\r\n", 503),
+        ("GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n", 503),
+        ("GET / HTTP/1.1\nHost: x\r\nTransfer-Encoding: chunked\n\r\n", 400),
+        ("DELETE / HTTP/1.1\r\nHost: x\r\n", 503),
+    ],
+)
+async def test_no_byte_of_a_refused_message_is_a_request(head: str, status: int) -> None:
+    """The bytes behind the head are a body, or the connection closes: one response, unless both are requests."""
+    app = Busy()
+    async with serving(app, max_requests=0) as connect:
+        client = await connect()
+        client.writer.write(f"{head}\r\nGET /hidden HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        found, headers, _ = await client.answer()
+        assert (found, headers.get("connection")) == (status, "close")
+        assert await client.reader.read() == b""
+    assert app.peak == 0
+
+
 async def test_a_refusal_before_the_body_closes_the_connection() -> None:
     """Nobody reads the rest, so that it could be taken for the next request."""
     app = Busy()
