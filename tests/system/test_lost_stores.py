@@ -100,7 +100,9 @@ async def test_one_more_start_makes_it_right(
 
     for words in _expected(lost):
         assert any(words in line for line in said), (words, said)
-    assert stack.status()["ready"]
+    # A start ends when all is ready; a starved machine may be late for one question afterwards.
+    ready = await asyncio.to_thread(probe.eventually, lambda: stack.status()["ready"], 30)
+    assert ready, stack.status()
     if "postgres" in lost:  # the lists themselves are gone: it has to be as good as new
         customers = await own_portal.customers(3)
         await lived(own_portal, customers, 30)
