@@ -34,9 +34,9 @@ MIGRATED_BY = {"writer": "repair-writer", "portal": "portal-query", "gateway": "
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the rings from the inside out; within a ring the order stays as random as it was."""
-    items.sort(key=lambda item: ring_of(item.path))
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Run the chosen rings from the inside out; within a ring the order stays as random as it was."""
+    ring_times.arrange(config, items)
 
 
 @pytest.hookimpl(wrapper=True)

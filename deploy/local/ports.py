@@ -31,6 +31,8 @@ USUAL = {
     "gateway_ops": 9106,
 }
 TRIES = 200
+# Not the seeded numbers of a test: runs beside each other with the same seed would choose the same ports.
+_random = random.SystemRandom()
 
 
 def is_free(port: int) -> bool:
@@ -53,7 +55,7 @@ def choose(preferred: Mapping[str, int]) -> dict[str, int]:
     for name, first in preferred.items():
         if first == 0:
             # Below the range of ephemeral ports.
-            start = random.randrange(20_000, 32_000)
+            start = _random.randrange(20_000, 32_000)
             row = range(start, start + TRIES)
             chosen[name] = _first_free(row, taken=set(chosen.values()), name=name)
         else:

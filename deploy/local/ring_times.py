@@ -1,4 +1,7 @@
-"""Hooks of pytest: with `--ring-times`, the duration of each ring of tests, before the closing line."""
+"""Hooks of pytest: rings of tests, in their order.
+
+`--rings` chooses some of them; `--ring-times` prints the duration of each before the closing line.
+"""
 
 from __future__ import annotations
 
@@ -39,8 +42,25 @@ class RingTimes:
             terminalreporter.line(f"{name:<12} {self._tests[ring]:5} tests {seconds:8.1f} s")
 
 
+def arrange(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect what is not in `--rings`; sort the rings from the inside out, and leave the order within a ring.
+
+    Raises UsageError for an unknown ring.
+    """
+    names = (*RINGS, OTHERS)
+    chosen = set(filter(None, config.getoption("--rings").split(",")))
+    if unknown := chosen.difference(names):
+        raise pytest.UsageError(f"--rings: no ring {sorted(unknown)}; there are {', '.join(names)}")
+    if chosen:
+        rest = [item for item in items if names[ring_of(item.path)] not in chosen]
+        config.hook.pytest_deselected(items=rest)
+        items[:] = [item for item in items if names[ring_of(item.path)] in chosen]
+    items.sort(key=lambda item: ring_of(item.path))
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add `--ring-times`."""
+    """Add `--rings` and `--ring-times`."""
+    parser.addoption("--rings", default="", help="run these rings only, with commas between them")
     parser.addoption("--ring-times", action="store_true", help="print the time of each ring")
 
 

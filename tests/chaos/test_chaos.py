@@ -20,16 +20,28 @@ SEED = 1
 HOLD = 0.4
 
 
+def _cases() -> Iterator[pytest.ParameterSet]:
+    """Yield each scenario in its short form; one that is shorter than others also in its usual form, as a long test."""
+    for one in catalogue.SCENARIOS:
+        # What is measured without links is what processes can do: that takes the whole machine.
+        marks = [pytest.mark.alone] if one.direct else []
+        yield pytest.param(one, one.short or HOLD, id=one.name, marks=marks)
+        if one.short:
+            long = [*marks, pytest.mark.long]
+            yield pytest.param(one, 1.0, id=f"{one.name}, usual length", marks=long)
+
+
 @pytest.fixture(scope="session")
 def broken_stack() -> Iterator[system.ChaosStack]:
     with system.started() as running:
         yield running
 
 
-@pytest.mark.parametrize("scenario", catalogue.SCENARIOS, ids=lambda scenario: scenario.name)
+@pytest.mark.parametrize(("scenario", "hold"), [*_cases()])
 async def test_no_number_is_wrong_whatever_dies(
     broken_stack: system.ChaosStack,
     scenario: Scenario,
+    hold: float,
     tmp_path: Path,
     pytestconfig: pytest.Config,
 ) -> None:
@@ -41,7 +53,7 @@ async def test_no_number_is_wrong_whatever_dies(
     async def stage(attempt: str) -> Result:
         folder = tmp_path / attempt
         folder.mkdir()
-        staged = await conduct(broken_stack, scenario, SEED, folder, hold=HOLD, slack=SLACK)
+        staged = await conduct(broken_stack, scenario, SEED, folder, hold=hold, slack=SLACK)
         results.append(staged)
         return staged
 

@@ -66,6 +66,8 @@ class Scenario:
     reads: float = 12.0
     #: Whether processes talk to each other directly: links are slower than they are.
     direct: bool = False
+    #: Of the usual length, what the short form takes where that is not the same as everybody's.
+    short: float | None = None
 
 
 class Trial:
