@@ -33,7 +33,6 @@ class Addresses:
     portal: str
     local_postgres: bool
     local_documents: bool
-    local_limits: bool
     local_kafka: bool
 
 
@@ -60,7 +59,6 @@ def resolve(
         portal=f"http://{HOST}:{ports['gateway']}",
         local_postgres=not all(environ.get(variable) for variable in DATABASE_VARIABLES.values()),
         local_documents=not environ.get("REDIS_URL"),
-        local_limits=not environ.get("LIMITS_REDIS_URL"),
         local_kafka=not environ.get("KAFKA_BOOTSTRAP_SERVERS"),
     )
 

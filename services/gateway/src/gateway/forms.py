@@ -12,8 +12,6 @@ from urllib.parse import quote
 
 from gateway.csrf import FIELD as CSRF_FIELD
 
-#: The largest body of a form without a script (bytes).
-FORM_BYTES: Final = 65_536
 #: The prefix of typed fields while they pass through the sign-in page.
 KEPT: Final = "kept."
 

@@ -40,12 +40,10 @@ from gateway.sessions import SessionAnswers
 from gateway.store import Visitor
 from gateway.streams import Streams
 from gateway.visitor import StoreAwayError, StoreBusyError, Visitors
-from portal_access.token import HEADER as TOKEN_HEADER
 from service_runtime.logs import get
 from service_runtime.postgres import is_infrastructure, is_overload
 
 _GONE: Final = 499
-_TOKEN: Final = TOKEN_HEADER.lower().encode()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ status. So the three counts of a customer always have the same sum. `place` retu
 repair. `Tally` adds up a stream. No other code decides what is counted.
 """
 
-from collections.abc import Iterable
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -84,14 +83,3 @@ class Tally:
             return
         for key in zip(Dimension, place, strict=True):
             self._counts[key] = self._counts.get(key, 0) + step
-
-
-def fold(repairs: Iterable[Repair], months: Months) -> dict[tuple[Dimension, str], int]:
-    """Return the counts after these states of one customer's repairs, oldest first.
-
-    Raises UncountableError when one of them cannot be counted.
-    """
-    tally = Tally(months)
-    for repair in repairs:
-        tally.add(repair)
-    return tally.counts()

@@ -96,10 +96,6 @@ class Consumer(Protocol):
         """Return the offset of the next record to deliver."""
         ...
 
-    async def committed(self, partition: TopicPartition) -> int | None:
-        """Return the group's committed offset, None if there is none."""
-        ...
-
     async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Commit offsets of the group; raises CommitFailedError after a rebalance."""
 

@@ -28,7 +28,6 @@ class Trouble(StrEnum):
     HEADS = "heads"
     INVARIANT = "invariant"
     STANDING_STILL = "standing-still"
-    ASKED = "asked"
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,7 +68,6 @@ class Intake(RebalanceListener):
         self.joined = False
         self._make = make
         self._known = KnownTopic(make_topics, topic)
-        self._group = group
         self._buffer = buffer
         self._positions = positions
         self._freshness = freshness

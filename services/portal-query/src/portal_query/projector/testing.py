@@ -13,10 +13,12 @@ from typing import Self
 import msgspec
 from aiohttp import web
 
+from portal_query.counting import Dimension, Tally
 from portal_query.projector.lists import Head
 from repair_events import event, topic
 from repair_events.event import Event, EventData, encode
 from repair_events.ids import new_id
+from repair_events.month import Months
 from repair_events.repair import Customer, Repair
 from service_runtime.clock import SystemClock, rfc3339
 
@@ -116,6 +118,14 @@ class CustomerList:
         if repair is not None:
             self.repairs[repair.repair_id] = repair
         return made
+
+    def counts(self, zone: str, revision: int | None = None) -> dict[tuple[Dimension, str], int]:
+        """Return the counts after the first `revision` events, None for all of them."""
+        tally = Tally(Months(zone))
+        for one in self.events[:revision]:
+            if one.data.repair is not None:
+                tally.add(one.data.repair)
+        return tally.counts()
 
 
 class ListServer:

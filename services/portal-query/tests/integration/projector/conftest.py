@@ -12,7 +12,7 @@ import pytest
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
-from portal_query.counting import Dimension, fold
+from portal_query.counting import Dimension
 from portal_query.projector.lists import WriterLists
 from portal_query.projector.main import Projector
 from portal_query.projector.settings import ProjectorSettings
@@ -20,7 +20,6 @@ from portal_query.projector.testing import KEY, CustomerList, ListServer
 from portal_query.read_model.redis import DocumentCache
 from repair_events import topic as topics
 from repair_events.event import Event, encode
-from repair_events.month import Months
 from service_runtime.kafka import BatchProducer, Record, Topics, TopicSettings
 from service_runtime.redis import create_redis
 from service_runtime.testing import eventually
@@ -94,7 +93,7 @@ class World:
         """Wait until these customers are what their lists say, in Postgres and in Redis."""
         for one in customers:
             await eventually(partial(self._is_whole, one), f"customer {one.customer_id} is whole")
-            assert await self.counts(one.customer_id) == counts_of(one)
+            assert await self.counts(one.customer_id) == one.counts(ZONE)
             await self._assert_rows(one)
 
     async def _is_whole(self, one: CustomerList) -> bool:
@@ -128,12 +127,6 @@ class World:
 
     async def letters(self) -> list[asyncpg.Record]:
         return await self.database.fetch("SELECT * FROM portal.dead_letter ORDER BY id")
-
-
-def counts_of(one: CustomerList) -> dict[tuple[Dimension, str], int]:
-    """Count the repairs of a list by the definition."""
-    states = (event.data.repair for event in one.events)
-    return fold([state for state in states if state is not None], Months(ZONE))
 
 
 @pytest.fixture

@@ -8,11 +8,11 @@ from typing import Any
 import asyncpg
 import msgspec
 
-from portal_query.counting import Dimension, fold
+from portal_query.counting import Dimension
 from portal_query.document import MONTHS, month_list
 from portal_query.projector.testing import CustomerList
 from portal_query.read_model.counts import load_counts
-from repair_events.month import Months, fold_version
+from repair_events.month import fold_version
 from service_runtime.testing import eventually
 
 OLD, NEW = "America/Chicago", "Asia/Kolkata"
@@ -29,8 +29,7 @@ class Seen(msgspec.Struct, frozen=True):
 
 def expected(one: CustomerList, revision: int, zone: str) -> bytes:
     """Return the list of months after so many events, counted in a time zone."""
-    states = (event.data.repair for event in one.events[:revision])
-    counts = fold([state for state in states if state is not None], Months(zone))
+    counts = one.counts(zone, revision)
     return month_list([(name, n) for (by, name), n in counts.items() if by is Dimension.MONTH])
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portal_query.counting import Buckets, Dimension, Tally, UncountableError, fold, place
+from portal_query.counting import Buckets, Dimension, Tally, UncountableError, place
 from repair_events.month import Months
 from repair_events.repair import Repair
 from repair_events.status import STATUSES
@@ -52,6 +52,13 @@ states = st.builds(
 histories = st.lists(states, max_size=40)
 
 
+def fold(history: list[Repair]) -> dict[tuple[Dimension, str], int]:
+    tally = Tally(CHICAGO)
+    for state in history:
+        tally.add(state)
+    return tally.counts()
+
+
 def sums(counts: dict[tuple[Dimension, str], int]) -> dict[Dimension, int]:
     totals = dict.fromkeys(Dimension, 0)
     for (dimension, _), n in counts.items():
@@ -67,7 +74,7 @@ def test_the_counts_are_those_of_the_last_state_of_each_repair(history: list[Rep
         if not one.removed:
             expected.update(zip(Dimension, place(one, CHICAGO), strict=True))
 
-    assert fold(history, CHICAGO) == dict(expected)
+    assert fold(history) == dict(expected)
 
 
 @given(histories)
@@ -75,34 +82,24 @@ def test_all_three_counts_sum_to_the_repairs_that_were_not_removed(history: list
     last = {one.repair_id: one for one in history}
     there = sum(not one.removed for one in last.values())
 
-    assert set(sums(fold(history, CHICAGO)).values()) == {there}
+    assert set(sums(fold(history)).values()) == {there}
 
 
 @given(histories)
 def test_no_count_is_listed_that_is_not_above_zero(history: list[Repair]) -> None:
-    assert all(n > 0 for n in fold(history, CHICAGO).values())
-
-
-@given(histories, st.integers(0, 40))
-def test_cutting_a_history_anywhere_leaves_the_sum(history: list[Repair], cut: int) -> None:
-    tally = Tally(CHICAGO)
-    for part in (history[:cut], history[cut:]):
-        for one in part:
-            tally.add(one)
-
-    assert tally.counts() == fold(history, CHICAGO)
+    assert all(n > 0 for n in fold(history).values())
 
 
 @given(histories)
 def test_replaying_a_history_adds_nothing(history: list[Repair]) -> None:
-    assert fold([*history, *history], CHICAGO) == fold(history, CHICAGO)
+    assert fold([*history, *history]) == fold(history)
 
 
 @given(states)
 def test_a_removed_repair_counts_nowhere_and_still_stands_somewhere(state: Repair) -> None:
     gone = msgspec.structs.replace(state, removed=True)
 
-    assert fold([state, gone], CHICAGO) == fold([gone], CHICAGO) == {}
+    assert fold([state, gone]) == fold([gone]) == {}
     assert place(gone, CHICAGO) == place(state, CHICAGO)
 
 
