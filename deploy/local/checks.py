@@ -1,4 +1,4 @@
-"""`./dev check`: format, lint, import contracts, types, coverage of the pure modules, spelling.
+"""`./dev check`: format, lint, import contracts, unused code, types, coverage of the pure modules, spelling.
 
 Type checks run beside all others: each of the two lanes occupies one core. The runs of mypy share a cache, so they run
 one after the other.
@@ -56,6 +56,7 @@ def lanes(members: Collection[str] = tuple(TYPED)) -> tuple[list[Check], list[Ch
         Check("lint", [venv_command("ruff"), "check", "."]),
         Check("spelling", [venv_command("codespell"), *_tracked_text()]),
         Check("imports", [venv_command("lint-imports")]),
+        Check("unused code", [venv_command("vulture")]),
         *_coverage(),
     ]
     typed = {name: _existing(paths) for name, paths in TYPED.items() if name in members}
