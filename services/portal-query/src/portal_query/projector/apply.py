@@ -19,7 +19,6 @@ from portal_query.projector.batch import (
     without,
 )
 from portal_query.projector.chain import Trouble, judge
-from portal_query.projector.patience import Patience
 from portal_query.read_model import folding, letters, standing
 from portal_query.read_model.postgres import (
     Connection,
@@ -29,6 +28,7 @@ from portal_query.read_model.postgres import (
     is_too_slow,
 )
 from repair_events.month import Months, fold_version
+from service_runtime.backoff import Backoff
 from service_runtime.failpoints import fp
 from service_runtime.postgres import is_overload
 
@@ -74,7 +74,7 @@ class Applier:
         self._line = line
         self._months = Months(time_zone)
         self._fold_version = fold_version(time_zone)
-        self._patience = Patience("apply")
+        self._backoff = Backoff("apply")
         self._known: set[int] = set()
 
     async def apply(self, batch: Batch) -> Outcome:
@@ -89,7 +89,7 @@ class Applier:
 
     async def check(self) -> None:
         """Raise ConnectionError while batches fail, unless the cause is a lock or an overload."""
-        reason = self._patience.reason
+        reason = self._backoff.reason
         if reason is not None and not is_overload(reason):
             raise ConnectionError(f"batches cannot be applied: {reason!r}"[:300])
 
@@ -115,9 +115,9 @@ class Applier:
                     return await self._halves(parts, bad, excluded)
                 if not is_infrastructure(error):
                     raise
-                await self._patience.failed(error)
+                await self._backoff.failed(error)
                 continue
-            self._patience.worked()
+            self._backoff.worked()
             return outcome
 
     async def _halves(

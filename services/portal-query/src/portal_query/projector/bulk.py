@@ -7,12 +7,12 @@ from typing import Final, NamedTuple, TypeVar
 
 from portal_query.document import render
 from portal_query.projector.lists import WriterLists
-from portal_query.projector.patience import Patience
 from portal_query.projector.refold import Outcome, Refolder
 from portal_query.read_model import standing
 from portal_query.read_model.counts import load_counts
 from portal_query.read_model.postgres import Line
 from portal_query.read_model.redis import CacheAwayError, DocumentCache
+from service_runtime.backoff import Backoff
 
 WorkerT = TypeVar("WorkerT")
 _BUSY_SECONDS: Final = 0.2
@@ -99,12 +99,12 @@ async def refold(
     Return the outcome, and False when Redis was unavailable. Wait while another process rebuilds
     the customer.
     """
-    patience = Patience(f"refold {customer}", longest=_BUSY_SECONDS)
+    backoff = Backoff(f"refold {customer}", longest=_BUSY_SECONDS)
     while True:
         outcome = await refolder.look_after(customer, force=True)
         if outcome is not Outcome.BUSY:
             break
-        await patience.failed(RuntimeError("another process is refolding this customer"))
+        await backoff.failed(RuntimeError("another process is refolding this customer"))
     async with line.connection() as connection:
         counts = await load_counts(connection, [customer])
     try:

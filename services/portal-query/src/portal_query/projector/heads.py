@@ -19,13 +19,13 @@ from portal_query.projector.chain import Trouble
 from portal_query.projector.freshness import Freshness
 from portal_query.projector.lately import Lately
 from portal_query.projector.lists import Head, WriterAwayError, WriterLists
-from portal_query.projector.patience import Patience
 from portal_query.projector.publish import Publisher
 from portal_query.projector.refolds import Refolds
 from portal_query.read_model import folding, standing
 from portal_query.read_model.postgres import Line, is_infrastructure
 from portal_query.read_model.standing import Standing
 from repair_events import topic
+from service_runtime.backoff import Backoff
 from service_runtime.clock import Clock
 from service_runtime.logs import get
 
@@ -80,7 +80,7 @@ class Heads:
 
     async def run(self) -> None:
         """Compare without end. Wait while the writer or Postgres is unavailable."""
-        patience = Patience("compare heads")
+        backoff = Backoff("compare heads")
         lately = sweep = self._clock.monotonic()
         while True:
             await asyncio.sleep(_TICK_SECONDS)
@@ -96,9 +96,9 @@ class Heads:
             except Exception as error:
                 if not (isinstance(error, WriterAwayError) or is_infrastructure(error)):
                     raise
-                await patience.failed(error)
+                await backoff.failed(error)
             else:
-                patience.worked()
+                backoff.worked()
 
     async def all(self, until: Until) -> list[list[Head]]:
         """Compare all heads of these partitions. Return those in transit, by page."""

@@ -13,9 +13,9 @@ from portal_query.projector import metrics
 from portal_query.projector.buffer import Buffer
 from portal_query.projector.freshness import Freshness
 from portal_query.projector.known_topic import KnownTopic, NoTopicError
-from portal_query.projector.patience import Patience
 from portal_query.projector.positions import Positions
 from repair_events.topic import partition
+from service_runtime.backoff import Backoff
 from service_runtime.failpoints import fp
 from service_runtime.kafka import (
     CommitFailedError,
@@ -77,7 +77,7 @@ class Intake(RebalanceListener):
 
     async def start(self) -> None:
         """Join the group. Wait while Kafka is unavailable, or the topic missing or wrong."""
-        patience = Patience("join the group")
+        backoff = Backoff("join the group")
         while self._consumer is None:
             consumer = self._make()
             try:
@@ -87,11 +87,11 @@ class Intake(RebalanceListener):
                 await consumer.stop()
                 if not (is_infrastructure(error) or isinstance(error, NoTopicError)):
                     raise
-                await patience.failed(error)
+                await backoff.failed(error)
                 continue
             consumer.subscribe([self.topic], listener=self)
             self._consumer = consumer
-        patience.worked()
+        backoff.worked()
 
     async def stop(self) -> None:
         """Commit what has been published and leave the group."""
@@ -125,7 +125,7 @@ class Intake(RebalanceListener):
 
     async def run(self, health: Health) -> None:
         """Read without end. Pause while the buffer is full, and retry after a KafkaError."""
-        patience = Patience("read")
+        backoff = Backoff("read")
         full_since: float | None = None
         loop = asyncio.get_running_loop()
         while True:
@@ -142,9 +142,9 @@ class Intake(RebalanceListener):
             try:
                 await self._read()
             except KafkaError as error:
-                await patience.failed(error)
+                await backoff.failed(error)
             else:
-                patience.worked()
+                backoff.worked()
 
     async def commit_each_second(self) -> None:
         """Commit what has been published each second, and after failures up to every 15 s.

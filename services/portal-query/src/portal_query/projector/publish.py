@@ -10,11 +10,11 @@ from typing import Final
 
 from portal_query.document import render
 from portal_query.projector import metrics
-from portal_query.projector.patience import Patience
 from portal_query.projector.positions import Mark, Positions
 from portal_query.read_model.counts import load_counts
 from portal_query.read_model.postgres import Line, is_infrastructure
 from portal_query.read_model.redis import CacheAwayError, DocumentCache
+from service_runtime.backoff import Backoff
 from service_runtime.failpoints import fp
 from service_runtime.ops import Health
 
@@ -50,7 +50,7 @@ class Publisher:
         self._done = 0
         self._wake = asyncio.Event()
         self._round_ended = asyncio.Event()
-        self._patience = Patience("publish", longest=2.0)
+        self._backoff = Backoff("publish", longest=2.0)
 
     def changed(self, customers: Collection[int]) -> None:
         """Add these customers to the next round."""
@@ -103,9 +103,9 @@ class Publisher:
                 raise
             metrics.PUBLISH_FAILURES.inc()
             self._wake.set()
-            await self._patience.failed(error)
+            await self._backoff.failed(error)
             return False
-        self._patience.worked()
+        self._backoff.worked()
         metrics.UNPUBLISHED.set(len(self._changed))
         self._positions.published(marks)
         self._done = number

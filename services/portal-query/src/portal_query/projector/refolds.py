@@ -16,10 +16,10 @@ from portal_query.projector import metrics
 from portal_query.projector.arrived import Arrived
 from portal_query.projector.chain import Trouble
 from portal_query.projector.lists import WriterAwayError
-from portal_query.projector.patience import Patience
 from portal_query.projector.refold import Outcome, Refolder
 from portal_query.read_model import standing
 from portal_query.read_model.postgres import Line, is_infrastructure
+from service_runtime.backoff import Backoff
 from service_runtime.clock import Clock
 from service_runtime.logs import get
 
@@ -64,7 +64,7 @@ class Refolds:
         self._suspects = 0
         self._retries: dict[int, _Retry] = {}
         self._asked = asyncio.Event()
-        self._patience = Patience("refold")
+        self._backoff = Backoff("refold")
 
     def ask(self, customer: int, trouble: Trouble, suspects: Sequence[Arrived] = ()) -> None:
         """Queue a customer for a rebuild. `suspects` are its events that were not applied.
@@ -106,18 +106,18 @@ class Refolds:
                 self.ask(customer, request.trouble, request.suspects)
                 if not (isinstance(error, WriterAwayError) or is_infrastructure(error)):
                     raise
-                await self._patience.failed(error)
+                await self._backoff.failed(error)
                 continue
             finally:
                 self._active.discard(customer)
                 self._asked.set()
-            self._patience.worked()
+            self._backoff.worked()
             metrics.REFOLD_SECONDS.observe(self._clock.monotonic() - begun)
             await self._settled(customer, request, outcome)
 
     async def watch_standing_still(self, line: Line) -> None:
         """Queue the assigned frozen customers again; parked ones only when their retry is due."""
-        patience = Patience("standing still")
+        backoff = Backoff("standing still")
         after = parked = 0
         while True:
             if len(self._waiting) > _WAITING - _STILL_AT_ONCE:
@@ -129,9 +129,9 @@ class Refolds:
             except Exception as error:
                 if not is_infrastructure(error):
                     raise
-                await patience.failed(error)
+                await backoff.failed(error)
                 continue
-            patience.worked()
+            backoff.worked()
             ours = [one for one in still if self._ours(one.customer_id)]
             parked += sum(one.parked for one in ours)
             for one in ours:

@@ -17,12 +17,12 @@ from portal_query.projector.chain import Trouble
 from portal_query.projector.freshness import Freshness
 from portal_query.projector.lately import Lately
 from portal_query.projector.lists import WriterAwayError, WriterLists
-from portal_query.projector.patience import Patience
 from portal_query.projector.refolds import Refolds
 from portal_query.read_model import invariants
 from portal_query.read_model.invariants import Tallied
 from portal_query.read_model.postgres import Line, is_infrastructure, is_too_slow
 from portal_query.read_model.redis import CacheAwayError, DocumentCache
+from service_runtime.backoff import Backoff
 from service_runtime.clock import Clock
 from service_runtime.logs import get
 
@@ -91,7 +91,7 @@ class SelfCheck:
 
     async def run(self) -> None:
         """Check without end. Wait while Postgres is unavailable."""
-        patience = Patience("self-check")
+        backoff = Backoff("self-check")
         while True:
             await asyncio.sleep(self._seconds)
             try:
@@ -99,9 +99,9 @@ class SelfCheck:
             except Exception as error:
                 if not (is_infrastructure(error) or is_too_slow(error)):
                     raise
-                await patience.failed(error)
+                await backoff.failed(error)
             else:
-                patience.worked()
+                backoff.worked()
 
     async def round(self) -> None:
         """Check recently published customers, up to half of the round, then a page of all."""

@@ -9,11 +9,11 @@ from portal_query.projector.freshness import Freshness
 from portal_query.projector.intake import Intake
 from portal_query.projector.known_topic import NoTopicError
 from portal_query.projector.lists import WriterAwayError, WriterLists
-from portal_query.projector.patience import Patience
 from portal_query.read_model.documents import NO_TABLES
 from portal_query.read_model.postgres import Line, is_infrastructure
 from portal_query.read_model.progress import generation, put_as_of
 from portal_query.read_model.redis import CacheAwayError, DocumentCache
+from service_runtime.backoff import Backoff
 from service_runtime.clock import Clock
 from service_runtime.kafka import is_infrastructure as kafka_is_away
 from service_runtime.logs import get
@@ -48,7 +48,7 @@ class FreshnessLoop:
         self._line = line
         self._cache = cache
         self._clock = clock
-        self._writer = Patience("freshness")
+        self._writer = Backoff("freshness")
         self._redis_away = False
         self._tables: int | None = None
 

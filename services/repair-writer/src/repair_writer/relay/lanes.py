@@ -9,10 +9,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol, TypeVar
 
-FIRST_BACKOFF_SECONDS: Final = 0.1
+from service_runtime.backoff import delay_seconds
+
 MAX_BACKOFF_SECONDS: Final = 5.0
-#: Prevents an overflow of the power. The backoff has long reached its maximum.
-_MAX_DOUBLINGS: Final = 16
 
 
 class Row(Protocol):
@@ -70,8 +69,7 @@ class Lane:
 
         The backoff grows from 0.1 to 5 seconds.
         """
-        doublings = min(self.failures, _MAX_DOUBLINGS)
-        pause = min(FIRST_BACKOFF_SECONDS * 2.0**doublings, MAX_BACKOFF_SECONDS)
+        pause = delay_seconds(self.failures, longest=MAX_BACKOFF_SECONDS)
         self.failures += 1
         self.closed_until = now + pause
         return pause

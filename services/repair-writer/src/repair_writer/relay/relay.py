@@ -16,12 +16,11 @@ from repair_writer.store.outbox import (
     is_postgres_error,
     measure_backlog,
 )
+from service_runtime.backoff import Backoff
 from service_runtime.clock import Clock
 from service_runtime.kafka import is_infrastructure as is_kafka_away
-from service_runtime.logs import get
 from service_runtime.ops import Health
 
-_FIRST_BACKOFF_SECONDS: Final = 0.2
 _MAX_BACKOFF_SECONDS: Final = 2.0
 #: A broker that accepts connections without a response must not block the loop's heartbeat.
 _OPEN_SECONDS: Final = 15.0
@@ -62,19 +61,18 @@ class Relay:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Lead and send until `stop` is set. Retry with backoff while Postgres is unavailable."""
-        backoff = _FIRST_BACKOFF_SECONDS
+        backoff = Backoff("postgres", longest=_MAX_BACKOFF_SECONDS)
         while not stop.is_set():
             try:
                 async with leadership(self._database_url, stop, self._alive) as reader:
-                    backoff = _FIRST_BACKOFF_SECONDS
+                    backoff.worked()
                     if reader is not None:
                         await self._relay(reader, stop)
             except Exception as error:
                 if not is_postgres_error(error):
                     raise
-                self._fault("postgres", error, backoff)
-                await pause(stop, backoff)
-                backoff = min(backoff * 2, _MAX_BACKOFF_SECONDS)
+                self._fault("postgres", error)
+                await pause(stop, backoff.next_delay(error))
             finally:
                 self._leads = False
                 self._faults["kafka"] = ""  # a waiting relay does not use Kafka
@@ -85,7 +83,7 @@ class Relay:
         Raises the errors of Postgres. While Kafka is unavailable, retries with backoff.
         """
         self._leads = True
-        backoff = _FIRST_BACKOFF_SECONDS
+        backoff = Backoff("kafka", longest=_MAX_BACKOFF_SECONDS)
         while not stop.is_set():
             self._alive()
             await is_connected(reader)
@@ -94,11 +92,10 @@ class Relay:
             except Exception as error:
                 if not (isinstance(error, UnusableTopicError) or is_kafka_away(error)):
                     raise
-                self._fault("kafka", error, backoff)
-                await pause(stop, backoff)
-                backoff = min(backoff * 2, _MAX_BACKOFF_SECONDS)
+                self._fault("kafka", error)
+                await pause(stop, backoff.next_delay(error))
                 continue
-            backoff = _FIRST_BACKOFF_SECONDS
+            backoff.worked()
             self._faults["kafka"] = ""
             try:
                 await Loop(
@@ -141,11 +138,10 @@ class Relay:
         self._faults["postgres"] = ""
         self._health.beat("relay")
 
-    def _fault(self, part: str, error: Exception, seconds: float) -> None:
+    def _fault(self, part: str, error: Exception) -> None:
         self._health.beat("relay")
         self._faults[part] = str(error) or repr(error)
         metrics.FAILURES.labels(part).inc()
-        get().error(f"relay_{part}_away", reason=repr(error), tries_again_in_seconds=seconds)
 
     async def check_postgres(self) -> None:
         """Raise ConnectionError while the relay's own statements fail."""
