@@ -11,7 +11,6 @@ from typing import Final
 from starlette.types import Receive, Scope, Send
 
 from gateway import answers, csrf
-from gateway.access_log import AccessLog
 from gateway.answers import Answer, RefusedError
 from gateway.downloads import Downloads
 from gateway.form_posts import FormPosts, Sent
@@ -40,6 +39,7 @@ from gateway.sessions import SessionAnswers
 from gateway.store import Visitor
 from gateway.streams import Streams
 from gateway.visitor import StoreAwayError, StoreBusyError, Visitors
+from service_runtime.access_log import AccessLog
 from service_runtime.logs import get
 from service_runtime.postgres import is_infrastructure, is_overload
 

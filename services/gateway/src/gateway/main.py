@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from gateway import store
-from gateway.access_log import AccessLog
 from gateway.accounts import FAILED_SECONDS, Accounts, SessionRules
 from gateway.aiohttp_upstream import AiohttpUpstream
 from gateway.answers import security_headers
@@ -43,6 +42,7 @@ from gateway.visitor import Visitors
 from portal_access.token import QUERY, WRITER, TokenSigner
 from repair_events.ids import new_id
 from service_runtime import lifecycle, logs
+from service_runtime.access_log import AccessLog
 from service_runtime.clock import Clock, SystemClock
 from service_runtime.metrics import BUILD_INFO
 from service_runtime.ops import Health, OpsServer
@@ -102,7 +102,9 @@ async def build(
             visitors,
             recheck_seconds=recheck_seconds,
         )
-        log = AccessLog(clock, level=settings.log_level, log_format=settings.log_format)
+        log = AccessLog(
+            clock, service="gateway", level=settings.log_level, log_format=settings.log_format
+        )
         stack.callback(log.flush)
         front = _front(
             settings,

@@ -7,7 +7,6 @@ from functools import cache
 from typing import Any, Final, Protocol
 
 from gateway import admin_store, passwords, store
-from gateway.access_log import AccessLog
 from gateway.audit import Audit
 from gateway.front import Front
 from gateway.settings import GatewaySettings
@@ -16,6 +15,7 @@ from gateway.testing.browser import Browser
 from gateway.testing.served import served
 from gateway.testing.wire import WireService
 from gateway.visitor import Visitors
+from service_runtime.access_log import AccessLog
 from service_runtime.clock import Clock, SystemClock
 from service_runtime.postgres import connect
 

@@ -6,7 +6,6 @@ from zoneinfo import ZoneInfo
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from portal_query.api.access_log import AccessLog
 from portal_query.api.dashboard import Dashboard, dashboard_routes
 from portal_query.api.docs import Documentation, documentation_routes
 from portal_query.api.documented import CountLists
@@ -23,6 +22,7 @@ from portal_query.api.visitors import GatewayOnly, Visitors
 from portal_query.read_model.counts import Pool
 from portal_query.read_model.documents import Documents
 from portal_query.read_model.redis import DocumentCache
+from service_runtime.access_log import AccessLog
 from service_runtime.clock import Clock
 from service_runtime.http import RequestLog, install_problem_handlers
 

@@ -10,10 +10,8 @@ from dataclasses import dataclass
 from typing import Final
 
 import orjson
-from prometheus_client import Histogram
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from portal_query.api.access_log import AccessLog
 from portal_query.api.answers import (
     MIN_REVISION_HEADER,
     REFOLD_HEADER,
@@ -32,10 +30,10 @@ from portal_query.api.visitors import TOKEN_HEADER, Visitors
 from portal_query.document import MONTHS, STATUS_LIST, UNITS, dumps
 from portal_query.read_model.documents import Answer, Documents, ReadModelAwayError
 from repair_events.ids import new_id
+from service_runtime.access_log import AccessLog
 from service_runtime.clock import Clock
 from service_runtime.errors import PROBLEM_MEDIA_TYPE, Problem
 from service_runtime.logs import get
-from service_runtime.metrics import HTTP_DURATION
 
 _METHODS: Final = ("GET", "HEAD")
 _REQUEST_ID: Final = b"x-request-id"
@@ -79,7 +77,6 @@ class CountLists:
         self._clock = clock
         self._log = log
         self._lists = {one.path: one for one in LISTS}
-        self._durations: dict[tuple[str, str, int], Histogram] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -94,7 +91,13 @@ class CountLists:
         headers.append((_REQUEST_ID, request_id.encode()))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if method == "HEAD" else body})
-        self._note(asked, method, status, request_id, time.perf_counter() - started)
+        self._log.note(
+            method=method if method in _METHODS else "other",
+            route=asked.path,
+            status=status,
+            seconds=time.perf_counter() - started,
+            request_id=request_id,
+        )
 
     async def _reply(self, asked: _List, method: str, headers: Headers, request_id: str) -> _Reply:
         try:
@@ -147,15 +150,6 @@ class CountLists:
             # Postgres has it; the document is still on its way to Redis.
             answer = await self._documents.read_stored(customer_id, view)
         return answer
-
-    def _note(self, asked: _List, method: str, status: int, request_id: str, took: float) -> None:
-        key = (method if method in _METHODS else "other", asked.path, status)
-        duration = self._durations.get(key)
-        if duration is None:
-            duration = HTTP_DURATION.labels(key[0], asked.path, str(status))
-            self._durations[key] = duration
-        duration.observe(took)
-        self._log.note(request_id, method, asked.path, status, took)
 
 
 def _request_id(headers: Headers) -> str:

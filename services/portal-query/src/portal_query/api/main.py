@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from portal_access.token import QUERY, TokenVerifier
-from portal_query.api.access_log import AccessLog
 from portal_query.api.app import Parts, create_app
 from portal_query.api.live import Revisions
 from portal_query.api.settings import Settings
@@ -15,6 +14,7 @@ from portal_query.read_model.documents import Documents, check_store
 from portal_query.read_model.redis import DocumentCache, check_cache
 from repair_events.month import time_zone
 from service_runtime import logs
+from service_runtime.access_log import AccessLog
 from service_runtime.clock import SystemClock
 from service_runtime.lifecycle import background, listen, run, serve_http
 from service_runtime.ops import Health, OpsServer
@@ -33,12 +33,7 @@ _MAX_REQUESTS: Final = 128
 async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
     """Open the pool and the cache, and close them in reverse."""
     clock = SystemClock()
-    log = AccessLog(
-        clock,
-        service=NAME,
-        as_json=settings.log_format == "json",
-        enabled=settings.log_level in {"debug", "info"},
-    )
+    log = AccessLog(clock, service=NAME, level=settings.log_level, log_format=settings.log_format)
     pool = await create_pool(
         settings.query_database_url.get_secret_value(),
         name=NAME,
@@ -63,7 +58,7 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
         await documents.close()
         await cache.close()
     finally:
-        log.close()
+        log.flush()
         await redis.aclose()
         await close_pool(pool)
 

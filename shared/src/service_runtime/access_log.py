@@ -19,9 +19,16 @@ class AccessLog:
     """The measure and log of requests; it never holds a path, a query, a cookie or a name."""
 
     def __init__(
-        self, clock: Clock, *, level: str, log_format: str, out: IO[str] | None = None
+        self,
+        clock: Clock,
+        *,
+        service: str,
+        level: str,
+        log_format: str,
+        out: IO[str] | None = None,
     ) -> None:
         self._clock = clock
+        self._service = service
         self._level = _LEVELS[level]
         self._json = log_format == "json"
         self._out = out
@@ -36,11 +43,9 @@ class AccessLog:
         status: int,
         seconds: float,
         request_id: str,
-        peer: str,
-        user_id: int | None,
-        customer_id: int | None,
+        **more: object,
     ) -> None:
-        """Measure an answered request (seconds), and log it."""
+        """Measure an answered request (seconds), and log it with `more`, without what is None."""
         key = (method, route, status)
         duration = self._durations.get(key)
         if duration is None:
@@ -55,11 +60,8 @@ class AccessLog:
             "route": route,
             "status": status,
             "ms": round(seconds * 1000, 1),
-            "peer": peer,
         }
-        if user_id is not None:
-            fields["user_id"] = user_id
-            fields["customer_id"] = customer_id
+        fields.update((name, value) for name, value in more.items() if value is not None)
         self._add(level, fields)
 
     def _add(self, level: str, fields: dict[str, object]) -> None:
@@ -68,7 +70,7 @@ class AccessLog:
             line = orjson.dumps(
                 {
                     **fields,
-                    "service": "gateway",
+                    "service": self._service,
                     "level": level,
                     "timestamp": moment,
                     "message": "request",
