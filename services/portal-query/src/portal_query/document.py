@@ -9,7 +9,7 @@ moments.
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 from repair_events.status import STATUSES
@@ -152,11 +152,6 @@ def escape_for_script(body: bytes) -> str:
     return body.decode("ascii").translate(_SCRIPT_ESCAPES)
 
 
-def rfc3339(moment: datetime) -> str:
-    """Return an aware time as RFC 3339 in UTC, `2026-01-31T12:00:00.123456Z`."""
-    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
 def _most_first(unit: tuple[str, int]) -> tuple[int, str]:
     return -unit[1], unit[0]
 
@@ -164,4 +159,4 @@ def _most_first(unit: tuple[str, int]) -> tuple[int, str]:
 def _frozen_text(counts: Counts) -> str:
     if not counts.frozen:
         return ""
-    return rfc3339(counts.frozen_as_of) if counts.frozen_as_of else FROZEN_UNKNOWN
+    return counts.frozen_as_of.isoformat() if counts.frozen_as_of else FROZEN_UNKNOWN

@@ -13,7 +13,8 @@ from typing import Final, NamedTuple
 
 from redis.asyncio import Redis
 
-from portal_query.document import VIEWS, Document, Version, rfc3339
+from portal_query.document import VIEWS, Document, Version
+from service_runtime.clock import rfc3339
 from service_runtime.data_loader import DataLoader
 from service_runtime.errors import OverloadedError
 from service_runtime.redis import RedisAway, RedisBusy, create_redis
