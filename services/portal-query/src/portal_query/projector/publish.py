@@ -5,9 +5,10 @@ never waits for it. Customers of a failed round remain in the set.
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
+from portal_query.chunks import chunks
 from portal_query.document import render
 from portal_query.projector import metrics
 from portal_query.projector.positions import Mark, Positions
@@ -93,7 +94,7 @@ class Publisher:
         marks = dict(self._marks)
         metrics.UNPUBLISHED.set(len(waiting))
         try:
-            for chunk in _chunks(sorted(waiting)):
+            for chunk in chunks(sorted(waiting), _CHUNK):
                 await self._publish(chunk)
                 waiting.difference_update(chunk)
         except BaseException as error:
@@ -111,7 +112,7 @@ class Publisher:
         self._done = number
         return True
 
-    async def _publish(self, customers: list[int]) -> None:
+    async def _publish(self, customers: Sequence[int]) -> None:
         async with self._line.connection() as connection:
             counts = await load_counts(connection, customers)
         fp("projector.before_redis")
@@ -125,8 +126,3 @@ class Publisher:
                 await self._wake.wait()
         except TimeoutError:
             return
-
-
-def _chunks(customers: list[int]) -> Iterator[list[int]]:
-    for start in range(0, len(customers), _CHUNK):
-        yield customers[start : start + _CHUNK]

@@ -7,10 +7,11 @@ A customer with a violation is counted, named in the log and rebuilt from its st
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Final
 
+from portal_query.chunks import chunks
 from portal_query.document import Version
 from portal_query.projector import metrics
 from portal_query.projector.chain import Trouble
@@ -108,7 +109,7 @@ class SelfCheck:
         deadline = self._clock.monotonic() + _ROUND_SECONDS
         lately = [one for one in self._lately.take(self._customers // 2) if self._owns(one)]
         checked = 0
-        for chunk in _chunks(lately):
+        for chunk in chunks(lately, _CHUNK):
             if self._clock.monotonic() < deadline:
                 checked += len(await self._check(chunk))
         checked += await self._page(self._customers - checked, set(lately), deadline)
@@ -120,7 +121,7 @@ class SelfCheck:
         async with self._line.connection() as connection:
             page = await invariants.customers_after(connection, begin, limit)
         tallied: list[Tallied] = []
-        for chunk in _chunks(page):
+        for chunk in chunks(page, _CHUNK):
             # Advance before the check: a chunk that is too slow must not come first for ever.
             self._after = chunk[-1]
             tallied += await self._check(
@@ -185,8 +186,3 @@ class SelfCheck:
             **{name: str(value) for name, value in more.items()},
         )
         self._refolds.ask(one.customer_id, Trouble.INVARIANT)
-
-
-def _chunks(customers: Sequence[int]) -> Iterator[Sequence[int]]:
-    for start in range(0, len(customers), _CHUNK):
-        yield customers[start : start + _CHUNK]

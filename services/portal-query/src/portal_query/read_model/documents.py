@@ -11,6 +11,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final, TypeVar
 
+from portal_query.chunks import chunks
 from portal_query.document import (
     FROZEN_UNKNOWN,
     Document,
@@ -159,8 +160,7 @@ class Documents:
         """
         asked = list(customer_ids)
         found: dict[int, Version] = {}
-        for start in range(0, len(asked), _VERSIONS_A_READ):
-            part = asked[start : start + _VERSIONS_A_READ]
+        for part in chunks(asked, _VERSIONS_A_READ):
             found |= await in_time(self._load_versions(part))
         return found
 
