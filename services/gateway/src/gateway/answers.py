@@ -10,6 +10,7 @@ import orjson
 
 from gateway.routes import Refusals
 from service_runtime.errors import PROBLEM_MEDIA_TYPE, REASON_HEADER, Problem
+from service_runtime.headers import PAGE_SECURITY
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -18,17 +19,10 @@ _JSON: Final = (b"content-type", b"application/json")
 VARY_COOKIE: Final = (b"vary", b"Cookie")
 NO_STORE: Final = (b"cache-control", b"no-store")
 
-#: No page uses a script, style, picture or form of another origin.
-CONTENT_SECURITY_POLICY: Final = (
-    b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
-    b"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-)
 _SECURITY: Final = (
     (b"x-frame-options", b"DENY"),
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"same-origin"),
     (b"cross-origin-opener-policy", b"same-origin"),
-    (b"content-security-policy", CONTENT_SECURITY_POLICY),
+    *((name.lower().encode(), value.encode()) for name, value in PAGE_SECURITY.items()),
 )
 _TRANSPORT: Final = (b"strict-transport-security", b"max-age=31536000")
 
