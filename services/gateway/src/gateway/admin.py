@@ -5,25 +5,19 @@ machine can read arguments.
 """
 
 import asyncio
-import json
-import sys
 from collections.abc import Callable, Coroutine, Sequence
-from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from gateway import admin_store, passwords
 from gateway.settings import CommandSettings
 from gateway.store import Connection
 from gateway.usernames import MAX_USERNAME, clean_username
+from service_runtime.command_line import fail, say, show_rows
 from service_runtime.postgres import connect, is_infrastructure, is_not_migrated
 from service_runtime.settings import load
-from service_runtime.terminal import printable
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 users = typer.Typer(no_args_is_help=True, help="Who may sign in, and for which customer.")
@@ -35,7 +29,6 @@ app.add_typer(devices, name="devices")
 
 _T = TypeVar("_T")
 _MAX_CUSTOMER = 2**63 - 1
-_PIPE_WIDTH = 200
 
 Username = Annotated[str, typer.Argument(help="The name to sign in with.")]
 CustomerId = Annotated[
@@ -66,7 +59,7 @@ def migrate() -> None:
     except Exception as error:
         if not is_infrastructure(error):
             raise
-        _fail(f"The database cannot be reached: {error}")
+        fail(f"The database cannot be reached: {error}")
 
 
 @users.command("add")
@@ -86,10 +79,10 @@ def add(
         _run(lambda database: admin_store.add_user(database, name, email, stored, customer))
     except admin_store.NameTakenError:
         if not if_missing:
-            _fail(f"There is a user {name!r} already (or one that differs only in case).")
-        _echo(f"User {name} exists.")
+            fail(f"There is a user {name!r} already (or one that differs only in case).")
+        say(f"User {name} exists.")
         return
-    _echo(f"User {name} added" + (f" for customer {customer}." if customer else "."))
+    say(f"User {name} added" + (f" for customer {customer}." if customer else "."))
 
 
 @users.command("passwd")
@@ -97,7 +90,7 @@ def passwd(username: Username, password_file: PasswordFile = None) -> None:
     """Give a user another password; every session ends, and every device is unknown again."""
     stored = passwords.hash_password(_password(password_file))
     _run(lambda database: admin_store.set_password(database, username, stored))
-    _echo(f"The password of {username} is changed; all sessions have ended.")
+    say(f"The password of {username} is changed; all sessions have ended.")
 
 
 @users.command("link")
@@ -108,23 +101,23 @@ def link(
 ) -> None:
     """Make a user act for a customer; it counts from the user's next request."""
     if (customer is None) != none:
-        _fail("Say either --customer N or --none.")
+        fail("Say either --customer N or --none.")
     _run(lambda database: admin_store.link(database, username, customer))
-    _echo(f"{username} acts for " + (f"customer {customer}." if customer else "no customer."))
+    say(f"{username} acts for " + (f"customer {customer}." if customer else "no customer."))
 
 
 @users.command("disable")
 def disable(username: Username) -> None:
     """Keep a user out, from this moment."""
     _run(lambda database: admin_store.set_active(database, username, active=False))
-    _echo(f"{username} is disabled; all sessions have ended.")
+    say(f"{username} is disabled; all sessions have ended.")
 
 
 @users.command("enable")
 def enable(username: Username) -> None:
     """Let a disabled user sign in again."""
     _run(lambda database: admin_store.set_active(database, username, active=True))
-    _echo(f"{username} may sign in.")
+    say(f"{username} may sign in.")
 
 
 @users.command("list")
@@ -165,12 +158,12 @@ def end(
 ) -> None:
     """End sessions; it counts from their next request."""
     if [session is not None, user is not None, everybody].count(True) != 1:
-        _fail("Say one of: a session, --user NAME, --all.")
+        fail("Say one of: a session, --user NAME, --all.")
     if session is not None:
         ended = _run(lambda database: admin_store.end_session(database, session))
     else:
         ended = _run(lambda database: admin_store.end_sessions_of(database, user))
-    _echo(f"{ended} sessions ended.")
+    say(f"{ended} sessions ended.")
 
 
 @devices.command("list")
@@ -195,8 +188,8 @@ def revoke(
     elif user is not None and device is None:
         revoked = _run(lambda database: admin_store.revoke_devices_of(database, user))
     else:
-        _fail("Say one of: a device, --user NAME.")
-    typer.echo(f"{revoked} devices are unknown from now on.")
+        fail("Say one of: a device, --user NAME.")
+    say(f"{revoked} devices are unknown from now on.")
 
 
 def _run(work: Callable[[Connection], Coroutine[Any, Any, _T]]) -> _T:
@@ -212,19 +205,19 @@ def _run(work: Callable[[Connection], Coroutine[Any, Any, _T]]) -> _T:
     try:
         return asyncio.run(connected())
     except admin_store.NoSuchUserError as error:
-        _fail(f"There is no user {str(error)!r}.")
+        fail(f"There is no user {str(error)!r}.")
     except Exception as error:
         if is_not_migrated(error):
-            _fail("The tables are not there yet: run `gateway migrate` first.")
+            fail("The tables are not there yet: run `gateway migrate` first.")
         if not is_infrastructure(error):
             raise
-        _fail(f"The database cannot be reached: {error}")
+        fail(f"The database cannot be reached: {error}")
 
 
 def _usable_name(username: str) -> str:
     name = clean_username(username)
     if not name or len(name) > MAX_USERNAME or not name.isprintable():
-        _fail(f"A name has 1 to {MAX_USERNAME} characters, none of them a control character.")
+        fail(f"A name has 1 to {MAX_USERNAME} characters, none of them a control character.")
     return name
 
 
@@ -235,40 +228,14 @@ def _password(file: Path | None) -> str:
         try:
             lines = file.read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
-            _fail(f"{file} cannot be read: {error}")
+            fail(f"{file} cannot be read: {error}")
         password = lines[0] if lines else ""
     if not passwords.MIN_LENGTH <= len(password) <= passwords.MAX_LENGTH or "\0" in password:
-        _fail(f"A password has {passwords.MIN_LENGTH} to {passwords.MAX_LENGTH} characters.")
+        fail(f"A password has {passwords.MIN_LENGTH} to {passwords.MAX_LENGTH} characters.")
     return str(password)
 
 
 def _show(columns: Sequence[str], rows: list[dict[str, Any]], *, as_json: bool) -> None:
-    # A pipe has no width, so columns get room for whole words.
-    console = Console() if sys.stdout.isatty() else Console(width=_PIPE_WIDTH)
-    if as_json:
-        shown = [{name: row[name] for name in columns} for row in rows]
-        _echo(json.dumps(shown, default=str))
-        return
-    table = Table()
-    for name in columns:
-        # `sessions end` takes a session's short name, so it is never shortened.
-        width = {"session": 16, "device": 16, "user_agent": 40}.get(name)
-        table.add_column(name, no_wrap=True, width=width)
-    for row in rows:
-        table.add_row(*(_cell(row[name]) for name in columns))
-    console.print(table)
-
-
-def _cell(value: object) -> Text:
-    if isinstance(value, datetime):
-        return Text(f"{value:%Y-%m-%d %H:%M}")
-    return Text("" if value is None else printable(str(value)))
-
-
-def _echo(text: str) -> None:
-    typer.echo(printable(text))
-
-
-def _fail(sentence: str) -> NoReturn:
-    typer.secho(printable(sentence), err=True, fg=typer.colors.RED)
-    raise typer.Exit(1)
+    shown = [{name: row[name] for name in columns} for row in rows]
+    # `sessions end` takes a session's short name, so it is never shortened.
+    show_rows(shown, as_json=as_json, widths={"session": 16, "device": 16, "user_agent": 40})

@@ -6,9 +6,6 @@ from collections.abc import Callable, Coroutine
 from typing import Annotated, Any, Final, TypeVar
 
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from portal_query.migrations import migrate as migrate_tables
 from portal_query.projector.admin import or_give_up, register
@@ -16,8 +13,8 @@ from portal_query.projector.settings import ReadModelSettings
 from portal_query.read_model import letters, standing
 from portal_query.read_model.postgres import Connection, Line
 from service_runtime.clock import rfc3339
+from service_runtime.command_line import fail, show_rows
 from service_runtime.settings import load
-from service_runtime.terminal import printable
 
 _SHOWN_BYTES: Final = 2_000
 
@@ -42,22 +39,16 @@ def migrate() -> None:
 def list_parked(as_json: AsJson = False) -> None:
     """List the customers whose list cannot be folded, and why."""
     rows = _on_read_model(standing.parked)
-    if as_json:
-        shown = [
-            {
-                "customer_id": row.customer_id,
-                "revision": row.revision,
-                "parked_at": rfc3339(row.parked_at),
-                "reason": row.reason,
-            }
-            for row in rows
-        ]
-        typer.echo(json.dumps(shown))
-        return
-    table = Table("customer", "revision", "since", "why")
-    for row in rows:
-        table.add_row(*_cells(row.customer_id, row.revision, rfc3339(row.parked_at), row.reason))
-    Console().print(table if rows else "Nobody is parked.")
+    shown = [
+        {
+            "customer_id": row.customer_id,
+            "revision": row.revision,
+            "parked_at": rfc3339(row.parked_at),
+            "reason": row.reason,
+        }
+        for row in rows
+    ]
+    show_rows(shown, as_json=as_json, empty="No customer is parked.")
 
 
 @dead.command("list")
@@ -66,16 +57,9 @@ def list_letters(
 ) -> None:
     """List the newest dead letters."""
     kept = _on_read_model(lambda connection: letters.newest(connection, limit))
-    if as_json:
-        typer.echo(json.dumps([_letter(one) for one in kept]))
-        return
-    table = Table("id", "seen", "partition", "offset", "customer", "why")
-    for one in kept:
-        at = one.letter
-        customer = "" if at.customer_id is None else at.customer_id
-        seen = rfc3339(one.seen_at)
-        table.add_row(*_cells(one.id, seen, at.partition, at.offset, customer, at.reason))
-    Console().print(table if kept else "There are no dead letters.")
+    shown = ("id", "seen_at", "partition", "offset", "customer_id", "reason")
+    rows = [_letter(one) for one in kept]
+    show_rows(rows, shown, as_json=as_json, empty="There is no dead letter.")
 
 
 @dead.command("show")
@@ -83,19 +67,13 @@ def show_letter(letter_id: Annotated[int, typer.Argument(min=1)]) -> None:
     """Print one dead letter with the bytes of its record."""
     found = _on_read_model(lambda connection: letters.one(connection, letter_id))
     if found is None:
-        typer.echo(f"There is no dead letter {letter_id}.", err=True)
-        raise typer.Exit(1)
+        fail(f"There is no dead letter {letter_id}.")
     typer.echo(json.dumps(_letter(found, whole=True), indent=2))
 
 
 def main() -> None:
     """Run the command line."""
     app()
-
-
-def _cells(*values: object) -> list[Text]:
-    """Return a row of a table in which no stored text is markup or steers the terminal."""
-    return [Text(printable(str(value))) for value in values]
 
 
 def _letter(kept: letters.KeptLetter, *, whole: bool = False) -> dict[str, Any]:

@@ -7,12 +7,13 @@ import typer
 
 from repair_writer.api.app import openapi_document
 from repair_writer.api.settings import AdminCommandSettings
-from repair_writer.command_line import give_up, on_database, or_give_up
+from repair_writer.command_line import on_database, or_give_up
 from repair_writer.key_commands import audit, keys
 from repair_writer.migrations import migrate as migrate_tables
 from repair_writer.relay.admin import register
 from repair_writer.store.checking import measure_lists
 from repair_writer.store.transaction import Pool
+from service_runtime.command_line import fail
 from service_runtime.settings import load
 
 _LISTS_A_PAGE: Final = 200
@@ -47,7 +48,7 @@ def verify() -> None:
 
     lists, broken = on_database(measure)
     if broken:
-        give_up(f"{broken} of {lists} lists are broken. See docs/operating.md, Parked customers.")
+        fail(f"{broken} of {lists} lists are broken. See docs/operating.md, Parked customers.")
     typer.echo(f"{lists} lists are whole.")
 
 

@@ -1,21 +1,15 @@
-"""Helpers for the command line: database access, error messages and tables."""
+"""Access of the command line to the database, and the messages of its errors."""
 
 import asyncio
-import json
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar
-
-import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from repair_writer.api.settings import AdminCommandSettings
 from repair_writer.key_admin import KeyRefusedError
 from repair_writer.store.transaction import Pool
+from service_runtime.command_line import fail
 from service_runtime.postgres import create_pool, is_infrastructure
 from service_runtime.settings import load
-from service_runtime.terminal import printable
 
 _STATEMENT_SECONDS: Final = 30.0
 ResultT = TypeVar("ResultT")
@@ -55,28 +49,4 @@ def or_give_up(work: Callable[[], ResultT]) -> ResultT:
         if not is_infrastructure(error):
             raise
         reason = f"Postgres did not do it: {error!r}"
-    typer.echo(printable(reason), err=True)
-    raise typer.Exit(1)
-
-
-def give_up(reason: str) -> None:
-    """Print the reason to stderr and raise `typer.Exit` with code 1."""
-    typer.echo(printable(reason), err=True)
-    raise typer.Exit(1)
-
-
-def print_table(rows: list[dict[str, Any]]) -> None:
-    """Print stored values as a table. `Text` interprets no markup in them."""
-    table = Table(*(rows[0] if rows else ("nothing",)))
-    for row in rows:
-        table.add_row(*(Text(_cell(value)) for value in row.values()))
-    Console().print(table)
-
-
-def _cell(value: object) -> str:
-    """Return a value as one printable text."""
-    if isinstance(value, list):
-        value = ", ".join(map(str, value))
-    elif isinstance(value, dict):
-        value = json.dumps(value) if value else ""
-    return printable("" if value is None else str(value))
+    return fail(reason)

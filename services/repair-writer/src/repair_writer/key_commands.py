@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from portal_access.scopes import SCOPES, parse_scopes
 from repair_writer.api.settings import AdminCommandSettings
 from repair_writer.callers import ApiKey, new_key, parse_key
-from repair_writer.command_line import give_up, on_database, print_table
+from repair_writer.command_line import on_database
 from repair_writer.fields import CustomerId, Source
 from repair_writer.key_admin import (
     CLIENT_PATTERN,
@@ -27,6 +27,7 @@ from repair_writer.key_admin import (
 from repair_writer.store.audit import AuditEntry, Operator, read_audit
 from repair_writer.store.keys import KeyRow, list_keys
 from repair_writer.store.transaction import Pool, transaction
+from service_runtime.command_line import fail, show_rows
 from service_runtime.settings import load
 
 _DEFAULT_DAYS: Final = 180
@@ -122,17 +123,14 @@ def show(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = 
             return await list_keys(connection)
 
     rows = [_shown(row) for row in on_database(read)]
-    if as_json:
-        typer.echo(json.dumps(rows))
-        return
-    print_table(rows)
+    show_rows(rows, as_json=as_json, empty="There is no key.")
 
 
 @keys.command("revoke")
 def revoke(key_id: Annotated[str, typer.Argument(help="The eight characters of the id.")]) -> None:
     """Revoke a key: the next request with it is refused."""
     if not on_database(lambda pool: end_key(pool, key_id, _operator())):
-        give_up(f"There is no live key {key_id}; see `repair-writer keys list`.")
+        fail(f"There is no live key {key_id}; see `repair-writer keys list`.")
     typer.echo(f"{key_id} is revoked.")
 
 
@@ -149,10 +147,7 @@ def show_audit(
             return await read_audit(connection, key, limit)
 
     rows = [_entry(one) for one in on_database(read)]
-    if as_json:
-        typer.echo(json.dumps(rows))
-    else:
-        print_table(rows)
+    show_rows(rows, as_json=as_json, empty="There is no entry.")
 
 
 def _shown(row: KeyRow) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any, Final, TypeVar
 
 import typer
@@ -21,9 +22,9 @@ from portal_query.read_model.postgres import Line, is_infrastructure
 from portal_query.read_model.redis import DocumentCache
 from service_runtime import logs
 from service_runtime.clock import SystemClock, rfc3339
+from service_runtime.command_line import fail, say
 from service_runtime.redis import create_redis
 from service_runtime.settings import load
-from service_runtime.terminal import printable
 
 _STATEMENT_SECONDS: Final = 300.0
 _LOCK_SECONDS: Final = 60.0
@@ -68,7 +69,7 @@ def refold(
         raise typer.BadParameter("say one of --all, --customer N, --parked")
     begun = before.astimezone() if before else SystemClock().now()
     if everyone:
-        _say(f"If this stops, go on with: refold --all --before {rfc3339(begun)}")
+        say(f"If this stops, go on with: refold --all --before {rfc3339(begun)}", err=True)
 
     async def go(tools: _Tools) -> int:
         line = tools.new_line()
@@ -133,7 +134,7 @@ async def _refold(tools: _Tools, chosen: Chosen, jobs: int) -> int:
     said = ", ".join(f"{n} {outcome.value}" for outcome, n in outcomes.items())
     typer.echo(f"{report.whole()}: {said or 'nothing to do'}.")
     if unpublished:
-        _say(f"Redis did not take {unpublished}; it learns of them within a minute.")
+        say(f"Redis did not take {unpublished}; it learns of them within a minute.", err=True)
     return outcomes.get(Outcome.PARKED, 0)
 
 
@@ -148,13 +149,13 @@ async def _verify(tools: _Tools, chosen: Chosen, jobs: int) -> int:
             found = await verifier.differences(one.customer_id)
         if found:
             different += 1
-            typer.echo(printable(f"customer {one.customer_id}: {'; '.join(found)}"))
+            say(f"customer {one.customer_id}: {'; '.join(found)}")
 
     workers = [Verifier(tools.new_line(), tools.lists, tools.time_zone) for _ in range(jobs)]
     try:
         await bulk.for_each(chosen(), workers, work)
     except BaseException:
-        _say(f"Stopped. Go on with: verify --from-customer {report.next_customer()}")
+        say(f"Stopped. Go on with: verify --from-customer {report.next_customer()}", err=True)
         raise
     typer.echo(f"{report.whole()}.")
     return different
@@ -165,11 +166,7 @@ async def _report(chosen: Chosen) -> Report:
     async for one in chosen():
         customers += 1
         events += one.events
-    return Report(customers, events, SystemClock(), _say)
-
-
-def _say(text: str) -> None:
-    typer.echo(printable(text), err=True)
+    return Report(customers, events, SystemClock(), partial(say, err=True))
 
 
 @asynccontextmanager
@@ -221,5 +218,4 @@ def or_give_up(work: Callable[[], ResultT]) -> ResultT:
         if not is_infrastructure(error):
             raise
         reason = error
-    _say(f"Not possible now: {type(reason).__name__}: {reason}")
-    raise typer.Exit(69)
+    return fail(f"Not possible now: {type(reason).__name__}: {reason}", 69)

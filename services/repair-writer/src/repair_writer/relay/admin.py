@@ -13,6 +13,7 @@ from repair_writer.relay.settings import RepublishSettings, TopicCommandSettings
 from repair_writer.store.outbox import is_postgres_error
 from repair_writer.store.republish import Wanted, count_events
 from service_runtime.clock import Clock, SystemClock
+from service_runtime.command_line import fail
 from service_runtime.kafka import (
     BatchProducer,
     KafkaError,
@@ -23,7 +24,6 @@ from service_runtime.kafka import (
 )
 from service_runtime.postgres import create_pool
 from service_runtime.settings import load
-from service_runtime.terminal import printable
 
 _ASK_AGAIN_SECONDS: Final = 1.0
 _STATEMENT_SECONDS: Final = 120.0
@@ -49,9 +49,9 @@ def topic(
     try:
         made = asyncio.run(_ensure(settings.kafka_bootstrap_servers, wanted, wait_seconds))
     except TopicMismatchError as error:
-        _give_up(str(error))
+        fail(str(error))
     except (KafkaError, OSError) as error:
-        _give_up(f"Kafka at {settings.kafka_bootstrap_servers} did not do it: {error!r}")
+        fail(f"Kafka at {settings.kafka_bootstrap_servers} did not do it: {error!r}")
     else:
         word = "made" if made else "there, and right"
         typer.echo(
@@ -84,11 +84,11 @@ def republish_events(
     try:
         sent = asyncio.run(_republish(settings, to_topic or settings.kafka_topic, wanted))
     except NotSentError as error:
-        _give_up(f"{error} Go on with --from-customer {error.customer_id}.")
+        fail(f"{error} Go on with --from-customer {error.customer_id}.")
     except Exception as error:
         if not (is_infrastructure(error) or is_postgres_error(error)):
             raise
-        _give_up(f"Kafka or Postgres did not do it: {error!r}")
+        fail(f"Kafka or Postgres did not do it: {error!r}")
     else:
         typer.echo(f"{sent} events sent.")
 
@@ -114,7 +114,7 @@ async def _ensure(bootstrap_servers: str, wanted: TopicSettings, wait_seconds: f
 async def _republish(settings: RepublishSettings, topic_name: str, wanted: Wanted) -> int:
     async with Topics(settings.kafka_bootstrap_servers, client_id="repair-writer") as topics:
         if await topics.facts(topic_name) is None:
-            _give_up(f"There is no topic {topic_name}: make it with `repair-writer topic`.")
+            fail(f"There is no topic {topic_name}: make it with `repair-writer topic`.")
     pool = await create_pool(
         settings.writer_database_url,
         name="repair-republish",
@@ -152,8 +152,3 @@ def _moment(text: str | None) -> datetime | None:
     except ValueError as error:
         raise typer.BadParameter(f"{text!r} is no RFC 3339 moment", param_hint="--since") from error
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _give_up(reason: str) -> None:
-    typer.echo(printable(reason), err=True)
-    raise typer.Exit(1)
