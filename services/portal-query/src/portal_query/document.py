@@ -7,10 +7,10 @@ moments.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from repair_events.status import STATUSES
 
@@ -23,7 +23,11 @@ VIEWS: Final = (UNITS, MONTHS, STATUS_LIST)
 #: `Document.frozen` of a frozen customer when the time is not known.
 FROZEN_UNKNOWN: Final = "unknown"
 
-_SCRIPT_ESCAPES: Final = {ord(">"): "\\u003E", ord("<"): "\\u003C", ord("&"): "\\u0026"}
+#: Units rendered in one step: about two milliseconds for the longest names.
+_UNITS_IN_A_STEP: Final = 1_000
+# A quote inside a JSON string is escaped, so these bytes occur between two units only.
+_BETWEEN_UNITS: Final = b'}, {"unit_number": '
+_SCRIPT_ESCAPES: Final = ((b">", b"\\u003E"), (b"<", b"\\u003C"), (b"&", b"\\u0026"))
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -97,14 +101,27 @@ def nothing_yet(customer_id: int) -> Counts:
 
 def render(counts: Counts) -> Document:
     """Render these counts as a `Document`."""
-    return Document(
+    *_, document = render_in_steps(counts)
+    assert document is not None  # noqa: S101 - the last step's
+    return document
+
+
+def render_in_steps(counts: Counts) -> Iterator[Document | None]:
+    """Render these counts: yield None after each part of the units, and last the `Document`."""
+    parts = []
+    ordered = sorted(counts.units, key=_most_first)
+    for start in range(0, len(ordered), _UNITS_IN_A_STEP):
+        some = ordered[start : start + _UNITS_IN_A_STEP]
+        parts.append(dumps([{"unit_number": unit, "repair_count": n} for unit, n in some])[1:-1])
+        yield None
+    yield Document(
         customer_id=counts.customer_id,
         refold=counts.refold,
         revision=counts.revision,
         tag=tag_of(counts.customer_id, counts.refold, counts.revision, counts.event_id),
         frozen=_frozen_text(counts),
         bodies={
-            UNITS: unit_list(counts.units),
+            UNITS: b"[%b]" % b", ".join(parts),
             MONTHS: month_list(counts.months),
             STATUS_LIST: status_list(counts.statuses),
         },
@@ -126,10 +143,18 @@ def version_of(tag: str) -> Version:
     return Version(int(refold), int(revision))
 
 
-def unit_list(units: Iterable[tuple[str, int]]) -> bytes:
-    """Return the body of the unit list: count descending, then unit by code point."""
-    ordered = sorted(units, key=_most_first)
-    return dumps([{"unit_number": unit, "repair_count": n} for unit, n in ordered])
+def first_units(body: bytes, most: int) -> tuple[list[dict[str, Any]], int]:
+    """Return the first `most` entries of a unit list, and the number of all its entries.
+
+    Only these entries are parsed: a list of 10 000 long names has 6 MB.
+    """
+    entries = body.split(_BETWEEN_UNITS, most)
+    if len(entries) <= most:
+        units = json.loads(body)
+        return units, len(units)
+    rest = entries.pop()
+    units = json.loads(_BETWEEN_UNITS.join(entries) + b"}]")
+    return units, most + 1 + rest.count(_BETWEEN_UNITS)
 
 
 def month_list(months: Iterable[tuple[str, int]]) -> bytes:
@@ -149,7 +174,9 @@ def dumps(value: object) -> bytes:
 
 def escape_for_script(body: bytes) -> str:
     """Return a JSON body for use inside a `<script>`, escaped as Django's json_script does."""
-    return body.decode("ascii").translate(_SCRIPT_ESCAPES)
+    for character, escape in _SCRIPT_ESCAPES:
+        body = body.replace(character, escape)  # 1 % of the time of str.translate
+    return body.decode("ascii")
 
 
 def _most_first(unit: tuple[str, int]) -> tuple[int, str]:

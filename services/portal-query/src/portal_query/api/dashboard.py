@@ -23,10 +23,9 @@ from portal_query.document import (
     State,
     escape_for_script,
     nothing_yet,
-    render,
 )
 from portal_query.read_model import repairs as store
-from portal_query.read_model.counts import load_counts
+from portal_query.read_model.counts import load_counts, render_all
 from portal_query.read_model.documents import Documents, ReadModelAwayError, in_time
 from portal_query.read_model.lists import load_list
 from service_runtime.clock import Clock, rfc3339
@@ -93,7 +92,8 @@ class Dashboard:
             else:
                 # They have moved on in between: the counts of this very moment instead.
                 counts = await load_counts(connection, [customer_id])
-                bodies = render(counts[0] if counts else nothing_yet(customer_id)).bodies
+                (document,) = await render_all(counts or [nothing_yet(customer_id)])
+                bodies = document.bodies
             profile = await store.load_profile(connection, customer_id)
             return _Found(
                 state,

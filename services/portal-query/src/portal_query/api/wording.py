@@ -10,26 +10,35 @@ from typing import Any, Final, Self
 
 import orjson
 
+from portal_query.document import first_units
 from repair_events import status
 
 LABELS: Final = status.LABELS
+_UNITS_SHOWN: Final = 20
 #: What browsers put between a time and AM or PM.
 _NARROW: Final = "\u202f"
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """The three lists of one version, and what the page says about them in the current month."""
+    """The three lists of one version, and what the page says about them in the current month.
+
+    `units` holds the first units of `unit_count`: those that the page shows without a script.
+    """
 
     units: list[dict[str, Any]]
     months: list[dict[str, Any]]
     statuses: list[dict[str, Any]]
     current_month: str
+    unit_count: int
 
     @classmethod
     def of(cls, units: bytes, months: bytes, statuses: bytes, current_month: str) -> Self:
         """Return the counts of three bodies."""
-        return cls(orjson.loads(units), orjson.loads(months), orjson.loads(statuses), current_month)
+        first, number = first_units(units, _UNITS_SHOWN)
+        return cls(
+            first, orjson.loads(months), orjson.loads(statuses), current_month, unit_count=number
+        )
 
     @property
     def total(self) -> int:
@@ -57,12 +66,13 @@ class Counts:
     def _unit_sentence(self) -> str:
         if not self.units:
             return "No unit has been repaired yet."
-        first, all_of_them = self.units[0], sum(row["repair_count"] for row in self.units)
+        # The three lists of one version add up to the same number.
+        first, all_of_them = self.units[0], self.total
         name, most = first["unit_number"], first["repair_count"]
-        if len(self.units) == 1:
+        if self.unit_count == 1:
             return f"{repairs(all_of_them)}, {'' if all_of_them == 1 else 'all '}on unit {name}."
         return (
-            f"{repairs(all_of_them)} on {len(self.units):,} units; "
+            f"{repairs(all_of_them)} on {self.unit_count:,} units; "
             f"{name} has most, {most:,} ({share(most, all_of_them)})."
         )
 

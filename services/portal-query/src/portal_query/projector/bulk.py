@@ -5,11 +5,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iter
 from datetime import datetime
 from typing import Final, NamedTuple, TypeVar
 
-from portal_query.document import render
 from portal_query.projector.lists import WriterLists
 from portal_query.projector.refold import Outcome, Refolder
 from portal_query.read_model import standing
-from portal_query.read_model.counts import load_counts
+from portal_query.read_model.counts import load_counts, render_all
 from portal_query.read_model.postgres import Line
 from portal_query.read_model.redis import CacheAwayError, DocumentCache
 from service_runtime.backoff import Backoff
@@ -108,7 +107,7 @@ async def refold(
     async with line.connection() as connection:
         counts = await load_counts(connection, [customer])
     try:
-        await cache.put_many([render(one) for one in counts])
+        await cache.put_many(await render_all(counts))
     except CacheAwayError:
         return outcome, False
     return outcome, True

@@ -9,10 +9,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
 from portal_query.chunks import chunks
-from portal_query.document import render
 from portal_query.projector import metrics
 from portal_query.projector.positions import Mark, Positions
-from portal_query.read_model.counts import load_counts
+from portal_query.read_model.counts import load_counts, render_all
 from portal_query.read_model.postgres import Line, is_infrastructure
 from portal_query.read_model.redis import CacheAwayError, DocumentCache
 from service_runtime.backoff import Backoff
@@ -116,7 +115,7 @@ class Publisher:
         async with self._line.connection() as connection:
             counts = await load_counts(connection, customers)
         fp("projector.before_redis")
-        await self._cache.put_many([render(one) for one in counts])
+        await self._cache.put_many(await render_all(counts))
         metrics.PUBLISHED.inc(len(counts))
         self._published([one.customer_id for one in counts])
 

@@ -1,5 +1,9 @@
-"""A customer's counts in one snapshot, for the publisher and for readers without Redis."""
+"""A customer's counts in one snapshot, for the publisher and for readers without Redis.
 
+A customer may have 10 000 units. Between parts of this work other tasks run.
+"""
+
+import asyncio
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final, TypeAlias
@@ -7,7 +11,7 @@ from typing import Any, Final, TypeAlias
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
-from portal_query.document import Counts, Version
+from portal_query.document import Counts, Document, Version, render_in_steps
 
 #: A pool returns a proxy with the interface of a connection.
 Connection: TypeAlias = "asyncpg.Connection[Any] | PoolConnectionProxy[Any]"
@@ -48,8 +52,23 @@ async def load_counts(connection: Connection, customer_ids: Iterable[int]) -> li
 
     Customers without a row are left out.
     """
-    rows = await connection.fetch(_COUNTS, list(customer_ids))
-    return [_counts(row) for row in rows]
+    found = []
+    for row in await connection.fetch(_COUNTS, list(customer_ids)):
+        found.append(_counts(row))
+        await asyncio.sleep(0)
+    return found
+
+
+async def render_all(counts: Iterable[Counts]) -> list[Document]:
+    """Render the counts of each customer."""
+    documents = []
+    for one in counts:
+        for document in render_in_steps(one):
+            if document is None:
+                await asyncio.sleep(0)
+            else:
+                documents.append(document)
+    return documents
 
 
 async def load_versions(connection: Connection, customer_ids: Iterable[int]) -> dict[int, Version]:

@@ -18,7 +18,6 @@ from portal_query.document import (
     State,
     Version,
     nothing_yet,
-    render,
     version_of,
 )
 from portal_query.read_model.counts import (
@@ -27,6 +26,7 @@ from portal_query.read_model.counts import (
     load_as_of,
     load_counts,
     load_versions,
+    render_all,
 )
 from portal_query.read_model.redis import CacheAwayError, CachedView, DocumentCache
 from repair_events import topic
@@ -205,7 +205,7 @@ class Documents:
         times = self._times = await load_as_of(connection)
         found = await load_counts(connection, customer_ids)
         by_id = {counts.customer_id: counts for counts in found}
-        documents = [render(by_id.get(one) or nothing_yet(one)) for one in customer_ids]
+        documents = await render_all(by_id.get(one) or nothing_yet(one) for one in customer_ids)
         return {
             document.customer_id: _Stored(document, times.get(_partition(document.customer_id)))
             for document in documents

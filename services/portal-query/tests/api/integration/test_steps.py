@@ -1,7 +1,8 @@
-"""However long an answer is, it is made in small steps: what is counted is calls, never time."""
+"""However long an answer is, it is made in small steps: calls and bytes of memory are counted, never time."""
 
 import asyncio
 import sys
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -10,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from portal_query.document import render
+from portal_query.read_model.counts import load_counts, render_all
 from service_runtime.testing import LoopSteps
 
 LONG = 400
@@ -32,6 +35,23 @@ def counted_steps() -> Iterator[LoopSteps]:
             yield steps
     finally:
         sys.setprofile(None)
+
+
+@contextmanager
+def peaks_of_memory() -> Iterator[LoopSteps]:
+    """Measure how many bytes each step of this loop takes beyond those in use before it."""
+
+    def peak() -> int:
+        highest = tracemalloc.get_traced_memory()[1]
+        tracemalloc.reset_peak()
+        return highest
+
+    tracemalloc.start()
+    try:
+        with LoopSteps(asyncio.get_running_loop(), peak) as steps:
+            yield steps
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize(
@@ -60,3 +80,41 @@ async def test_a_long_answer_is_made_in_small_steps(
         async with api.client.get(url, headers=api.page_headers(1)) as answer:
             assert len(await answer.read()) > 10_000
     assert steps.longest <= MOST_CALLS, steps.longest_step
+
+
+UNITS = 3_000
+
+
+async def test_a_dashboard_reads_the_units_that_it_shows_only(
+    api: Any, read_model: Any, repair: Any
+) -> None:
+    """A parsed unit takes more than 200 bytes of memory, one in the list's text less than 50."""
+    moment = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    await read_model.put(1, [repair(f"U{n}", "PENDING", moment) for n in range(UNITS)])
+    await read_model.publish(1)
+    url, headers = f"{api.url}/customer/dashboard/", api.page_headers(1)
+    async with api.client.get(url, headers=headers) as answer:  # what is made once
+        assert "All 3,000 units as a table" in await answer.text()
+    with peaks_of_memory() as steps:
+        async with api.client.get(url, headers=headers) as answer:
+            assert f"3,000 repairs on {UNITS:,} units; U0 has most" in await answer.text()
+    assert steps.longest < UNITS * 150, steps.longest_step
+
+
+async def test_counts_without_redis_are_rendered_in_parts(read_model: Any, repair: Any) -> None:
+    moment = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    await read_model.put(1, [repair(f"U{n}", "PENDING", moment) for n in range(UNITS)])
+    counts = await load_counts(read_model.connection, [1])
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    other = asyncio.create_task(others())
+    (document,) = await render_all(counts)
+    other.cancel()
+    assert document == render(counts[0])
+    assert turns >= UNITS / 1_000

@@ -13,8 +13,10 @@ from portal_query.document import (
     Counts,
     Version,
     escape_for_script,
+    first_units,
     nothing_yet,
     render,
+    render_in_steps,
     tag_of,
     version_of,
 )
@@ -58,6 +60,26 @@ def test_equal_counts_are_in_the_order_of_code_points(units: dict[str, int]) -> 
     listed = json.loads(render(of(dict.fromkeys(units, 1), {}, {})).bodies[UNITS])
     written = [row["unit_number"].encode("utf-8") for row in listed]
     assert written == sorted(written)  # as COLLATE "C" has it
+
+
+@given(units, st.integers(1, 31))
+def test_the_first_units_are_those_of_the_whole_list(units: dict[str, int], most: int) -> None:
+    body = render(of(units, {}, {})).bodies[UNITS]
+    listed = json.loads(body)
+    assert first_units(body, most) == (listed[:most], len(listed))
+
+
+def test_a_name_that_looks_like_the_end_of_a_unit_is_no_end() -> None:
+    names = {'}, {"unit_number": "': 3, '"}, {"unit_number": ': 2, "\\": 1}
+    body = render(of(names, {}, {})).bodies[UNITS]
+    assert first_units(body, 1) == ([{"unit_number": '}, {"unit_number": "', "repair_count": 3}], 3)
+
+
+def test_a_long_list_is_the_same_in_parts() -> None:
+    many = {f"U{n}": 7 for n in range(2_500)}
+    assert [one is None for one in render_in_steps(of(many, {}, {}))] == [True, True, True, False]
+    listed = json.loads(render(of(many, {}, {})).bodies[UNITS])
+    assert [row["unit_number"] for row in listed] == sorted(many)
 
 
 @given(units)

@@ -24,6 +24,7 @@ def test_each_card_says_its_main_thing() -> None:
         months=[{"date": "2026-01", "count": 1}, {"date": "2026-02", "count": 1500}],
         statuses=[{"status": "PENDING", "count": 1}, {"status": "COMPLETED", "count": 1500}],
         current_month="2026-03",
+        unit_count=2,
     )
     assert counts.sentences == {
         "units": "1,501 repairs on 2 units; A1 has most, 1,500 (100 %).",
@@ -38,6 +39,7 @@ def test_one_unit_and_nothing_to_decide() -> None:
         [],
         [{"status": "DENIED", "count": 1}],
         "2026-03",
+        unit_count=1,
     )
     assert counts.sentences["units"] == "1 repair, on unit A1."
     assert counts.sentences["statuses"] == "0 open, none waits for your decision."
@@ -45,11 +47,11 @@ def test_one_unit_and_nothing_to_decide() -> None:
 
 def test_a_month_that_is_not_over_is_said_to_be_unfinished() -> None:
     months = [{"date": "2026-02", "count": 7}, {"date": "2026-03", "count": 3}]
-    counts = Counts([], months, [], "2026-03")
+    counts = Counts([], months, [], "2026-03", unit_count=0)
     assert counts.sentences["months"] == (
         "Most in February 2026: 7 repairs. March is not over: 3 so far."
     )
-    counts = Counts([], months[1:], [], "2026-03")
+    counts = Counts([], months[1:], [], "2026-03", unit_count=0)
     assert counts.sentences["months"] == "Most in March 2026: 3 repairs so far."
 
 
