@@ -136,7 +136,7 @@ def test_a_person_sees_a_page_while_the_gateway_is_away(
 
     assert (status, headers["retry-after"], headers["cache-control"]) == (503, "5", "no-store")
     assert headers["content-type"].startswith("text/html")
-    assert b"The portal does not answer" in body
+    assert b"The portal cannot be reached just now" in body
 
 
 @pytest.mark.parametrize("path", ["/customer/api/unit-repair-data/", "/v1/repairs"])

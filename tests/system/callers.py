@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 OK, SAYS_SO, NOBODY = "ok", "says so", "nobody answers"
 #: What a person or a program reads in a refusal that says so.
 WORDS = (
-    b"is not reachable just now",
-    b"cannot be read just now",
+    b"cannot be reached just now",
+    b"cannot show this just now",
     b"temporarily unavailable",
     b"too many requests at once",
     b"too much to do",

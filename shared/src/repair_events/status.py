@@ -20,7 +20,7 @@ LABELS: Final[Mapping[str, str]] = MappingProxyType(
         REQUESTED: "Requested",
         PENDING: "Waiting for you",
         APPROVED: "Approved",
-        IN_PROGRESS: "In work",
+        IN_PROGRESS: "In progress",
         COMPLETED: "Completed",
         DENIED: "Denied",
     }

@@ -113,7 +113,7 @@ NO_PROFILE: Final = Refusal(
     404,
     "customer-profile-not-found",
     "Customer profile not found",
-    "This login belongs to no customer. The company links logins to customers.",
+    "This login is not linked to a customer yet. Ask your contact at RS Wind to link it.",
     "Customer profile not found",
     (VARY_COOKIE, (b"cache-control", b"private, no-cache")),
 )
@@ -153,7 +153,7 @@ TOO_LARGE: Final = Refusal(
     413,
     "too-large",
     "The request is too large",
-    "It has more bytes than this address takes.",
+    "The body has more bytes than this address accepts.",
     "Request too large",
     (_PRIVATE,),
 )
@@ -161,13 +161,13 @@ TOO_LONG: Final = Refusal(
     414,
     "address-too-long",
     "The address is too long",
-    "Its path or its query string has more characters than any address of ours.",
+    "The path or the query is longer than any address of the portal.",
     "Address too long",
     (_PRIVATE,),
 )
 LATE_BODY: Final = Refusal(
     408,
-    "late",
+    "too-slow",
     "The request took too long to arrive",
     "Its last byte did not arrive in time. Nothing was changed.",
     "Request timeout",

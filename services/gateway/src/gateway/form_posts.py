@@ -41,7 +41,7 @@ _BY_NAME: Final = {row.name: row for row in ROUTES}
 _JSON: Final = (b"content-type", b"application/json")
 
 _INCOMPLETE: Final = (
-    "This form came without a part that the page gives it. Nothing was changed; please check it "
+    "A hidden field of this form is missing. Nothing was changed; please check it "
     "and send it once more."
 )
 _SENT_BEFORE: Final = (

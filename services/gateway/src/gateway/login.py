@@ -40,7 +40,7 @@ _CLEAR_SITE_DATA = (b"clear-site-data", b'"cache", "storage"')
 
 _WRONG = "Please enter a correct username and password. Both are sensitive to upper and lower case."
 _MISSING = "Please enter your username and your password."
-_UNUSABLE = "This username or password cannot be right: it is too long or holds odd characters."
+_UNUSABLE = "This username or password cannot be right: it is too long or has characters that are not allowed."
 _ENDED = (
     "Your session has ended, so your form has not been sent. Sign in, and it comes back as you "
     "typed it."

@@ -52,11 +52,11 @@ NO_PROFILE: Final = Message(
     "No customer profile",
     "You are signed in, but this login is not linked to a customer yet, "
     "so there are no repairs to show.",
-    "Ask your contact at RS Wind Repair Systems to link it. Then load this page again.",
+    "Ask your contact at RS Wind to link it. Then load this page again.",
 )
 AWAY: Final = Message(
     503,
-    "The portal is not reachable just now",
+    "The portal cannot be reached just now",
     "A part of it does not answer. Your repairs are safe, and you are still signed in.",
     "Please try again in a moment.",
     "/customer/dashboard/",
@@ -65,7 +65,7 @@ AWAY: Final = Message(
 OVERLOADED: Final = Message(
     503,
     "The portal has too much to do just now",
-    "Many people are asking it at once. Your repairs are safe, and you are still signed in.",
+    "Many people are using it at once. Your repairs are safe, and you are still signed in.",
     "Nothing was changed. Please try again in a moment.",
     "/customer/dashboard/",
     "Try again",
@@ -81,7 +81,7 @@ FAULT: Final = Message(
 BROKEN: Final = Message(
     502,
     "Something went wrong on our side",
-    "A part of the portal gave an answer that we cannot show.",
+    "A part of the portal sent a response that we cannot show.",
     "Please try again. If it happens again, tell us the number below.",
     "/customer/dashboard/",
     "Go to your dashboard",
@@ -117,7 +117,7 @@ BAD_REQUEST: Final = Message(
 TOO_MANY: Final = Message(
     429,
     "Too many requests",
-    "You, or somebody with your address, asked more often than we answer.",
+    "More requests came from you, or from your address, than the portal accepts.",
     "Please wait a moment and try again.",
     "/customer/dashboard/",
     "Try again",

@@ -54,7 +54,7 @@ def verify() -> None:
 
 @app.command("openapi")
 def print_document() -> None:
-    """Print the OpenAPI document of the API, as it is committed in openapi.json."""
+    """Print the OpenAPI document of the API."""
     typer.echo(json.dumps(openapi_document(), indent=2, ensure_ascii=False))
 
 

@@ -141,7 +141,7 @@ def key_running() -> Refusal:
     """Return the refusal for a key whose first request is still running."""
     return Refusal(
         code="key-running",
-        detail="A request with this Idempotency-Key is still running; ask again shortly.",
+        detail="A request with this Idempotency-Key is still running; send it again shortly.",
     )
 
 

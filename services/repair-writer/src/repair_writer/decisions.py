@@ -49,7 +49,7 @@ SHOWN: Final = {
     "customer_notes": "your notes",
 }
 _TOLD: Final = frozenset({"cost", "unit_number"})
-_SIDE: Final = {"customer": "Your company", "company": "RS Wind Repair Systems"}
+_SIDE: Final = {"customer": "Your company", "company": "RS Wind"}
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):

@@ -62,7 +62,7 @@ def not_reached(wanted: Wanted) -> Problem:
     return Problem(
         503,
         "revision-not-reached",
-        "Not yet that far",
+        "This revision has not arrived yet",
         f"Revision {wanted.revision} has not arrived here yet. Please try again.",
         headers={"Retry-After": "1"},
     )
@@ -121,6 +121,6 @@ def _number(name: str, text: bytes) -> int:
         400,
         "bad-header",
         "A header cannot be read",
-        f"{name} is a whole number that an answer of ours carried.",
+        f"{name} must be a whole number from an earlier response.",
         errors=[{"header": name, "detail": "must be a whole number, 0 or more"}],
     )

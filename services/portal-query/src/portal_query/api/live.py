@@ -204,7 +204,7 @@ class Streams:
                 503,
                 "too-many-streams",
                 "Too many open streams",
-                "Ask for the figures themselves from time to time instead.",
+                "Read the counts from time to time instead.",
                 headers={"Retry-After": "30"},
             )
         self._open[customer_id] += 1

@@ -1,6 +1,6 @@
 """The document of the customers' API: what the query api answers, and what the writer takes.
 
-`python -m portal_query.api.openapi <the writer's openapi.json>` writes it anew; the file that is
+`repair-writer openapi | python -m portal_query.api.openapi` writes it anew; the file that is
 served is committed, and a test holds it against both sources.
 """
 
@@ -16,13 +16,13 @@ from portal_query.api.described import COMMANDS, DOCUMENTED, ENDPOINTS, TAGS, En
 FILE: Final = Path(__file__).parent.parent / "web" / "openapi.json"
 _PROBLEM_MEDIA: Final = "application/problem+json"
 _TITLES: Final = {
-    "bad-parameter": (400, "The list cannot be asked for like this"),
+    "bad-parameter": (400, "Some parameters cannot be accepted"),
     "bad-header": (400, "A header cannot be read"),
-    "repair-unknown": (404, "There is no such repair"),
-    "customer-unknown": (404, "Nothing is known of this customer yet"),
+    "repair-unknown": (404, "No such repair"),
+    "customer-unknown": (404, "No such customer"),
     "unavailable": (503, "Temporarily unavailable"),
     "overloaded": (503, "Too much to do"),
-    "revision-not-reached": (503, "Not yet that far"),
+    "revision-not-reached": (503, "This revision has not arrived yet"),
     "too-many-streams": (503, "Too many open streams"),
 }
 _NOT_SIGNED_IN: Final = {
@@ -197,7 +197,7 @@ def _schema_of(example: object) -> dict[str, Any]:
 
 def main() -> None:
     """Write the file anew."""
-    found = document(json.loads(Path(sys.argv[1]).read_text()))
+    found = document(json.load(sys.stdin))
     FILE.write_text(json.dumps(found, indent=1, ensure_ascii=True) + "\n")
 
 

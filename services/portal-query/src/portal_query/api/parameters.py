@@ -65,8 +65,8 @@ class Reading:
             raise Problem(
                 400,
                 "bad-parameter",
-                "The list cannot be asked for like this",
-                "Every parameter that cannot be read is named in errors.",
+                "Some parameters cannot be accepted",
+                "Every bad parameter is named in errors.",
                 errors=self._faults,
             )
 
@@ -114,7 +114,7 @@ def unpack_cursor(
         place = read(key, name)
         version = Version(_whole(refold), _whole(revision))
     except (ValueError, TypeError, AttributeError, ArithmeticError, binascii.Error) as error:
-        raise ValueError("is not one that an answer of ours carried") from error
+        raise ValueError("is not one that this list has returned") from error
     if owner != customer_id or digest != _digest(named):
         raise ValueError("belongs to another list; begin again without it")
     return place, version

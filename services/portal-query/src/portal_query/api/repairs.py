@@ -68,7 +68,12 @@ class RepairPages:
         async def show(connection: Connection, _: State) -> object:
             profile = await store.load_profile(connection, customer_id)
             if profile is None:
-                raise Problem(404, "customer-unknown", "Nothing is known of this customer yet")
+                raise Problem(
+                    404,
+                    "customer-unknown",
+                    "No such customer",
+                    "Nothing has been recorded for this customer yet.",
+                )
             return {**profile, "etag": f'"{profile_tag(Customer(**profile))}"'}
 
         return await self._snapshots.answer(request, _WHAT, show)
@@ -94,7 +99,7 @@ def _repair_id(text: str) -> UUID:
 
 
 def _no_such_repair() -> Problem:
-    return Problem(404, "repair-unknown", "There is no such repair")
+    return Problem(404, "repair-unknown", "No such repair", "There is no repair with this id.")
 
 
 def _page(listed: Listed, asked: Asked, state: State, customer_id: int) -> dict[str, object]:

@@ -20,7 +20,7 @@ def unauthorized() -> Problem:
     return Problem(
         401,
         "unauthorized",
-        "Only the gateway may ask",
+        "No valid credential",
         "The request carries no valid identity from the gateway.",
     )
 

@@ -29,7 +29,7 @@ async def test_the_three_charts_show_the_customers_numbers(
             f"{name} 2 · 17 %"
             for name in (
                 *("Requested", "Waiting for you", "Approved"),
-                *("In work", "Completed", "Denied"),
+                *("In progress", "Completed", "Denied"),
             )
         ]
     )
@@ -45,12 +45,12 @@ async def test_every_number_leads_to_the_repairs_that_it_counts(
     await expect(page.locator("#units .bar-mark")).to_have_count(3)
     for name, address in {
         "Open 8": "repairs/?status=REQUESTED&status=PENDING&status=APPROVED&status=IN_PROGRESS",
-        "Waiting for your decision 2": "repairs/?status=PENDING",
+        "Waiting for you 2": "repairs/?status=PENDING",
         "Completed this month 0": f"repairs/?status=COMPLETED&month={_this_month()}",
         "Units repaired again this year": f"units/?year={_this_month()[:4]}&at_least=2",
         "C é 2 repairs": "repairs/?unit=C%20%C3%A9",
         "January 2026, 4 repairs": "repairs/?month=2026-01",
-        "In work 2": "repairs/?status=IN_PROGRESS",
+        "In progress 2": "repairs/?status=IN_PROGRESS",
         "Repairs": "repairs/",
     }.items():
         link = page.get_by_role("link", name=name, exact=name == "Repairs")

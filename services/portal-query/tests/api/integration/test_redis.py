@@ -266,7 +266,7 @@ async def test_without_postgres_redis_answers_and_what_it_lacks_is_503(
                 assert (await answer.json())["code"] == "unavailable"
         async with api.ask("/customer/dashboard/", 2) as answer:
             assert answer.status == 503
-            assert "cannot be read just now" in await answer.text()
+            assert "cannot show this just now" in await answer.text()
 
 
 async def _status(api: Any) -> int:

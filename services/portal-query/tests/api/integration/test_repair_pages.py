@@ -12,7 +12,7 @@ BAD_LISTS = {
     "month=2023-13": "must be a month, written 2026-03",
     "from=2026-02-30": "must be a day that exists",
     "from=2026-03-02&to=2026-03-01": "must not be before from",
-    "cursor=AAAA": "Cursor is not one that an answer of ours carried",
+    "cursor=AAAA": "Cursor is not one that this list has returned",
     f"unit={'x' * 200}": "at most 50 characters",
     f"q={'x' * 200}": "must be 1 to 100 characters",
     "sort=colour": "Sort must be one of",

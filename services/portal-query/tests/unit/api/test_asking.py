@@ -133,7 +133,7 @@ def test_a_cursor_serves_its_own_list_of_its_own_customer_only() -> None:
 
 @given(st.text(max_size=700))
 def test_no_text_can_be_a_cursor_by_accident(text: str) -> None:
-    with pytest.raises(ValueError, match="is not one that an answer of ours carried"):
+    with pytest.raises(ValueError, match="is not one that this list has returned"):
         decode_cursor(text, 1, PageWanted())
 
 

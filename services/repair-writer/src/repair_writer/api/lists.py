@@ -82,7 +82,7 @@ def _add_events(router: APIRouter, d: Dependencies) -> None:
         if running >= d.lists_open:
             raise problem_of(
                 "overloaded",
-                f"{running} lists are being sent, as many as there may be; ask again later.",
+                f"{running} lists are being sent, as many as there may be; send it again later.",
             )
         running += 1
         return ClosingResponse(

@@ -156,7 +156,7 @@ def _add_decision(router: APIRouter, d: Dependencies) -> None:
             # The cost may have changed since: `*` does not name the state that the customer saw.
             raise problem_of(
                 "precondition-required",
-                "Say which state of the repair is decided: If-Match with its ETag.",
+                "Send If-Match with the ETag of the state that is decided.",
             )
         command = ChangeStatus(status=body.status, reason=body.reason, by_customer=True)
         return outcome_answer(await decide_repair(d.pool, ask, repair_id, command), portal=True)
@@ -211,7 +211,7 @@ def _add_profile(router: APIRouter, d: Dependencies) -> None:
         async with reading(d.pool) as connection:
             held = await read_customer(connection, customer_id)
         if held is None:
-            raise problem_of("customer-unknown", "There is no profile yet.")
+            raise problem_of("customer-unknown", "There is no profile of this customer yet.")
         return profile_answer(held)
 
     @router.patch(

@@ -46,27 +46,31 @@ PROBLEMS: Final[dict[str, tuple[int, str, str]]] = {
     ),
     "already-recorded": (
         409,
-        "Recorded already",
+        "The repair is recorded already",
         "A repair with this source and source_ref is there already; correct it by its id.",
     ),
     "removed": (
         409,
-        "Removed",
+        "The repair has been removed",
         "This repair has been removed; only a restore brings it back.",
     ),
     "key-running": (
         409,
         "The same request is running",
-        "A request with this Idempotency-Key is still running; ask again shortly.",
+        "A request with this Idempotency-Key is still running; send it again shortly.",
     ),
     "precondition-failed": (
         412,
-        "Changed meanwhile",
+        "It has changed meanwhile",
         "It has changed since it was read (If-Match); read it again.",
     ),
-    "too-slow": (408, "The body stopped coming", "Nothing came for 30 seconds."),
+    "too-slow": (
+        408,
+        "The request took too long to arrive",
+        "Nothing of the body arrived for 30 seconds.",
+    ),
     "too-large": (413, "The request is too large", "A body has at most 262144 bytes."),
-    "media-type": (415, "Not the right kind of body", "Send application/json."),
+    "media-type": (415, "This kind of body is not accepted", "Send application/json."),
     "invalid": (
         422,
         "Some fields cannot be accepted",
@@ -80,7 +84,7 @@ PROBLEMS: Final[dict[str, tuple[int, str, str]]] = {
     "precondition-required": (
         428,
         "If-Match is required",
-        "Say which state of the repair is decided: If-Match with its ETag.",
+        "Send If-Match with the ETag of the state that is decided.",
     ),
     "unavailable": (
         503,

@@ -86,7 +86,9 @@ def customer_caller(d: Dependencies, request: Request) -> Caller:
         identity = d.tokens.verify(request.headers.get(HEADER, ""), d.clock.now())
     except BadTokenError as error:
         get().info("token_refused", reason=str(error))
-        raise problem_of("unauthorized", "This is reached through the portal only.") from error
+        raise problem_of(
+            "unauthorized", "The request carries no valid identity from the gateway."
+        ) from error
     return Caller(
         actor=f"customer:{identity.username}", source="portal", customer_id=identity.customer_id
     )
@@ -125,7 +127,7 @@ async def pieces_of(request: Request) -> AsyncIterator[bytes]:
 
 
 def _too_slow() -> Problem:
-    return problem_of("too-slow", f"Nothing came for {SILENCE_SECONDS} seconds.")
+    return problem_of("too-slow", f"Nothing of the body arrived for {SILENCE_SECONDS} seconds.")
 
 
 def _too_large() -> Problem:

@@ -190,6 +190,6 @@ def _reference(request: Request, name: str) -> str:
 
 def _found(caller: Caller, held: HeldRepair | None) -> Response:
     if held is None:
-        raise problem_of("repair-unknown", "There is no such repair.")
+        raise problem_of("repair-unknown", "There is no repair with this source and source_ref.")
     check_customer(caller, held.repair.customer_id)
     return repair_answer(held)

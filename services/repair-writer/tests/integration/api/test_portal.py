@@ -147,10 +147,10 @@ async def test_the_second_of_two_colleagues_is_told_what_the_first_did(writer: A
     path = f"/v1/repairs/{repair['repair_id']}"
     await writer.call("POST", f"{path}/status", {"status": "IN_PROGRESS"})
     late = await decide(writer, repair)
-    assert late.json["detail"].startswith("RS Wind Repair Systems set this repair to In work on ")
+    assert late.json["detail"].startswith("RS Wind set this repair to In progress on ")
     await writer.call("PATCH", path, {"cost": "1.00"})
     late = await decide(writer, repair)
-    assert late.json["detail"].startswith("This repair is In work; RS Wind Repair Systems changed")
+    assert late.json["detail"].startswith("This repair is In progress; RS Wind changed")
 
 
 async def test_only_what_is_pending_is_a_customers_to_decide(writer: Any) -> None:
