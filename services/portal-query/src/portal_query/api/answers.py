@@ -1,4 +1,4 @@
-"""What every JSON answer says about itself: its tag, its revision, and until when it is complete."""
+"""Headers of every JSON response: its tag, its revision and its lag."""
 
 import math
 from collections.abc import Iterable
@@ -24,22 +24,22 @@ _MAX_DIGITS: Final = 19
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a caller has seen already: nothing older may be answered."""
+    """Version that a caller has already seen; a response must be at least as new."""
 
     revision: int
     refold: int | None = None
 
     def reached_by(self, version: Version) -> bool:
-        """Say whether `version` is as new; any higher refold starts the page anew, so it is."""
+        """Return whether `version` is as new; a higher refold replaces the page, so it always is."""
         if self.refold is None or version.refold == self.refold:
             return version.revision >= self.revision
         return version.refold > self.refold
 
 
 def wanted_of(revision: bytes | None, refold: bytes | None) -> Wanted | None:
-    """Return what `Portal-Min-Revision` and `Portal-Refold` ask for, None without the first.
+    """Parse `Portal-Min-Revision` and `Portal-Refold`; return None without the first.
 
-    Raises Problem (400) naming the header that is no number.
+    Raises Problem (400) naming a header that is not a number.
     """
     if revision is None:
         return None
@@ -48,17 +48,17 @@ def wanted_of(revision: bytes | None, refold: bytes | None) -> Wanted | None:
 
 
 def not_now(what: str, error: ReadModelAwayError) -> Problem:
-    """Return the 503 of what cannot be read now, with the true reason: unavailable or busy."""
+    """Return the 503 for data that cannot be read now: unavailable or overloaded."""
     return (overloaded if isinstance(error, ReadModelBusyError) else unavailable)(what)
 
 
 def problem_headers(problem: Problem) -> Headers:
-    """Return the headers of a problem as ASGI takes them."""
+    """Return the headers of a problem in ASGI form."""
     return [(name.lower().encode(), value.encode()) for name, value in problem.headers.items()]
 
 
 def not_reached(wanted: Wanted) -> Problem:
-    """Return the 503 for a revision that did not come in time."""
+    """Return the 503 for a revision that did not arrive in time."""
     return Problem(
         503,
         "revision-not-reached",
@@ -69,7 +69,7 @@ def not_reached(wanted: Wanted) -> Problem:
 
 
 def state_headers(state: State, now: datetime) -> Headers:
-    """Return the headers of an answer in this state; `now` is for its lag."""
+    """Return the headers of a response in this state; `now` determines the lag."""
     headers = [*_tag_headers(state.tag)]
     if state.as_of is not None:
         headers.append((b"portal-as-of", _time(state.as_of)))
@@ -78,12 +78,12 @@ def state_headers(state: State, now: datetime) -> Headers:
 
 
 def lag_seconds(as_of: datetime, now: datetime) -> int:
-    """Return how far behind an answer may be, in whole seconds, never less than the truth."""
+    """Return the lag in whole seconds, rounded up, at least 0."""
     return max(0, math.ceil((now - as_of).total_seconds()))
 
 
 def is_known(if_none_match: bytes | None, tag: str) -> bool:
-    """Say whether the caller holds the answer with this tag already (compared weakly)."""
+    """Return whether the caller holds the response with this tag (weak comparison)."""
     if if_none_match is None:
         return False
     mine = tag.encode()
@@ -93,7 +93,7 @@ def is_known(if_none_match: bytes | None, tag: str) -> bool:
 
 
 def header(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes | None:
-    """Return the first header of this (lower case) name."""
+    """Return the first header of this lower-case name."""
     return next((value for key, value in headers if key == name), None)
 
 

@@ -1,4 +1,4 @@
-"""The query api as one ASGI app, made of what it is given: tests build the same one."""
+"""The query API as one ASGI app, built from its dependencies; tests build the same app."""
 
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
@@ -29,7 +29,7 @@ from service_runtime.http import RequestLog, install_problem_handlers
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What the app is made of."""
+    """Dependencies of the app."""
 
     cache: DocumentCache
     documents: Documents

@@ -1,6 +1,6 @@
-"""What a list of repairs may be asked for: every parameter has a bound, and an unknown one a name.
+"""Parameters of a list of repairs, each with a bound; an unknown parameter is an error.
 
-The parameters of a page are its address: they stand in links and come back from colleagues.
+The parameters of a page are its address: links and bookmarks carry them.
 """
 
 import re
@@ -37,7 +37,7 @@ from repair_events.unit import normalise_unit
 from service_runtime.clock import rfc3339
 
 _MAX_TEXT: Final = 100
-#: Characters as typed, before what shows nothing is removed.
+#: Characters as typed, before invisible characters are removed.
 _MAX_TYPED: Final = 4 * _MAX_TEXT
 _MONTH: Final = re.compile(r"(19|20|21)\d\d-(0[1-9]|1[0-2])", re.ASCII)
 _DATE: Final = re.compile(r"(19|20|21)\d\d-\d\d-\d\d", re.ASCII)
@@ -48,7 +48,7 @@ _FIRST_YEAR, _LAST_YEAR = 1900, 2199
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A page as it was asked for; `seen` is the version of the page before it."""
+    """A requested page; `seen` is the version of the previous page."""
 
     page: PageWanted
     seen: Version | None
@@ -56,16 +56,16 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """Where the next page begins, and at which version the list was begun."""
+    """Start of the next page, and the version at which the list was begun."""
 
     place: Place
     version: Version
 
 
 def asked_of(parameters: Iterable[tuple[str, str]], customer_id: int, zone: ZoneInfo) -> Asked:
-    """Return the page that the parameters of an address ask for; dates are days in `zone`.
+    """Parse the parameters of an address into a page; dates are days in `zone`.
 
-    Raises Problem (400) naming every parameter that is unknown, repeated or cannot be read.
+    Raises Problem (400) naming every parameter that is unknown, repeated or unreadable.
     """
     reading = Reading(parameters)
     which, sort = _list(reading, zone)
@@ -78,7 +78,7 @@ def asked_of(parameters: Iterable[tuple[str, str]], customer_id: int, zone: Zone
 
 
 def filter_of(parameters: Iterable[tuple[str, str]], zone: ZoneInfo) -> PageWanted:
-    """Return the whole list that the parameters of an address ask for. Raises Problem (400)."""
+    """Parse the parameters of an address into a whole list. Raises Problem (400)."""
     reading = Reading(parameters)
     which, sort = _list(reading, zone)
     reading.finish()
@@ -100,7 +100,7 @@ def _list(reading: Reading, zone: ZoneInfo) -> tuple[RepairFilter, Sort]:
 
 
 def next_of(listed: Listed, asked: Asked, state: State, customer_id: int) -> str | None:
-    """Return the cursor of the page behind this one, None on the last."""
+    """Return the cursor of the next page, None on the last page."""
     if listed.after is None:
         return None
     begun = asked.seen or state.version
@@ -108,7 +108,7 @@ def next_of(listed: Listed, asked: Asked, state: State, customer_id: int) -> str
 
 
 def encode_cursor(cursor: Cursor, customer_id: int, page: PageWanted) -> str:
-    """Return the text of a cursor of this list; the size of its pages may change on the way."""
+    """Return the text of a cursor of this list; the page size may change between pages."""
     key = cursor.place.key
     text = rfc3339(key) if isinstance(key, datetime) else str(key)
     place = [text, str(cursor.place.repair_id)]
@@ -116,7 +116,7 @@ def encode_cursor(cursor: Cursor, customer_id: int, page: PageWanted) -> str:
 
 
 def decode_cursor(text: str, customer_id: int, page: PageWanted) -> Cursor:
-    """Return what a cursor says. Raises ValueError, with a sentence, for one that is not ours."""
+    """Parse a cursor. Raises ValueError, with a sentence, for a foreign cursor."""
 
     def place(key: str, repair_id: str) -> Place:
         return Place(_key(page.sort, key), UUID(repair_id))
@@ -154,7 +154,7 @@ def _midnight(day: date, zone: ZoneInfo) -> datetime:
 
 
 def _text(text: str) -> str:
-    # The length first: what cleans a text may take the square of it.
+    # Check the length first: cleaning a text may take quadratic time.
     cleaned = "" if len(text) > _MAX_TYPED else clean_text(text)
     if not 1 <= len(cleaned) <= _MAX_TEXT or _CONTROL.search(cleaned):
         raise ValueError(f"must be 1 to {_MAX_TEXT} characters, none of them a control character")

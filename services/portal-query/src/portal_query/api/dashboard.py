@@ -1,4 +1,7 @@
-"""The dashboard: a customer's figures as text and tables that need no script, which a script draws."""
+"""The dashboard: a customer's figures as text and tables; a script adds the charts.
+
+Text and tables need no script.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,15 +34,15 @@ from portal_query.read_model.lists import load_list
 from service_runtime.clock import Clock, rfc3339
 
 _STALE_SECONDS: Final = 60
-#: A page whose counts are there waits no longer for the name, which it can do without.
+#: A page whose counts are ready stops waiting for the company's name, which is optional.
 _BESIDE_SECONDS: Final = 1.0
-#: As many as stand beside the chart of a fleet; the script asks for the same.
+#: As many units as the chart of a fleet lists; the script requests the same number.
 _LATEST: Final = store.PageWanted(sort=store.Sort("changed_at"), limit=8)
 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """What the page shows, all of one version; None for what cannot be had just now."""
+    """Content of the page, all of one version; None for content that is unavailable."""
 
     state: State
     bodies: Mapping[str, bytes]
@@ -49,7 +52,7 @@ class _Found:
 
 
 class Dashboard:
-    """Renders the page of the customer that asks."""
+    """Renders the page of the calling customer."""
 
     def __init__(
         self,
@@ -67,7 +70,7 @@ class Dashboard:
         self._zone = zone
 
     async def show(self, request: Request) -> HTMLResponse:
-        """Answer the page; 503 with a page that says so when the figures are not to be had."""
+        """Return the page; 503 with an explanation when the figures are unavailable."""
         try:
             found = await self._find(customer_of(request))
         except ReadModelAwayError as error:
@@ -75,7 +78,7 @@ class Dashboard:
         return await self._templates.page(request, "dashboard.html", self._values(found))
 
     async def _find(self, customer_id: int) -> _Found:
-        """Return the counts as they are served, and beside them what only the tables have."""
+        """Return the counts as served, together with values that only the tables hold."""
         answers = await self._documents.read_all(customer_id, VIEWS)
         bodies = {view: answer.body for view, answer in zip(VIEWS, answers, strict=True)}
         counted = _Found(answers[0].state, bodies)
@@ -90,7 +93,7 @@ class Dashboard:
             if state.tag == counted.state.tag:
                 state = counted.state
             else:
-                # They have moved on in between: the counts of this very moment instead.
+                # The customer has moved on in between: return the counts of this moment instead.
                 counts = await load_counts(connection, [customer_id])
                 (document,) = await render_all(counts or [nothing_yet(customer_id)])
                 bodies = document.bodies
@@ -150,7 +153,7 @@ def dashboard_routes(dashboard: Dashboard) -> APIRouter:
 
 
 def _change(row: store.Row) -> dict[str, object]:
-    """Return what the page's script needs of a repair that changed, as the list has it."""
+    """Return the fields of a changed repair that the page's script needs, as in the list."""
     names = ("unit_number", "status", "damage_type", "description")
     return {
         "repair_id": str(row["repair_id"]),

@@ -1,7 +1,7 @@
-"""What the portal's readable addresses answer, for customers' scripts: the words of their document.
+"""Descriptions of the portal's read endpoints for the OpenAPI document.
 
-One entry for each address that the query api answers to programs; a test holds this table against
-the routes, and each example against a real answer.
+One entry for each address that the query API serves to programs.
+A test compares this table with the routes, and each example with a real response.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ JSON: Final = "application/json"
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One parameter of an address, or of its query."""
+    """One parameter of a path or a query."""
 
     name: str
     text: str
@@ -28,9 +28,9 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One readable address: what it is for, how it is asked, and an answer as it comes.
+    """One read endpoint: purpose, parameters and an example response.
 
-    `refusals` are the codes of problems (RFC 9457) beside those that every address has.
+    `refusals` are the problem codes (RFC 9457) beside those that every address has.
     """
 
     path: str
@@ -47,7 +47,7 @@ class Endpoint:
 
 DOCUMENTED, REPAIRS, FIGURES, LIVE = "Documented", "Repairs", "Figures and company", "Live"
 COMMANDS: Final = "Changes"
-#: In which order a reader meets them, and what is said of each.
+#: Order and description of the groups in the document.
 TAGS: Final = {
     DOCUMENTED: "The endpoints of the portal's first document: bytes and order are as they always"
     ' were, and a query string is ignored. Their errors are {"error": ...}.',

@@ -1,6 +1,6 @@
-"""The customers' API explained to people, out of the document that programs read.
+"""The customers' API documentation as a page, rendered from the OpenAPI document.
 
-Both are there for signed-in customers alone, like what they describe.
+Page and document are for signed-in customers only, like the API itself.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ _KEPT: Final = {"Cache-Control": "private, no-cache", "Vary": "Cookie"}
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One thing that a script can ask for, as the page shows it."""
+    """One operation of the API, as the page shows it."""
 
     anchor: str
     method: str
@@ -31,7 +31,7 @@ class Operation:
 
     @property
     def example(self) -> str:
-        """How it is asked for in a script on a page of the portal, or in its console."""
+        """Return the call as a script on a page of the portal, or in its console, writes it."""
         asked = self.said.get("x-example", self.path).replace("{", "${")
         if "text/event-stream" in self.said["responses"].get("200", {}).get("content", ()):
             return _STREAM.format(path=asked)
@@ -53,13 +53,13 @@ class Operation:
 
     @property
     def body(self) -> object:
-        """The body of the example."""
+        """Return the body of the example."""
         content = self.said["requestBody"]["content"]["application/json"]
         return content["example"]
 
     @property
     def answers(self) -> Iterator[tuple[str, str, str]]:
-        """Each status with what it means and an answer as it comes, empty for none."""
+        """Return each status with its meaning and an example response, empty without one."""
         for status, answer in self.said["responses"].items():
             yield status, answer["description"], "\n\n".join(_examples(answer))
 
@@ -84,7 +84,7 @@ fetch(`{path}`, {{
 
 
 class Documentation:
-    """Answers the document as a page and as it is."""
+    """Serves the document as a page and as JSON."""
 
     def __init__(self, templates: Templates) -> None:
         self._templates = templates
@@ -93,7 +93,7 @@ class Documentation:
         self._document: dict[str, Any] = json.loads(self._body)
 
     async def page(self, request: Request) -> HTMLResponse:
-        """Answer the page."""
+        """Return the page."""
         operations = list(operations_of(self._document))
         parts = [
             (tag, [one for one in operations if tag["name"] in one.said["tags"]])
@@ -103,7 +103,7 @@ class Documentation:
         return await self._templates.page(request, "docs.html", values)
 
     async def document(self, request: Request) -> Response:
-        """Answer the document."""
+        """Return the document."""
         known = joined(request.scope["headers"], b"if-none-match")
         headers = {**_KEPT, "ETag": f'"{self._tag}"'}
         if is_known(known, self._tag):
@@ -112,7 +112,7 @@ class Documentation:
 
 
 def operations_of(document: Mapping[str, Any]) -> Iterator[Operation]:
-    """Yield what the document describes, in its order."""
+    """Yield the operations of the document, in its order."""
     for path, methods in document["paths"].items():
         for method, said in methods.items():
             words = path.removeprefix("/customer/api/").translate(

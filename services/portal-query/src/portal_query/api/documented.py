@@ -1,8 +1,9 @@
-"""The counts themselves: the two lists of the portal's document and the status list.
+"""The counts: the two lists of the portal's document and the status list.
 
-Plain ASGI in front of FastAPI, because that is where most requests end: ready bytes, found
-together with those of all requests of the same moment. The two documented lists keep the document's
-`{"error": ...}` when something is wrong; what only our own headers can cause is a problem.
+Plain ASGI in front of FastAPI, because most requests end here.
+A response is ready bytes; one batch reads those of all requests of the same moment.
+The two documented lists keep the document's `{"error": ...}` as their error body.
+An error that only our own headers can cause is a problem (RFC 9457).
 """
 
 import time
@@ -58,7 +59,7 @@ _Reply = tuple[int, Headers, bytes]
 
 
 class CountLists:
-    """Serves the lists; every other request goes to the app behind it."""
+    """Serves the lists; every other request goes to the inner app."""
 
     def __init__(
         self,
@@ -147,13 +148,13 @@ class CountLists:
             raise not_reached(wanted)
         answer = await self._documents.read(customer_id, view)
         if not wanted.reached_by(answer.state.version):
-            # Postgres has it; the document is still on its way to Redis.
+            # Postgres holds the revision; the cached counts are still on their way to Redis.
             answer = await self._documents.read_stored(customer_id, view)
         return answer
 
 
 def _request_id(headers: Headers) -> str:
-    """Return the gateway's id of the request; who comes otherwise gets a new one."""
+    """Return the gateway's id of the request, or a new id when it is missing or malformed."""
     given = header(headers, _REQUEST_ID)
     if given is not None and given.replace(b"-", b"").isalnum() and 8 <= len(given) <= 64:  # noqa: PLR2004
         return given.decode()

@@ -1,8 +1,9 @@
-"""A list of repairs as a file: exactly what is filtered, in its order, for a spreadsheet.
+"""A list of repairs as a CSV file: exactly the filtered rows, in their order.
 
-The rows are read by a cursor, a few hundred at a time, within one snapshot, and set down packed in
-a temporary file; only then is it sent. So a slow reader holds no snapshot, memory stays flat, and a
-Postgres that dies on the way is a clear 503: what arrives has its length and is never a part.
+A cursor reads a few hundred rows at a time within one snapshot.
+The rows go compressed into a temporary file, which is sent once it is complete.
+A slow reader therefore holds no snapshot, and memory stays flat.
+A failure of Postgres is a clear 503: a response has its length and is always complete.
 """
 
 import asyncio
@@ -33,9 +34,9 @@ from service_runtime.clock import Clock
 from service_runtime.errors import overloaded, unavailable
 from service_runtime.postgres import is_infrastructure, is_overload
 
-#: Making a file takes a connection and some of the process for a second or two; others wait.
+#: Writing a file occupies a connection and much of the process for a second or two; others wait.
 _MADE_AT_ONCE: Final = 2
-#: Files that are waited for, made or being sent: each takes room on the disk until it is sent.
+#: Files waiting, being written or being sent: each occupies disk space until it is sent.
 _FILES: Final = 8
 _SECONDS: Final = 60.0
 _IN_MEMORY: Final = 1024 * 1024
@@ -56,19 +57,19 @@ COLUMNS: Final = (
     "requested_by",
     "changed_at",
 )
-#: What tells a spreadsheet that the text is UTF-8.
+#: Byte order mark: tells a spreadsheet that the text is UTF-8.
 _MARK: Final = "\ufeff"
-#: With one of these in front, a spreadsheet takes a text for a formula (OWASP, CSV injection).
+#: A text that begins with one of these is a formula to a spreadsheet (OWASP, CSV injection).
 _SIGNS: Final = "=+\\-@\uff1d\uff0b\uff0d\uff20"
-# Where a cell can begin: at the start, and, where a semicolon or a tab parts cells, behind one or
-# in a new line. A run of what is skipped is looked at once: what begins a cell is not part of it.
+# Where a cell can begin: at the start; after a semicolon or a tab, where these separate cells; in a
+# new line. A run of skipped characters is read once: the start of a cell is not part of it.
 _FORMULA: Final = re.compile(
     rf"\A(?=[\t\r\n])|(?:\A|(?<=[;\t\r\n]))(?=(?:[^\S\t\r\n]|[\x00-\x08\x0e-\x1f\x7f\"{INVISIBLE}])*+[{_SIGNS}])"
 )
 
 
 class Export:
-    """Answers files; one instance for a process."""
+    """Serves files; one instance a process."""
 
     def __init__(self, pool: Pool, snapshots: Snapshots, clock: Clock, zone: ZoneInfo) -> None:
         self._pool = pool
@@ -79,9 +80,9 @@ class Export:
         self._files = 0
 
     async def file(self, request: Request) -> Response:
-        """Answer a file of all repairs of a list.
+        """Return a file of all repairs of a list.
 
-        Raises Problem: 400 for what cannot be asked, 503 when it cannot be made now.
+        Raises Problem: 400 for invalid parameters, 503 when the file cannot be written now.
         """
         wanted = filter_of(request.query_params.multi_items(), self._zone)
         await self._snapshots.await_revision(request, _WHAT)
@@ -90,7 +91,7 @@ class Export:
     async def _send(
         self, customer_id: int, wanted: PageWanted, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        """Make the file and send it; place and file are given back however that ends."""
+        """Write the file and send it; always release its place and its disk space."""
         if self._files >= _FILES:
             raise overloaded(_WHAT, 10)
         self._files += 1
@@ -106,7 +107,7 @@ class Export:
     async def _make(
         self, file: IO[bytes], customer_id: int, wanted: PageWanted
     ) -> tuple[State, int]:
-        """Write the file in its turn. Raises Problem (503) when it cannot be made now."""
+        """Write the file in its turn. Raises Problem (503) when that is impossible now."""
         try:
             async with asyncio.timeout(_SECONDS), self._making:
                 return await self._write(file, customer_id, wanted)
@@ -120,7 +121,7 @@ class Export:
     async def _write(
         self, file: IO[bytes], customer_id: int, wanted: PageWanted
     ) -> tuple[State, int]:
-        """Write the file, and return of which state it is and how long."""
+        """Write the file; return its state and its length in bytes."""
         text = io.StringIO(newline="")
         lines = csv.writer(text)
         text.write(_MARK)
@@ -131,7 +132,7 @@ class Export:
                 async for rows in every_row(connection, customer_id, wanted):
                     for row in rows:
                         lines.writerow(_line(row, self._zone))
-                        # Little is packed at once, and other requests go between.
+                        # Compress little at once: other requests run in between.
                         if text.tell() >= _PACKED_AT_ONCE:
                             _pack(text, packed)
                             await asyncio.sleep(0)
@@ -141,7 +142,7 @@ class Export:
     def _headers(self, state: State, size: int) -> dict[str, str]:
         day = self._clock.now().astimezone(self._zone).date()
         headers = self._snapshots.headers(state)
-        del headers["etag"]  # it names the figures, and a file is never asked for again unchanged
+        del headers["etag"]  # it names the figures, and no client revalidates a file
         return headers | {
             "cache-control": "private, no-store",
             "content-length": str(size),
@@ -168,10 +169,10 @@ def _pack(text: io.StringIO, packed: gzip.GzipFile) -> None:
 
 
 def harmless(text: str) -> str:
-    """Return a text that no spreadsheet takes for a formula: an apostrophe goes in front.
+    """Prefix an apostrophe to each cell that a spreadsheet would read as a formula.
 
-    In front of each cell that it could become: a spreadsheet whose lists are parted by semicolons
-    parts a text at its semicolons, tabs and line breaks as well.
+    A spreadsheet with semicolons as separators splits a text at semicolons, tabs and line breaks.
+    Each part is therefore treated as a cell.
     """
     return _FORMULA.sub("'", text)
 
@@ -190,14 +191,14 @@ def _line(row: Row, zone: ZoneInfo) -> Iterator[str]:
 
 
 class _Export(Response):
-    """A response that is made while it is sent: what it takes, it takes in the task that sends it."""
+    """A response written while it is sent: one task acquires and releases all it needs."""
 
     def __init__(self, make: ASGIApp) -> None:
         super().__init__()
         self._make = make
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send it. Raises Problem while nothing has been sent."""
+        """Send the file. Raises Problem as long as nothing has been sent."""
         await self._make(scope, receive, send)
 
 

@@ -13,12 +13,12 @@ from portal_query.read_model.counts import Connection
 from portal_query.read_model.figures import count_units, load_completed
 from service_runtime.clock import Clock
 
-#: From how many repairs in one year on a unit has been repaired again.
+#: A unit with this many repairs in one year counts as repaired again.
 AGAIN: Final = 2
 
 
 class Figures:
-    """Answers the figures of this month and this year, as the portal's time zone has them."""
+    """Serves the figures of this month and this year, in the portal's time zone."""
 
     def __init__(self, snapshots: Snapshots, clock: Clock, zone: ZoneInfo) -> None:
         self._snapshots = snapshots
@@ -26,9 +26,9 @@ class Figures:
         self._zone = zone
 
     async def show(self, request: Request) -> Response:
-        """Answer the figures, all from one snapshot."""
+        """Return the figures, all from one snapshot."""
         customer_id = customer_of(request)
-        # The figures depend on the day as well: a tag of yesterday says nothing about today.
+        # The figures depend on the day as well: yesterday's tag must not match today.
         now = self._clock.now().astimezone(self._zone)
 
         async def show(connection: Connection, _: State) -> object:

@@ -1,7 +1,8 @@
-"""Who waits for a customer's next revision: requests that have seen more than we hold, and pages.
+"""Waiting for a customer's next revision: requests with `Portal-Min-Revision`, and open pages.
 
-A hint over Redis is fast and may be lost; Postgres is asked once a second for the customers that
-somebody waits for. Either only says that there is something newer: what it is, one reads.
+Hints over Redis are fast and may be lost.
+A query of Postgres, once a second, covers the customers with a waiter.
+Either only announces a newer version; the reader then reads it.
 """
 
 import asyncio
@@ -26,14 +27,14 @@ from service_runtime.logs import get
 from service_runtime.metrics import REGISTRY
 
 WAIT_SECONDS: Final = 2.0
-#: Requests that wait at a time. Each holds a connection of its gateway, which has 64: whoever
-#: asks for a revision that never comes must not hold them all, nor one customer these.
+#: Requests that wait at a time. Each holds one of the 64 connections of its gateway. Requests for a
+#: revision that never comes must not hold them all, nor one customer these.
 WAITS: Final = 32
 WAITS_A_CUSTOMER: Final = 8
 HEARTBEAT_SECONDS: Final = 5.0
-#: An event and no comment, for a page hears no comments; a page that misses two is no longer live.
+#: An event, because a page receives no comments; a page that misses two is no longer live.
 _ALIVE: Final = b"event: alive\ndata:\n\n"
-#: A page redraws at most this often, however fast its customer changes.
+#: Shortest time between two events of a stream, however fast its customer changes.
 _PAUSE_SECONDS: Final = 0.25
 _ASK_SECONDS: Final = 1.0
 _STREAMS_A_CUSTOMER: Final = 100
@@ -42,7 +43,7 @@ _STREAMS = Gauge("repair_sse_streams", "Open streams of revisions.", registry=RE
 
 
 class Watch:
-    """One waiter's view of a customer: the newest version that anybody has told of."""
+    """One waiter's view of a customer: the newest announced version."""
 
     def __init__(self) -> None:
         self.version = Version(-1, -1)
@@ -50,7 +51,7 @@ class Watch:
         self._changed = asyncio.Event()
 
     def tell(self, version: Version) -> None:
-        """Take note of a version; an older one than is known says nothing."""
+        """Record a version; ignore one that is not newer."""
         if version > self.version:
             self.version = version
             self._changed.set()
@@ -61,7 +62,7 @@ class Watch:
         self._changed.set()
 
     async def change(self, seconds: float) -> bool:
-        """Wait until something is told; False when nothing was for so long."""
+        """Wait for a newer version; return False after so many seconds without one."""
         try:
             async with asyncio.timeout(seconds):
                 await self._changed.wait()
@@ -72,7 +73,7 @@ class Watch:
 
 
 class Revisions:
-    """All waiters of a process, fed by one subscription and one question a second."""
+    """All waiters of a process, fed by one subscription and one query a second."""
 
     def __init__(self, cache: DocumentCache, documents: Documents) -> None:
         self._cache = cache
@@ -82,8 +83,8 @@ class Revisions:
         self._closing = False
 
     async def listen(self) -> None:
-        """Pass on hints for ever; while Redis is away, `ask` alone has to do."""
-        silent = False  # said once that there are none
+        """Forward hints without end; while Redis is unavailable, `ask` alone finds changes."""
+        silent = False  # whether the warning has been logged
         while True:
             try:
                 async for hint in self._cache.hints():
@@ -96,7 +97,7 @@ class Revisions:
             await asyncio.sleep(_ASK_SECONDS)
 
     async def ask(self) -> None:
-        """Ask Postgres once a second for the customers that are waited for, for ever."""
+        """Query Postgres once a second, without end, for the customers with a waiter."""
         while True:
             await asyncio.sleep(_ASK_SECONDS)
             if not self._watches:
@@ -111,7 +112,7 @@ class Revisions:
 
     @contextmanager
     def watch(self, customer_id: int) -> Iterator[Watch]:
-        """Be told of a customer's versions from now on."""
+        """Subscribe to a customer's versions within the block."""
         watch = Watch()
         watch.closing = self._closing
         watches = self._watches.setdefault(customer_id, set())
@@ -124,9 +125,9 @@ class Revisions:
                 del self._watches[customer_id]
 
     async def reached(self, customer_id: int, wanted: Wanted) -> bool:
-        """Wait up to two seconds until Postgres or Redis holds what is wanted; say whether.
+        """Wait up to two seconds until Postgres or Redis holds `wanted`; return whether.
 
-        A request that finds as many waiting as may wait does not wait.
+        A request beyond the bounds of waiting requests returns without waiting.
         """
         with self.watch(customer_id) as watch:
             try:
@@ -152,11 +153,11 @@ class Revisions:
                 del self._waits[customer_id]
 
     def watchers(self, customer_id: int) -> int:
-        """Return how many wait for this customer."""
+        """Return the number of waiters for this customer."""
         return len(self._watches.get(customer_id, ()))
 
     async def close(self) -> None:
-        """End all waiting: open streams would hold the server."""
+        """End all waits: open streams would delay the server's stop."""
         self._closing = True
         for watches in self._watches.values():
             for watch in watches:
@@ -168,7 +169,7 @@ class Revisions:
 
 
 class _Stream(StreamingResponse):
-    """One stream of events; its place is taken and given back by the task that sends it."""
+    """One stream of events; the sending task acquires and releases its place."""
 
     def __init__(self, streams: "Streams", customer_id: int) -> None:
         self._events = streams.events(customer_id)
@@ -181,14 +182,14 @@ class _Stream(StreamingResponse):
         self._customer_id = customer_id
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the stream. Raises Problem (503) when there is no room for it."""
+        """Send the stream. Raises Problem (503) when all places are taken."""
         with self._streams.place(self._customer_id):
             async with aclosing(self._events):
                 await super().__call__(scope, receive, send)
 
 
 class Streams:
-    """The open streams of a process, and how many there may be."""
+    """The open streams of a process, with their limit."""
 
     def __init__(self, revisions: Revisions, documents: Documents, limit: int) -> None:
         self._revisions = revisions
@@ -198,7 +199,7 @@ class Streams:
 
     @contextmanager
     def place(self, customer_id: int) -> Iterator[None]:
-        """Hold a place for a stream. Raises Problem (503) when there is none; a page then polls."""
+        """Hold a place for a stream. Raises Problem (503) without one; a page then polls."""
         if self._open.total() >= self._limit or self._open[customer_id] >= _STREAMS_A_CUSTOMER:
             raise Problem(
                 503,
@@ -218,7 +219,7 @@ class Streams:
             _STREAMS.dec()
 
     async def events(self, customer_id: int) -> AsyncGenerator[bytes, None]:
-        """Yield the text of one stream: where the customer stands, then each newer version."""
+        """Yield the text of one stream: the current version, then each newer version."""
         with self._revisions.watch(customer_id) as watch:
             yield b"retry: 2000\n\n"
             try:
@@ -231,7 +232,7 @@ class Streams:
                     _event(customer_id, watch.version) if changed and not watch.closing else _ALIVE
                 )
                 await asyncio.sleep(_PAUSE_SECONDS if changed and not watch.closing else 0)
-            # The process stops: another one answers in a moment.
+            # The process stops: the page reconnects to another one after this time.
             yield b"retry: 500\n\n"
 
 

@@ -1,4 +1,4 @@
-"""The query api as a process: reads its settings once, opens what it needs, serves, closes."""
+"""The query API as a process: reads its settings once, opens its resources, serves, closes."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -24,14 +24,14 @@ from service_runtime.settings import load
 from service_runtime.watchdog import Watchdog
 
 NAME = "portal-query"
-#: Two gateways at their bound of connections. Counts come in batches, so that many at once cost
-#: little more than one; what needs a connection of its own has a smaller bound (`Snapshots`).
+#: Two gateways at their limit of connections. Counts come in batches: many at once cost little more
+#: than one. A request with a connection of its own has a smaller limit (`Snapshots`).
 _MAX_REQUESTS: Final = 128
 
 
 @asynccontextmanager
 async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
-    """Open the pool and the cache, and close them in reverse."""
+    """Open the pool and the cache; close them in reverse order."""
     clock = SystemClock()
     log = AccessLog(clock, service=NAME, level=settings.log_level, log_format=settings.log_format)
     pool = await create_pool(
@@ -85,12 +85,12 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
 
 
 def _watchdog(settings: Settings, health: Health, parts: Parts) -> Watchdog:
-    """Follow the ways of a request to Postgres and to Redis."""
+    """Check the path of a request to Postgres and to Redis."""
     postgres = settings.query_database_url.get_secret_value()
     redis = settings.redis_url.get_secret_value()
     watchdog = Watchdog(health)
     watchdog.watch("postgres", parts.documents.check, lambda: check_store(postgres))
-    # Without Redis the process still answers, only more slowly.
+    # Without Redis the process still serves, only more slowly.
     watchdog.watch("redis", parts.cache.check, lambda: check_cache(redis), required=False)
     return watchdog
 

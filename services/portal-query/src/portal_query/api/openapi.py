@@ -1,7 +1,7 @@
-"""The document of the customers' API: what the query api answers, and what the writer takes.
+"""OpenAPI document of the customers' API: the query API's reads and the writer's commands.
 
-`repair-writer openapi | python -m portal_query.api.openapi` writes it anew; the file that is
-served is committed, and a test holds it against both sources.
+`repair-writer openapi | python -m portal_query.api.openapi` regenerates the committed file.
+A test compares that file with both sources.
 """
 
 import copy
@@ -81,7 +81,7 @@ stable, `errors` names each bad field, and 503 may be tried again after Retry-Af
 
 
 def document(writer: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the OpenAPI document, with the customers' commands out of the writer's."""
+    """Return the OpenAPI document, including the customers' commands of the writer's document."""
     paths: dict[str, dict[str, Any]] = {}
     for endpoint in ENDPOINTS:
         paths.setdefault(endpoint.path, {})["get"] = _read(endpoint)
@@ -166,12 +166,12 @@ def _parameter(one: Parameter) -> dict[str, Any]:
 
 
 def _command(said: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a command as a customer meets it: signed in at the gateway, with a token in a form."""
+    """Return a command as a customer sends it: signed in at the gateway, with a form token."""
     command = copy.deepcopy(dict(said))
     command["tags"] = [COMMANDS]
     command["security"] = [{"session": [], "csrf": []}]
     responses = command["responses"]
-    del responses["401"]  # only services meet it
+    del responses["401"]  # for services only
     responses["302"] = _NOT_SIGNED_IN
     responses["403"] = {"description": "The CSRF token is missing, or not this visitor's"}
     command["responses"] = dict(sorted(responses.items()))
@@ -179,7 +179,7 @@ def _command(said: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _schema_of(example: object) -> dict[str, Any]:
-    """Return the shape of an example; null may also be a text."""
+    """Return the schema of an example; null may also be a text."""
     if isinstance(example, dict):
         return {
             "type": "object",
@@ -196,7 +196,7 @@ def _schema_of(example: object) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Write the file anew."""
+    """Regenerate the file."""
     found = document(json.load(sys.stdin))
     FILE.write_text(json.dumps(found, indent=1, ensure_ascii=True) + "\n")
 

@@ -1,7 +1,8 @@
-"""What the addresses of all lists have in common: parameters with bounds, and cursors.
+"""Parts common to the addresses of all lists: bounded parameters and cursors.
 
-A cursor is opaque to callers and is not trusted: it names the customer and the list it belongs to,
-and whatever else it says is checked like any parameter. What it can never say is whose list.
+A cursor is opaque to callers and untrusted: it names its customer and its list.
+The rest of a cursor passes the same checks as any parameter.
+The customer of a request never comes from a cursor.
 """
 
 import base64
@@ -29,7 +30,7 @@ Value = TypeVar("Value")
 
 
 class Reading:
-    """Takes parameters one by one and remembers what was wrong with them."""
+    """Takes parameters one by one and collects their errors."""
 
     def __init__(self, parameters: Iterable[tuple[str, str]]) -> None:
         self._left: dict[str, list[str]] = {}
@@ -54,11 +55,11 @@ class Reading:
         return tuple(self._read(name, values, read))
 
     def fault(self, name: str, detail: str) -> None:
-        """Remember what is wrong with a parameter."""
+        """Record the error of a parameter."""
         self._faults.append({"parameter": name[:_MAX_NAME], "detail": detail})
 
     def finish(self) -> None:
-        """Raise Problem (400) when anything was wrong or is left over."""
+        """Raise Problem (400) when a parameter was wrong or is left over."""
         for name in sorted(self._left)[:_MAX_REPEATED]:
             self.fault(name, "is not a parameter of this list")
         if self._faults:
@@ -79,16 +80,16 @@ class Reading:
 
 
 def limit_of(text: str) -> int:
-    """Return how many entries a page may have. Raises ValueError."""
+    """Return the size of a page. Raises ValueError."""
     if not _LIMIT.fullmatch(text) or int(text) > MAX_LIMIT:
         raise ValueError(f"must be a number from 1 to {MAX_LIMIT}")
     return int(text)
 
 
 def stored_unit(text: str) -> str:
-    """Return the unit of a cursor as it is stored: cleaned anew, it could lie elsewhere in the list.
+    """Return the unit of a cursor unchanged: a unit cleaned again could sort elsewhere.
 
-    Raises ValueError for what no stored text is.
+    Raises ValueError for text that cannot have been stored.
     """
     if not 1 <= len(text) <= MAX_TYPED_LENGTH or "\0" in text:
         raise ValueError("no stored unit")
@@ -97,7 +98,7 @@ def stored_unit(text: str) -> str:
 
 
 def pack_cursor(customer_id: int, named: object, place: list[str], version: Version) -> str:
-    """Return the text of a cursor: the list called `named`, a place in it, and its version."""
+    """Return the text of a cursor: the list `named`, a position in it, and its version."""
     parts = [customer_id, _digest(named), *place, version.refold, version.revision]
     return base64.urlsafe_b64encode(orjson.dumps(parts)).rstrip(b"=").decode()
 
@@ -105,9 +106,9 @@ def pack_cursor(customer_id: int, named: object, place: list[str], version: Vers
 def unpack_cursor(
     text: str, customer_id: int, named: object, read: Callable[[str, str], Value]
 ) -> tuple[Value, Version]:
-    """Return what `read` makes of a cursor's place, and its version.
+    """Return the position, parsed by `read`, and the version of a cursor.
 
-    Raises ValueError, with a sentence, for a cursor that is not ours or not of this list.
+    Raises ValueError, with a sentence, for a cursor that is foreign or of another list.
     """
     try:
         owner, digest, key, name, refold, revision = _unpack(text)
@@ -135,5 +136,5 @@ def _whole(number: object) -> int:
 
 
 def _digest(named: object) -> str:
-    """Return a short name of the list; how a page is called apart from it may change on the way."""
+    """Return a short name of the list; the page's own parameters may change between pages."""
     return hashlib.sha256(repr(named).encode()).hexdigest()[:16]

@@ -1,6 +1,6 @@
 """Single repairs for their customer: the list, one repair with its history, and the profile.
 
-What a customer may see is written out field by field; anything else stays inside.
+Each field for a customer is listed by name; all others stay internal.
 """
 
 from datetime import datetime
@@ -25,14 +25,14 @@ _WHAT: Final = "The list of repairs"
 
 
 class RepairPages:
-    """Answers from the tables, each answer from one snapshot."""
+    """Serves data from the tables, each response from one snapshot."""
 
     def __init__(self, snapshots: Snapshots, zone: ZoneInfo) -> None:
         self._snapshots = snapshots
         self._zone = zone
 
     async def list(self, request: Request) -> Response:
-        """Answer a page of the list. Raises Problem (400) for what cannot be asked."""
+        """Return a page of the list. Raises Problem (400) for invalid parameters."""
         customer_id = customer_of(request)
         asked = asked_of(request.query_params.multi_items(), customer_id, self._zone)
 
@@ -44,7 +44,7 @@ class RepairPages:
         return await self._snapshots.answer(request, _WHAT, show)
 
     async def one(self, request: Request) -> Response:
-        """Answer one repair with its history. Raises Problem (404) for one that is not theirs."""
+        """Return one repair with its history. Raises Problem (404) for one of another customer."""
         customer_id = customer_of(request)
         repair_id = _repair_id(request.path_params["repair_id"])
 
@@ -62,7 +62,7 @@ class RepairPages:
         return await self._snapshots.answer(request, _WHAT, show)
 
     async def profile(self, request: Request) -> Response:
-        """Answer the customer's own data. Raises Problem (404) before its first event."""
+        """Return the customer's own profile. Raises Problem (404) before its first event."""
         customer_id = customer_of(request)
 
         async def show(connection: Connection, _: State) -> object:
@@ -135,7 +135,7 @@ def _repair(row: store.Row) -> dict[str, object]:
 
 
 def asker_of(row: store.Row) -> str:
-    """Return who asked for a repair, without the name that the company has for it."""
+    """Return the side that requested a repair, without the company's internal name."""
     return "customer" if row["requested_by"] == "customer" else "company"
 
 

@@ -1,4 +1,4 @@
-"""What the query api is told by its environment."""
+"""Settings of the query API, from its environment."""
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
@@ -7,7 +7,7 @@ from service_runtime.settings import HttpSettings
 
 
 class Settings(HttpSettings):
-    """`query_port` or an inherited `listen_fd` says where it listens."""
+    """`query_port`, or an inherited `listen_fd`, names the port to listen on."""
 
     query_database_url: SecretStr
     redis_url: SecretStr
@@ -17,7 +17,7 @@ class Settings(HttpSettings):
     listen_fd: int | None = Field(default=None, ge=0)
     query_port: int | None = Field(default=None, ge=0, le=65_535, validate_default=True)
     query_pool_size: int = Field(default=8, ge=4, le=100)
-    #: The gateways alone connect: each with one connection a stream.
+    #: Only the gateways connect, with one connection a stream.
     http_max_connections_per_address: int = Field(default=2_048, ge=1, le=1_000_000)
     query_max_streams: int = Field(default=1_000, ge=1, le=100_000)
 
@@ -30,7 +30,7 @@ class Settings(HttpSettings):
     @field_validator("query_port")
     @classmethod
     def _listens_somewhere(cls, port: int | None, info: ValidationInfo) -> int | None:
-        # Of the field, so that it is named together with everything else that is missing.
+        # A validator of the field, so that all missing values are reported together.
         if port is None and info.data.get("listen_fd") is None:
             raise ValueError("set QUERY_PORT or LISTEN_FD")
         return port

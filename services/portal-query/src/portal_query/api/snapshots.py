@@ -1,4 +1,4 @@
-"""Answers made from the tables: each from one snapshot, which its headers name."""
+"""Responses from the tables: each from one snapshot, which its headers name."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -30,14 +30,14 @@ from service_runtime.errors import OverloadedError
 from service_runtime.headers import joined
 from service_runtime.postgres import ACQUIRE_SECONDS
 
-#: Answers from the tables may not take all connections from the counts.
+#: Limit of responses from the tables, so that the counts keep connections.
 _AT_ONCE: Final = 4
 
 Show = Callable[[Connection, State], Awaitable[object]]
 
 
 class Snapshots:
-    """Answers JSON from the tables; one instance for a process."""
+    """Serves JSON from the tables; one instance a process."""
 
     def __init__(self, pool: Pool, *, revisions: Revisions, clock: Clock) -> None:
         self._pool = pool
@@ -46,11 +46,11 @@ class Snapshots:
         self._room = asyncio.Semaphore(_AT_ONCE)
 
     async def answer(self, request: Request, what: str, show: Show, *, also: str = "") -> Response:
-        """Answer what `show` returns, or 304 for whoever holds it.
+        """Return the result of `show` as a response, or 304 when the caller holds it.
 
-        `also` names what the answer depends on beside the customer's events, and is in its tag.
-        Raises Problem (503) when the tables cannot be read now (it names `what`) or are not yet as
-        far as `Portal-Min-Revision`.
+        `also` names a further dependency beside the customer's events; it is part of the tag.
+        Raises Problem (503) when the tables cannot be read now (it names `what`) or have not
+        reached `Portal-Min-Revision`.
         """
         customer_id = customer_of(request)
         known = joined(request.scope["headers"], b"if-none-match")
@@ -65,7 +65,7 @@ class Snapshots:
         return Response(orjson.dumps(value), headers=headers, media_type="application/json")
 
     async def await_revision(self, request: Request, what: str) -> None:
-        """Wait for what the request says that it has seen. Raises Problem (400, 503)."""
+        """Wait for the revision that the request names. Raises Problem (400, 503)."""
         given = dict(request.headers.raw)
         wanted = wanted_of(given.get(MIN_REVISION_HEADER), given.get(REFOLD_HEADER))
         if wanted is None:
@@ -77,15 +77,15 @@ class Snapshots:
             raise not_now(what, error) from error
 
     def headers(self, state: State) -> dict[str, str]:
-        """Return the headers of an answer in this state."""
+        """Return the headers of a response in this state."""
         found = state_headers(state, self._clock.now())
         return {name.decode(): text.decode() for name, text in found}
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
-        """Lend a connection on which all statements see the same moment.
+        """Lend a connection with one snapshot for all its statements.
 
-        Raises OverloadedError when others have all places for too long.
+        Raises OverloadedError when all places stay taken for too long.
         """
         try:
             async with asyncio.timeout(ACQUIRE_SECONDS):
@@ -111,6 +111,6 @@ class Snapshots:
 
 
 def customer_of(request: Request) -> int:
-    """Return whose answer it is: the customer that the gateway's token names, and no other."""
+    """Return the customer that the gateway's token names: the only source of a customer id."""
     identity: Identity = request.state.identity
     return identity.customer_id

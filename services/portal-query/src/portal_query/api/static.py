@@ -1,9 +1,9 @@
-"""The portal's scripts and styles, read once at start and served under a name of their content.
+"""The portal's scripts and styles, read once at start, each under a name of its content.
 
-They hold nothing of any customer, so they are the one thing here that needs no identity, and a
-browser may keep them for ever: other content has another name. While one process after another is
-upgraded, a page may come from the one and ask the other for its style: that gets the style that
-there is, for this once, rather than none.
+They contain no customer data, so they alone need no identity.
+A browser may keep them for ever: changed content has a new name.
+During an upgrade, a page of one release may request a style of another.
+It then receives the present style, with `no-store`.
 """
 
 import gzip
@@ -40,7 +40,7 @@ class _File:
 
 
 class StaticFiles:
-    """Serves the files of a folder; every other request goes to the app behind it."""
+    """Serves the files of a folder; every other request goes to the inner app."""
 
     def __init__(self, app: ASGIApp, folder: Path = FOLDER) -> None:
         self._app = app
@@ -58,11 +58,11 @@ class StaticFiles:
             )
 
     def address(self, name: str) -> str:
-        """Return the path of a file, with its content in the name. Raises KeyError."""
+        """Return the path of a file, with its content hash in the name. Raises KeyError."""
         return self._addresses[name]
 
     def _address_of_today(self, path: str) -> str:
-        """Return the address of the file that another release called by this path."""
+        """Return the present address of a file that another release links by this path."""
         named = _NAMED.fullmatch(path)
         return self._addresses.get(named[1] + named[2], path) if named else path
 
@@ -105,7 +105,7 @@ class StaticFiles:
 
 
 def _takes_gzip(headers: Headers) -> bool:
-    """Say whether the reader names gzip; one that names it in order to refuse it is no browser."""
+    """Return whether the reader names gzip; browsers name it only to accept it."""
     given = header(headers, b"accept-encoding") or b""
     return any(
         coding.strip().lower() == b"gzip" for coding in given.replace(b";", b",").split(b",")

@@ -1,6 +1,6 @@
-"""The frame of every page: the templates, the headers, and what each page says of its visitor.
+"""Frame of every page: the templates, the headers and the visitor's context.
 
-A page is never kept by a browser: it names a person, and it holds the token of its forms.
+Pages are `no-store`: a page names a person and holds the token of its forms.
 """
 
 import asyncio
@@ -23,18 +23,18 @@ from portal_query.document import dumps, escape_for_script
 from portal_query.read_model.documents import ReadModelAwayError
 from service_runtime.headers import PAGE_SECURITY
 
-#: Parts of a template that are rendered at once: about a millisecond of work.
+#: Parts of a template rendered at once: about a millisecond of work.
 _PARTS_AT_ONCE: Final = 100
 _TEMPLATES: Final = Path(__file__).parent.parent / "web" / "templates"
 _HEADERS: Final = {"Cache-Control": "no-store", "Vary": "Cookie", **PAGE_SECURITY}
 
 
 class Templates:
-    """Renders a template as the page of the visitor who asks."""
+    """Renders a template as the page of the calling visitor."""
 
     def __init__(self, static: StaticFiles, zone: ZoneInfo) -> None:
         self._environment = _environment(static, zone)
-        # Compiled before anybody waits for them.
+        # Compiled before the first request.
         for name in self._environment.list_templates():
             self._environment.get_template(name)
 
@@ -47,9 +47,9 @@ class Templates:
         status: int = 200,
         headers: Mapping[str, str] | None = None,
     ) -> HTMLResponse:
-        """Return the page. Beside `values`, a template knows what `_visitor` says.
+        """Return the page. A template receives `values` and the values of `_visitor`.
 
-        A long page is rendered in parts, with other requests between them.
+        A long page is rendered in parts, with other requests in between.
         """
         rendering = self._environment.get_template(template)
         parts = rendering.generate({**_visitor(request), **values})
@@ -60,7 +60,7 @@ class Templates:
         return HTMLResponse(bytes(body), status, {**_HEADERS, **(headers or {})})
 
     async def away(self, request: Request, error: ReadModelAwayError) -> HTMLResponse:
-        """Return the page that says that nothing can be read just now (503)."""
+        """Return the page for data that cannot be read now (503)."""
         again = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         return await self.page(
             request,
@@ -82,7 +82,7 @@ def _visitor(request: Request) -> dict[str, object]:
 
 
 def _environment(static: StaticFiles, zone: ZoneInfo) -> Environment:
-    """Return the templates, which escape everything and refuse a name that is not given."""
+    """Return the template environment: it escapes everything and rejects undefined names."""
     templates = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,

@@ -1,4 +1,4 @@
-"""Units with their numbers of repairs: of one year or ever, most first, page by page."""
+"""Units with their numbers of repairs: of one year or ever, most first, in pages."""
 
 import re
 from collections.abc import Iterable
@@ -27,20 +27,20 @@ _COUNT: Final = re.compile(r"[1-9]\d{0,8}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class UnitsAsked:
-    """A page as it was asked for; `seen` is the version of the page before it."""
+    """A requested page; `seen` is the version of the previous page."""
 
     page: UnitsWanted
     seen: Version | None = None
 
 
 class UnitPages:
-    """Answers pages of units."""
+    """Serves pages of units."""
 
     def __init__(self, snapshots: Snapshots) -> None:
         self._snapshots = snapshots
 
     async def list(self, request: Request) -> Response:
-        """Answer a page of units. Raises Problem (400) for what cannot be asked."""
+        """Return a page of units. Raises Problem (400) for invalid parameters."""
         customer_id = customer_of(request)
         asked = units_asked_of(request.query_params.multi_items(), customer_id)
 
@@ -59,9 +59,9 @@ class UnitPages:
 
 
 def units_asked_of(parameters: Iterable[tuple[str, str]], customer_id: int) -> UnitsAsked:
-    """Return the page that the parameters of an address ask for.
+    """Parse the parameters of an address into a page.
 
-    Raises Problem (400) naming every parameter that is unknown, repeated or cannot be read.
+    Raises Problem (400) naming every parameter that is unknown, repeated or unreadable.
     """
     reading = Reading(parameters)
     page = UnitsWanted(
@@ -83,7 +83,7 @@ def units_asked_of(parameters: Iterable[tuple[str, str]], customer_id: int) -> U
 def next_units(
     listed: UnitsListed, asked: UnitsAsked, state: State, customer_id: int
 ) -> str | None:
-    """Return the cursor of the page behind this one, None on the last."""
+    """Return the cursor of the next page, None on the last page."""
     if listed.after is None:
         return None
     place = [str(listed.after.count), listed.after.unit]

@@ -1,4 +1,4 @@
-"""Who asks: the gateway's token, believed once and remembered until it ends."""
+"""Identity of a request: the gateway's token, verified once and cached until it expires."""
 
 from collections import OrderedDict
 from typing import Final
@@ -16,7 +16,7 @@ _REMEMBERED: Final = 10_000
 
 
 def unauthorized() -> Problem:
-    """Return the answer to whoever does not come through the gateway."""
+    """Return the response to a request that did not come through the gateway."""
     return Problem(
         401,
         "unauthorized",
@@ -26,7 +26,7 @@ def unauthorized() -> Problem:
 
 
 class Visitors:
-    """Turns tokens into identities, and remembers the latest of them."""
+    """Verifies tokens and caches the latest identities."""
 
     def __init__(self, verifier: TokenVerifier, clock: Clock) -> None:
         self._verifier = verifier
@@ -34,7 +34,7 @@ class Visitors:
         self._known: OrderedDict[bytes, tuple[Identity, int]] = OrderedDict()
 
     def identify(self, token: bytes) -> Identity:
-        """Return who the token says is asking. Raises Problem (401)."""
+        """Return the identity that a token carries. Raises Problem (401)."""
         now = self._clock.now()
         known = self._known.get(token)
         if known is not None and now.timestamp() < known[1]:
@@ -53,10 +53,10 @@ class Visitors:
 
 
 class GatewayOnly:
-    """Lets nothing through to an app that does not carry the gateway's token.
+    """Requires the gateway's token on every request to the inner app.
 
-    The identity is in `scope["state"]["identity"]`. What an attacker could guess about routes is
-    guarded as well: an unknown path without a token is 401, not 404.
+    The identity is in `scope["state"]["identity"]`.
+    An unknown path without a token is 401 rather than 404, so routes cannot be guessed.
     """
 
     def __init__(self, app: ASGIApp, visitors: Visitors) -> None:

@@ -1,6 +1,6 @@
-"""The figures of a page in words: the same sentences that its script writes when they change.
+"""Figures of a page in words: the sentences that its script also writes when they change.
 
-`web/scripts/words.ts` is the other half; a test in a browser holds the two together.
+`web/scripts/words.ts` is the other half; a browser test compares the two.
 """
 
 from collections.abc import Mapping
@@ -15,15 +15,15 @@ from repair_events import status
 
 LABELS: Final = status.LABELS
 _UNITS_SHOWN: Final = 20
-#: What browsers put between a time and AM or PM.
+#: The separator that browsers write between a time and AM or PM.
 _NARROW: Final = "\u202f"
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """The three lists of one version, and what the page says about them in the current month.
+    """The three lists of one version, with the page's sentences about the current month.
 
-    `units` holds the first units of `unit_count`: those that the page shows without a script.
+    `units` holds the first units of `unit_count`: the units that the page shows without a script.
     """
 
     units: list[dict[str, Any]]
@@ -42,21 +42,21 @@ class Counts:
 
     @property
     def total(self) -> int:
-        """All repairs that have not been removed."""
+        """Return the number of all repairs, without the removed ones."""
         return sum(row["count"] for row in self.statuses)
 
     @property
     def open(self) -> int:
-        """Repairs that somebody still has to do something about."""
+        """Return the number of repairs that still need work."""
         return self.count("REQUESTED", "PENDING", "APPROVED", "IN_PROGRESS")
 
     def count(self, *statuses: str) -> int:
-        """Return how many repairs are in these statuses."""
+        """Return the number of repairs in these statuses."""
         return sum(row["count"] for row in self.statuses if row["status"] in statuses)
 
     @property
     def sentences(self) -> dict[str, str]:
-        """The main thing that each card shows."""
+        """Return the main sentence of each card."""
         return {
             "units": self._unit_sentence(),
             "months": self._month_sentence(),
@@ -103,7 +103,7 @@ def repairs(count: int) -> str:
 
 
 def share(count: int, total: int) -> str:
-    """Return a part of a whole, rounded half up as browsers do; nothing of nothing."""
+    """Return a part of a whole, rounded half up as browsers do; empty for a total of 0."""
     if not total:
         return ""
     rounded = (200 * count + total) // (2 * total)
@@ -121,7 +121,7 @@ def month_alone(month: str) -> str:
 
 
 def completed_note(completed: Mapping[str, Any]) -> str:
-    """Return how this month's completed repairs compare with those of the whole month before."""
+    """Return the comparison of this month's completed repairs with the whole month before."""
     now, before = completed["count"], completed["count_before"]
     change = "as many so far"
     if now != before:

@@ -1,6 +1,6 @@
-"""A page asked for again: what was typed into its form, and what the writer said to it.
+"""State of a form that the gateway sends with a repeated page: its input and the writer's reply.
 
-Only the gateway asks like this, in JSON, with the path and the query of the page.
+Only the gateway sends this, as JSON, to the path and query of the page.
 """
 
 from typing import Final
@@ -15,20 +15,20 @@ MAX_BYTES: Final = 128 * 1024
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """The part of a problem (RFC 9457) that a person reads."""
+    """The parts of a problem (RFC 9457) that a page shows."""
 
     title: str = ""
     detail: str = ""
 
 
 class Decided(msgspec.Struct, frozen=True):
-    """The part of a decided repair that says how it was decided."""
+    """The part of a decided repair that names the decision."""
 
     status: str
 
 
 class Result(msgspec.Struct, frozen=True):
-    """What became of one of several decisions: the repair with 200, or why it was not taken."""
+    """Outcome of one of several decisions: the repair with 200, or a problem."""
 
     repair_id: UUID
     status: int
@@ -37,9 +37,9 @@ class Result(msgspec.Struct, frozen=True):
 
 
 class Again(msgspec.Struct, frozen=True):
-    """What to show beside the page itself; a page that is asked for plainly has none of it.
+    """Additions to the page itself; all are empty when a browser requests the page directly.
 
-    `values` and `errors` are by the names of the form's fields.
+    `values` and `errors` are keyed by the names of the form's fields.
     """
 
     values: dict[str, str | list[str]] = {}
@@ -48,18 +48,18 @@ class Again(msgspec.Struct, frozen=True):
     results: list[Result] = []
 
     def typed(self, name: str, otherwise: str = "") -> str:
-        """Return what was typed into a field, `otherwise` when the form was not sent."""
+        """Return the input of a field, `otherwise` when the form was not sent."""
         value = self.values.get(name, otherwise)
         return value if isinstance(value, str) else next(iter(value), otherwise)
 
     def chosen(self, name: str) -> frozenset[str]:
-        """Return all values that were sent under a name."""
+        """Return all values sent under a name."""
         value = self.values.get(name, [])
         return frozenset([value] if isinstance(value, str) else value)
 
     @property
     def idempotency_key(self) -> str:
-        """The key of the form on the page: the same one for the same attempt, else a new one."""
+        """Return the key of the form: the same key for the same attempt, else a new one."""
         return (not self.results and self.typed("idempotency_key")) or str(uuid4())
 
 
@@ -67,7 +67,7 @@ _DECODER: Final = msgspec.json.Decoder(Again)
 
 
 async def again_of(request: Request) -> Again:
-    """Return what the gateway sends. Raises Problem (400, 413)."""
+    """Parse the gateway's body. Raises Problem (400, 413)."""
     body = bytearray()
     async for part in request.stream():
         body += part

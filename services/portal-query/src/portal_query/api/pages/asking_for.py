@@ -1,4 +1,4 @@
-"""The form that asks for a repair: one unit, one visit, up to ten breaks."""
+"""The form that requests a repair: one unit, one visit, up to ten breaks."""
 
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -15,11 +15,11 @@ from portal_query.read_model.documents import Documents, ReadModelAwayError
 from service_runtime.clock import Clock
 
 MAX_BREAKS: Final = 10
-#: Rows that stand on the page without a script; with one they appear when they are needed.
+#: Rows on the page without a script; a script shows them when they are needed.
 _ROWS: Final = 3
 #: More would make the page heavy; any other number can be typed.
 _SUGGESTED: Final = 500
-#: What is usually broken; any other word can be typed.
+#: Usual kinds of damage; any other word can be typed.
 _KINDS: Final = (
     "Chip",
     "Star break",
@@ -44,7 +44,7 @@ class RequestForm:
         self._zone = zone
 
     async def show(self, request: Request, again: Again) -> HTMLResponse:
-        """Answer the page."""
+        """Return the page."""
         identity: Identity = request.state.identity
         values = {
             "again": again,
@@ -68,7 +68,7 @@ class RequestForm:
 
 
 def _rows_of(again: Again) -> int:
-    """Return how many rows the form needs for what was typed."""
+    """Return the number of rows that the input needs."""
     sent = again.values.keys()
     rows = range(MAX_BREAKS, _ROWS, -1)
     return next((n for n in rows if {f"damage_type-{n}", f"description-{n}"} & sent), _ROWS)

@@ -1,4 +1,4 @@
-"""The company: what its customer may see of it, and change."""
+"""The company's profile: the fields that its users may see and change."""
 
 from zoneinfo import ZoneInfo
 
@@ -24,7 +24,7 @@ class Company:
         self._words = Words(zone)
 
     async def show(self, request: Request, again: Again) -> HTMLResponse:
-        """Answer the page, a page with 404 while nothing is known of the company."""
+        """Return the page, or a page with 404 while the company has no profile."""
         identity: Identity = request.state.identity
         seen = revision_of(request.query_params.get("seen"))
 

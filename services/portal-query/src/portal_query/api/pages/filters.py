@@ -1,6 +1,6 @@
-"""The filters of the list as its page shows them: what is set, in words, and the links that change it.
+"""Filters of the list on its page: the active filters in words, and the links that change them.
 
-All of it is made from the address; nothing here reads a repair.
+All of it derives from the address; this module reads no repair.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,11 +14,11 @@ from portal_query.read_model.repairs import SORTS, Sort
 
 LIST_PATH: Final = "/customer/repairs/"
 EXPORT_PATH: Final = "/customer/api/repairs/export.csv"
-#: Parameters of the page alone: the rest is what a list may be asked for.
+#: Parameters of the page alone; the rest are parameters of the list.
 PAGE_ONLY: Final = frozenset({"seen", "view"})
-#: What says which repairs; sort, limit and cursor only say how they are shown.
+#: Parameters that select repairs; sort, limit and cursor only arrange them.
 FILTERS: Final = ("status", "unit", "month", "from", "to", "q")
-#: Which way a column is sorted at the first click: words from A, numbers and days from the top.
+#: Direction of a column at the first click: words ascending, numbers and days descending.
 _ASCENDING_FIRST: Final = frozenset({"unit_number"})
 
 Pairs = Sequence[tuple[str, str]]
@@ -26,7 +26,7 @@ Pairs = Sequence[tuple[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class Chip:
-    """One filter that is set: its words, and the list without it."""
+    """One active filter: its words, and the list without it."""
 
     text: str
     without: str
@@ -34,14 +34,14 @@ class Chip:
 
 @dataclass(frozen=True, slots=True)
 class Heading:
-    """A column that sorts: the list sorted by it, and how it is sorted now (`aria-sort`)."""
+    """A sortable column: the list sorted by it, and its present order (`aria-sort`)."""
 
     address: str
     sorted: str | None
 
 
 class ListAddress:
-    """The address of a list, without the parameters that a form left empty."""
+    """Address of a list, without the parameters that a form left empty."""
 
     def __init__(self, parameters: Pairs) -> None:
         given = [(name, value) for name, value in parameters if value.strip()]
@@ -51,21 +51,21 @@ class ListAddress:
 
     @property
     def seen(self) -> str | None:
-        """The revision that the visitor's own change made, as text."""
+        """Return the revision of the visitor's own change, as text."""
         return self._page_only.get("seen")
 
     @property
     def is_sheet(self) -> bool:
-        """Say whether the list is asked for as a sheet to print."""
+        """Return whether the list is a sheet to print."""
         return self._page_only.get("view") == "print"
 
     @property
     def is_filtered(self) -> bool:
-        """Say whether the list leaves repairs out."""
+        """Return whether the list leaves repairs out."""
         return any(name in FILTERS for name, _ in self.asked)
 
     def values(self, name: str) -> list[str]:
-        """Return what was given for a parameter, as it was typed."""
+        """Return the values of a parameter, as typed."""
         return [value for given, value in self.asked if given == name]
 
     def value(self, name: str) -> str:
@@ -74,27 +74,27 @@ class ListAddress:
 
     @property
     def here(self) -> str:
-        """The page itself, for its forms: with its place in the list."""
+        """Return the address of this page for its forms, with its position in the list."""
         return _address(LIST_PATH, self.asked)
 
     @property
     def first_page(self) -> str:
-        """The list from its beginning."""
+        """Return the address of the first page."""
         return _address(LIST_PATH, self._kept)
 
     @property
     def unfiltered(self) -> str:
-        """The list of all repairs, sorted as this one."""
+        """Return the list of all repairs, sorted as this one."""
         return _address(LIST_PATH, [pair for pair in self._kept if pair[0] not in FILTERS])
 
     @property
     def export(self) -> str:
-        """The file of exactly these repairs."""
+        """Return the file of exactly these repairs."""
         return _address(EXPORT_PATH, self._kept)
 
     @property
     def sheet(self) -> str:
-        """The list as a sheet to print."""
+        """Return the list as a sheet to print."""
         return _address(LIST_PATH, [*self._kept, ("view", "print")])
 
     def after(self, cursor: str) -> str:
@@ -103,7 +103,7 @@ class ListAddress:
         return _address(LIST_PATH, [*kept, ("cursor", cursor)])
 
     def chips(self) -> list[Chip]:
-        """Return the filters that are set, each with the list that it leaves when removed."""
+        """Return the active filters, each with the list that remains without it."""
         return [
             Chip(
                 _capitalised(words_of(*pair)),
@@ -114,7 +114,7 @@ class ListAddress:
         ]
 
     def headings(self, sort: Sort) -> Mapping[str, Heading]:
-        """Return the columns that sort, by name."""
+        """Return the sortable columns, by name."""
         return {by: self._heading(by, sort) for by in SORTS}
 
     def _heading(self, by: str, sort: Sort) -> Heading:

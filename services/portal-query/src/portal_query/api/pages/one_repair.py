@@ -1,4 +1,4 @@
-"""One repair: what its customer may see of it, what happened to it, and the decision it waits for."""
+"""One repair: the fields for its customer, its history, and the decision that it waits for."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -32,7 +32,7 @@ class OneRepair:
         self._words = Words(zone)
 
     async def show(self, request: Request, again: Again) -> HTMLResponse:
-        """Answer the page, a page with 404 for a repair that is not the visitor's."""
+        """Return the page, or a page with 404 for a repair of another customer."""
         identity: Identity = request.state.identity
         try:
             repair_id = UUID(request.path_params["repair_id"])
@@ -60,7 +60,7 @@ class OneRepair:
             "stale": read.stale,
             "row": found.row,
             "visit": found.visit,
-            # The gateway names a revision when the writer said that another state is held now.
+            # The gateway names a revision when the writer reported another state.
             "changed": request.method == "POST" and seen is not None,
             "happenings": happenings(found.history.lines),
             "history_complete": found.history.complete,
@@ -72,7 +72,7 @@ class OneRepair:
         return await self._templates.page(request, "one_repair.html", values)
 
     async def _missing(self, request: Request, *, arrived: bool) -> HTMLResponse:
-        # A repair that was asked for a moment ago is there, only not here yet.
+        # A repair requested a moment ago exists but has not arrived here yet.
         values = {"arrived": arrived, "here_address": f"{request.url.path}?{request.url.query}"}
         status = 404 if arrived else 503
         headers = {} if arrived else {"Retry-After": "2"}
@@ -82,7 +82,7 @@ class OneRepair:
 
 
 def _own_change(lines: list[store.HistoryLine], seen: int | None) -> str | None:
-    """Return what the visitor has just done, None when that is not what `seen` names."""
+    """Return the visitor's latest change, None when `seen` names another revision."""
     line = next((one for one in lines if one.revision == seen), None)
     if line is None or line.by != "customer":
         return None

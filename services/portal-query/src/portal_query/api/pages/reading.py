@@ -1,4 +1,4 @@
-"""What every page does first: wait for what its visitor changed, then read one snapshot."""
+"""First step of every page: wait for the visitor's own change, then read one snapshot."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -21,9 +21,9 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True, slots=True)
 class Read(Generic[Value]):
-    """What a page shows, and of which state.
+    """Content of a page, with its state.
 
-    `stale` when that is known to be old, `arrived` false while a change is still on its way.
+    `stale`: the state is known to be old. `arrived`: the visitor's own change is included.
     """
 
     state: State
@@ -33,7 +33,7 @@ class Read(Generic[Value]):
 
 
 class Reader:
-    """Reads the tables for pages; one instance for a process."""
+    """Reads the tables for pages; one instance a process."""
 
     def __init__(self, snapshots: Snapshots, revisions: Revisions, clock: Clock) -> None:
         self._snapshots = snapshots
@@ -46,7 +46,7 @@ class Reader:
         seen: int | None,
         load: Callable[[Connection], Awaitable[Value]],
     ) -> Read[Value]:
-        """Wait up to two seconds for revision `seen`, then return what `load` reads.
+        """Wait up to two seconds for revision `seen`, then return the result of `load`.
 
         Raises ReadModelAwayError.
         """
@@ -64,7 +64,7 @@ class Reader:
 
 
 def revision_of(text: str | None) -> int | None:
-    """Return the revision that an address says was seen; None for what is no number."""
+    """Return the revision that an address names as seen; None for other text."""
     if text is None or not text.isascii() or not text.isdigit() or len(text) > _MAX_DIGITS:
         return None
     return int(text)

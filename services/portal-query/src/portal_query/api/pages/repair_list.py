@@ -1,4 +1,4 @@
-"""The list of repairs: filtered, sorted, page by page, with decisions on those that wait."""
+"""The list of repairs: filtered, sorted, in pages, with decisions on pending repairs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -21,8 +21,8 @@ from portal_query.read_model.lists import Listed, load_list
 from repair_events.status import STATUSES
 from service_runtime.errors import Problem
 
-#: How many repairs a sheet to print holds; a longer list says so, and the file has them all.
-#: Each costs a seventh of a millisecond, in which nobody else is answered.
+#: Most repairs of a printed sheet; a longer list says so, and the file holds all. Each takes a
+#: seventh of a millisecond, during which no other request runs.
 SHEET_LIMIT: Final = 500
 
 
@@ -43,7 +43,7 @@ class RepairList:
         self._words = Words(zone)
 
     async def show(self, request: Request, again: Again) -> HTMLResponse:
-        """Answer the page; 400 with the same page when it cannot be asked for like this."""
+        """Return the page; 400 with the same page for invalid parameters."""
         identity: Identity = request.state.identity
         address = ListAddress(request.query_params.multi_items())
         try:
@@ -58,7 +58,7 @@ class RepairList:
             customer_id = identity.customer_id
             listed = await load_list(connection, customer_id, asked.page)
             answered = await _load_answered(connection, customer_id, again.results)
-            # On paper nothing else says whose repairs these are.
+            # A printed sheet has no other mark of its customer.
             profile = (
                 await store.load_profile(connection, customer_id) if address.is_sheet else None
             )
@@ -111,7 +111,7 @@ class RepairList:
 async def _load_answered(
     connection: Connection, customer_id: int, results: Sequence[Result]
 ) -> dict[str, store.Row]:
-    """Return the repairs that decisions were about; one of another customer is not among them."""
+    """Return the customer's repairs that decisions were about; leave out those of other customers."""
     found = {}
     for result in results:
         row = await store.load_repair(connection, customer_id, result.repair_id)

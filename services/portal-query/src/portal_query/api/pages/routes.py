@@ -1,6 +1,6 @@
-"""The addresses of the pages: each is asked for by its visitor, and again by the gateway.
+"""Routes of the pages: GET by a visitor, POST by the gateway with the state of a form.
 
-A page that cannot be read just now says so in words, like every page.
+A page that cannot be read now explains this in words.
 """
 
 from collections.abc import Awaitable, Callable
@@ -29,7 +29,7 @@ Show = Callable[[Request, Again], Awaitable[HTMLResponse]]
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What the pages read."""
+    """Dependencies of the pages."""
 
     snapshots: Snapshots
     documents: Documents
@@ -39,7 +39,7 @@ class Sources:
 
 
 def page_routes(sources: Sources, templates: Templates) -> APIRouter:
-    """Return the routes of the pages; the more particular path stands first."""
+    """Return the routes of the pages; the more specific path comes first."""
     reader, zone = Reader(sources.snapshots, sources.revisions, sources.clock), sources.zone
     request_form = RequestForm(sources.documents, templates, clock=sources.clock, zone=zone)
     routes = APIRouter()

@@ -1,4 +1,4 @@
-"""The units that were repaired, most first: of one year or ever, each leading to its repairs."""
+"""The repaired units, most repairs first: of one year or ever, each with a link to its repairs."""
 
 from typing import Final
 from urllib.parse import urlencode
@@ -20,7 +20,7 @@ from service_runtime.clock import Clock
 from service_runtime.errors import Problem
 
 UNITS_PATH: Final = "/customer/units/"
-#: How many years back the page offers; any other can be written into the address.
+#: Years back that the page offers; the address takes any other.
 _YEARS: Final = 6
 
 
@@ -35,7 +35,7 @@ class UnitTable:
         self._words = Words(zone)
 
     async def show(self, request: Request, _: Again) -> HTMLResponse:
-        """Answer the page; 400 with the same page when it cannot be asked for like this."""
+        """Return the page; 400 with the same page for invalid parameters."""
         identity: Identity = request.state.identity
         given = [pair for pair in request.query_params.multi_items() if pair[1].strip()]
         try:

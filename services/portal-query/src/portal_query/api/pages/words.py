@@ -1,4 +1,4 @@
-"""Repairs in the words of a page: money, days and times in the portal's zone, what happened."""
+"""Formatting of repairs on a page: money, days and times in the portal's zone, history lines."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -27,7 +27,7 @@ _MOVES: Final = {
 
 
 class Words:
-    """Says values as a person of one time zone reads them."""
+    """Formats values for a reader in one time zone."""
 
     def __init__(self, zone: ZoneInfo) -> None:
         self._zone = zone
@@ -58,12 +58,12 @@ class Words:
 
     @staticmethod
     def by(who: str) -> str:
-        """Return who did something; persons have no names here."""
+        """Return the side that did something; persons have no names here."""
         return "Your company" if who == "customer" else "RS Wind"
 
 
 def happenings(lines: list[HistoryLine]) -> list[tuple[HistoryLine, str]]:
-    """Return each line of a history with what happened then, oldest first."""
+    """Return each line of a history with its description, oldest first."""
     told, before = [], None
     for line in lines:
         told.append((line, _what(line, before)))
