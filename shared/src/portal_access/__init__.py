@@ -1,5 +1,6 @@
-"""Who may: the signed identity that the gateway gives, and the scopes of an API key.
+"""Access rights: the identity that the gateway signs, and the scopes of an API key.
 
-The gateway signs who is asking and for which customer (`token`); the services believe nothing
-else about a customer. Internal systems come with an API key whose rights are `scopes`.
+The gateway signs the user and the customer of a request (`token`).
+Services accept no other source of a customer.
+Internal systems send an API key with rights (`scopes`).
 """

@@ -1,4 +1,4 @@
-"""What an API key may do."""
+"""Scopes of an API key."""
 
 from typing import Final
 
@@ -15,7 +15,7 @@ SCOPES: Final = (REPAIRS_WRITE, REPAIRS_READ, CUSTOMERS_WRITE, HISTORY_READ, SOU
 def parse_scopes(text: str) -> frozenset[str]:
     """Return the scopes of a comma-separated list.
 
-    Raises ValueError naming the unknown ones, or when there is none at all.
+    Raises ValueError naming the unknown scopes, or when the list is empty.
     """
     wanted = frozenset(part.strip() for part in text.split(",") if part.strip())
     unknown = wanted - set(SCOPES)

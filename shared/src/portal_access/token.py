@@ -1,7 +1,8 @@
-"""The gateway's word to a service: who asks, for which customer, for thirty seconds.
+"""Identity token of the gateway for a service: user and customer, valid for thirty seconds.
 
-A JWT (RFC 7519) signed with HS256, one key per audience, so that a service that is broken into
-can mint tokens for itself alone. The key list allows two live keys for rotation.
+A JWT (RFC 7519) signed with HS256, one key per audience.
+A compromised service can therefore mint tokens for itself alone.
+The key list allows two live keys for rotation.
 """
 
 import re
@@ -18,7 +19,7 @@ ISSUER: Final = "gateway"
 QUERY: Final = "query"
 WRITER: Final = "writer"
 LIFETIME_SECONDS: Final = 30
-#: How far two machines' clocks may be apart.
+#: Largest difference allowed between two machines' clocks.
 LEEWAY_SECONDS: Final = 5
 
 _TYPE: Final = "gw+jwt"
@@ -30,11 +31,11 @@ _USER_ID: Final = re.compile(r"[1-9][0-9]{0,18}")
 
 
 class BadKeysError(ValueError):
-    """The text of the keys is not `kid:secret[,kid:secret]`; the message names no secret."""
+    """The text of the keys is not `kid:secret[,kid:secret]`; the message contains no secret."""
 
 
 class BadTokenError(Exception):
-    """The token is not one that the gateway made for us, now."""
+    """The token is not a currently valid one of our gateway."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ class TokenSigner:
         self._audience = audience
 
     def sign(self, identity: Identity, now: datetime) -> str:
-        """Return the token of this identity, good for thirty seconds from `now` (aware)."""
+        """Return the token of this identity, valid for thirty seconds from `now` (aware)."""
         issued = int(now.timestamp())
         claims = {
             "iss": ISSUER,
@@ -85,7 +86,7 @@ class TokenSigner:
 
 
 class TokenVerifier:
-    """Believes tokens that were signed for one audience with any key of the list."""
+    """Verifies tokens for one audience, signed with any key of the list."""
 
     def __init__(self, keys: str, audience: str) -> None:
         self._keys = _keys(keys)
@@ -94,14 +95,14 @@ class TokenVerifier:
     def verify(self, token: str, now: datetime) -> Identity:
         """Return the identity of a token that is valid at `now` (aware).
 
-        Raises BadTokenError, with a reason for the log and never for the caller.
+        Raises BadTokenError; its reason is for the log, never for the caller.
         """
         return self.verify_until(token, now)[0]
 
     def verify_until(self, token: str, now: datetime) -> tuple[Identity, int]:
-        """Return the identity and the end of the token, in seconds since 1970.
+        """Return the identity and the expiry of the token, in seconds since 1970.
 
-        Who remembers a verified token forgets it at that second. Raises BadTokenError.
+        A cache of verified tokens drops the entry at that second. Raises BadTokenError.
         """
         if len(token) > _MAX_TOKEN:
             raise BadTokenError("longer than any token of ours")
@@ -135,7 +136,7 @@ class TokenVerifier:
             and _USER_ID.fullmatch(user)
             and int(user) <= _MAX_ID
             and isinstance(name, str)
-            and type(customer) is int  # a truth value is an int to isinstance
+            and type(customer) is int  # bool is a subclass of int
             and 0 < customer <= _MAX_ID
             and isinstance(session, str)
         ):

@@ -1,8 +1,8 @@
-"""The language: what an event says, and the rules that every reader must share.
+"""Vocabulary of the system: the events, and the rules that every consumer shares.
 
 A repair has one of six statuses (`status`), a unit (`unit`) and a month (`month`).
-A change of it is an event (`event`, `repair`) in the numbered list of its customer.
+A change of it is an event (`event`, `repair`) in the numbered stream of its customer.
 Events travel on one topic, keyed by customer (`topic`).
-`schema` writes all that down for other languages. Nothing in here does I/O.
-Read: status, repair, event, topic.
+`schema` generates the contract for other languages.
+This package does no I/O. Read: status, repair, event, topic.
 """

@@ -1,8 +1,9 @@
-"""What an event is: one numbered fact of a customer's list, as a CloudEvent in JSON.
+"""Event codec: one numbered fact of a customer's stream, as a CloudEvent in JSON.
 
-The data carries the customer, the revision, the id of the event before it in that list, and the
-whole state after the change. Within major version 1 only optional fields are added; readers
-ignore what they do not know. Nothing here does I/O.
+The data carries the customer, the revision, the id of the preceding event and the whole state after
+the change.
+Within major version 1 only optional fields are added; consumers ignore unknown fields.
+This module does no I/O.
 """
 
 import re
@@ -34,14 +35,14 @@ _TYPE: Final = re.compile(
 
 
 class BadEventError(ValueError):
-    """The bytes are no event of ours; the message says why, in one line."""
+    """The bytes are not an event of this system; the message names the reason in one line."""
 
 
 class EventData(msgspec.Struct, kw_only=True, frozen=True, gc=False):
-    """What happened: exactly one of `repair` and `customer` is set.
+    """Facts of an event: exactly one of `repair` and `customer` is set.
 
     `previous` is the id of event `revision - 1` of the same customer, null for revision 1.
-    `occurred_at` is the publisher's word, `actor` is `internal:<client>` or `customer:<user>`.
+    `occurred_at` comes from the publisher; `actor` is `internal:<client>` or `customer:<user>`.
     """
 
     customer_id: int
@@ -55,10 +56,10 @@ class EventData(msgspec.Struct, kw_only=True, frozen=True, gc=False):
 
 
 class Event(msgspec.Struct, kw_only=True, frozen=True, gc=False, omit_defaults=True):
-    """The CloudEvents 1.0 envelope, structured JSON mode; `time` is when it was accepted.
+    """The CloudEvents 1.0 envelope, structured JSON mode; `time` is the time of acceptance.
 
-    An absent `traceparent` is left out of the JSON; the two constants are always written, which
-    is why they come from factories: `omit_defaults` leaves out plain defaults only.
+    An absent `traceparent` is left out of the JSON; the two constants are always written.
+    They come from factories, because `omit_defaults` leaves out plain defaults only.
     """
 
     id: str
@@ -82,14 +83,14 @@ def event_type(fact: str) -> str:
     return f"{TYPE_PREFIX}{noun}.{fact}.v{MAJOR}"
 
 
-#: The facts we know, by their whole type: the quick way through `fact_of`.
+#: Known facts by their whole type: the fast path of `fact_of`.
 _KNOWN_TYPES: Final = {event_type(fact): (fact, MAJOR) for fact in FACTS}
 
 
 def fact_of(type_: str) -> tuple[str, int]:
     """Return the fact and the major version of an event's type.
 
-    Raises BadEventError when the type is not one of ours at all.
+    Raises BadEventError for a type of another system.
     """
     known = _KNOWN_TYPES.get(type_)
     if known is not None:
@@ -101,15 +102,15 @@ def fact_of(type_: str) -> tuple[str, int]:
 
 
 def encode(event: Event) -> bytes:
-    """Return the event as UTF-8 JSON, the bytes that are stored and sent."""
+    """Return the event as UTF-8 JSON: the bytes that are stored and sent."""
     return _encoder.encode(event)
 
 
 def decode(payload: bytes) -> Event:
-    """Return the event of these bytes; fields that we do not know are ignored.
+    """Return the event of these bytes; ignore unknown fields.
 
-    Raises BadEventError when they are no JSON, lack a field, or contradict themselves. It judges
-    the shape alone: whether the revision fits is the reader's business.
+    Raises BadEventError for bytes that are no JSON, lack a field or contradict themselves.
+    It checks the shape alone; the consumer checks the revision.
     """
     try:
         event = _decoder.decode(payload)

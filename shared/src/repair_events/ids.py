@@ -1,4 +1,4 @@
-"""New identifiers: UUIDv7, so that what is made together lies together on disk."""
+"""New identifiers: UUIDv7, so that rows created together lie together on disk."""
 
 import uuid_utils
 

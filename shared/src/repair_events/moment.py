@@ -1,11 +1,11 @@
-"""Moments as text: RFC 3339 with an offset that exists."""
+"""Parsing of moments: RFC 3339 text with a valid offset."""
 
 import re
 from datetime import UTC, datetime
 from typing import Final
 
 MAX_LENGTH: Final = 40
-# Python takes an offset such as +14:60; no clock has one.
+# Python accepts an offset such as +14:60, which no clock has.
 _MOMENT: Final = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?"
     r"(?:Z|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])"
@@ -15,8 +15,8 @@ _MOMENT: Final = re.compile(
 def moment_of(text: str) -> datetime:
     """Return the moment of RFC 3339 text, in UTC.
 
-    Raises ValueError, with what would be right, for another form, an offset beyond +-23:59, and
-    a day or time that does not exist.
+    Raises ValueError, with the correct form, for another form, an offset beyond +-23:59, and a day
+    or time that does not exist.
     """
     if len(text) > MAX_LENGTH or not _MOMENT.fullmatch(text):
         raise ValueError(

@@ -1,4 +1,4 @@
-"""In which month a repair counts: its date, on the wall calendar of the portal's time zone."""
+"""Month of a repair: its date on the wall calendar of the portal's time zone."""
 
 from datetime import UTC, datetime
 from typing import Final
@@ -6,24 +6,24 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from repair_events.moment import moment_of
 
-#: Rises when the rule below changes, so that every customer is counted again.
+#: Increases when the rule below changes, so that every customer is rebuilt.
 RULE_VERSION: Final = 1
 
-#: Dates repeat a lot within a fleet; the cache is emptied when full, which costs nothing.
+#: Dates repeat often within a fleet; a full cache is emptied, which costs little.
 _CACHE_SIZE: Final = 10_000
-#: On these days of the month it is the same month everywhere on earth, whatever the time.
+#: On these days of the month every time zone has the same month, at any time of day.
 _FIRST_CLEAR_DAY: Final = 2
 _LAST_CLEAR_DAY: Final = 27
 
 
 class UnknownTimeZoneError(ValueError):
-    """The name is not one of the IANA time zone database."""
+    """The name is missing from the IANA time zone database."""
 
 
 def time_zone(name: str) -> ZoneInfo:
     """Return the time zone of an IANA name such as `America/Chicago`.
 
-    Raises UnknownTimeZoneError otherwise.
+    Raises UnknownTimeZoneError for any other name.
     """
     try:
         return ZoneInfo(name)
@@ -34,12 +34,12 @@ def time_zone(name: str) -> ZoneInfo:
 
 
 def fold_version(name: str) -> str:
-    """Name the rule that a customer was counted by; another name means: count again."""
+    """Return the name of the counting rule; a customer counted by another one needs a rebuild."""
     return f"{RULE_VERSION}:{name}"
 
 
 class Months:
-    """Months in one time zone, remembered by the text of the date."""
+    """Months in one time zone, cached by the text of the date."""
 
     def __init__(self, time_zone_name: str) -> None:
         self._zone = time_zone(time_zone_name)
@@ -48,7 +48,7 @@ class Months:
     def month_of(self, moment: str | datetime) -> str:
         """Return `YYYY-MM` of a moment (RFC 3339 text with an offset, or an aware datetime).
 
-        Raises ValueError when the text is no such moment or has no offset.
+        Raises ValueError for text that is not such a moment, and for a moment without an offset.
         """
         if isinstance(moment, datetime):
             return self._month(moment)

@@ -1,4 +1,4 @@
-"""A repair and a customer's profile, as an event carries them: whole, after the change."""
+"""State in an event: a whole repair or a whole profile, after the change."""
 
 import hashlib
 
@@ -6,10 +6,10 @@ import msgspec
 
 
 class Repair(msgspec.Struct, kw_only=True, frozen=True, gc=False):
-    """One repair of one customer (design, section 4).
+    """One repair of one customer.
 
     `repair_date` is RFC 3339 in UTC, `cost` a decimal text with two places, ids are UUID texts.
-    `status` is an open string on the wire, so that a new one is no broken message.
+    `status` is an open string on the wire, so that a consumer accepts a new one.
     """
 
     repair_id: str
@@ -44,8 +44,9 @@ class Customer(msgspec.Struct, kw_only=True, frozen=True, gc=False):
 
 
 def profile_tag(customer: Customer) -> str:
-    """Return the name of a profile's state: made of what it says, for the list moves without it.
+    """Return the tag of a profile's state: a hash of its content.
 
-    Who shows a profile and who changes it must name its states alike, so the rule stands here.
+    The customer's revision also moves without the profile, so it cannot be the tag.
+    Reads and commands must compute the same tag, so the rule is shared.
     """
     return hashlib.sha256(msgspec.json.encode(customer)).hexdigest()[:32]

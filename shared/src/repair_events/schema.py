@@ -1,7 +1,7 @@
-"""The contract for other languages: JSON Schema of an event, AsyncAPI 3 document of the topic.
+"""Contract for other languages: JSON Schema of an event, AsyncAPI 3 document of the topic.
 
-Both are generated from the code; `python -m repair_events.schema FOLDER` writes them. Readers
-must ignore what they do not know: nothing here forbids further fields, facts or statuses.
+`python -m repair_events.schema FOLDER` generates both from the code.
+Consumers must ignore what they do not know: the schema allows further fields, facts and statuses.
 """
 
 import json
@@ -26,7 +26,7 @@ _CUSTOMER_ID: Final[Json] = {
     "description": "The company's own number of the customer; also the record key.",
 }
 
-#: What the types alone do not say, by class and field.
+#: Constraints that the types alone do not express, by class and field.
 _SAYS: Final[dict[str, dict[str, Json]]] = {
     "Event": {
         "id": _ID | {"description": "UUIDv7; names this change for ever."},
@@ -73,7 +73,7 @@ _SAYS: Final[dict[str, dict[str, Json]]] = {
     "Customer": {"customer_id": _CUSTOMER_ID, "name": {"minLength": 1}},
 }
 
-#: The only field that an event of ours may lack; all others are written, null or not.
+#: The only optional field of our own events; all others are written, null or not.
 _MAY_LACK: Final = frozenset({"traceparent"})
 
 _TITLE: Final = "Repair events"
@@ -108,7 +108,7 @@ def _schemas(ref_template: str) -> dict[str, Json]:
 
 
 def _described(schema: Json, says: Json) -> Json:
-    """Return a field's schema with what else is to be said, and without the code's defaults."""
+    """Return a field's schema with its additions and without the code's defaults."""
     return {key: value for key, value in schema.items() if key != "default"} | says
 
 

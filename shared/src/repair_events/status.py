@@ -11,10 +11,10 @@ IN_PROGRESS: Final = "IN_PROGRESS"
 COMPLETED: Final = "COMPLETED"
 DENIED: Final = "DENIED"
 
-#: The words and the order of the portal's document; every status list is in this order.
+#: The words and the order of the portal's document; every status list has this order.
 STATUSES: Final = (REQUESTED, PENDING, APPROVED, IN_PROGRESS, COMPLETED, DENIED)
 
-#: What a customer reads for each of them, on a page and in a refusal.
+#: Names for customers, on a page and in a rejection.
 LABELS: Final[Mapping[str, str]] = MappingProxyType(
     {
         REQUESTED: "Requested",
@@ -26,7 +26,7 @@ LABELS: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 
-#: Where a repair may go from each status. COMPLETED is final.
+#: Allowed next statuses of each status. COMPLETED is final.
 MOVES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
     {
         REQUESTED: frozenset({PENDING, APPROVED, IN_PROGRESS, COMPLETED, DENIED}),
@@ -38,12 +38,12 @@ MOVES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
     }
 )
 
-#: What a customer may make of a repair that is PENDING, and of no other.
+#: Decisions of a customer about a PENDING repair; it decides no other.
 CUSTOMER_DECISIONS: Final = frozenset({APPROVED, DENIED})
 
 _KNOWN: Final = frozenset(STATUSES)
 
 
 def is_status(text: str) -> bool:
-    """Say whether `text` is one of the six statuses, to the letter."""
+    """Return whether `text` is exactly one of the six statuses."""
     return text in _KNOWN

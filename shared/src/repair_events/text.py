@@ -1,4 +1,4 @@
-"""Text as people see it: one spelling for what looks the same, and no character that shows nothing."""
+"""Normalisation of text: one spelling for equal appearance, without invisible characters."""
 
 import re
 import unicodedata
@@ -11,11 +11,11 @@ _DEFAULT_IGNORABLE: Final = (
     "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3"
     "\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
-#: Blanks that Unicode does not call white space or ignorable: interlinear annotation, the blank
-#: Braille pattern, blank hieroglyphs, the Khitan filler and the note without a head.
+#: Blanks outside Unicode's white space and ignorables: interlinear annotation, the blank Braille
+#: pattern, blank hieroglyphs, the Khitan filler and the note without a head.
 _BLANKS: Final = "\u2800\ufff9-\ufffb\U00013441\U00013442\U00016fe4\U0001d159"
 
-#: The inside of a character class (Python and PostgreSQL alike) of all that shows nothing.
+#: All invisible characters, as the inside of a character class (Python and PostgreSQL alike).
 INVISIBLE: Final = _DEFAULT_IGNORABLE + _BLANKS
 _INVISIBLE: Final = re.compile(f"[{INVISIBLE}]+")
 #: Bidi_Control of Unicode 17.0, PropList.txt.
@@ -25,8 +25,8 @@ _BIDI_CONTROL: Final = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069
 def clean_text(text: str) -> str:
     """Return the text without invisible characters, in NFC, trimmed, white space folded.
 
-    The caller has bounded the length of `text`: NFC takes the square of the longest run of
-    combining marks (UAX 15).
+    The caller bounds the length of `text`: NFC takes quadratic time in the longest run of combining
+    marks (UAX 15).
     """
     if not text.isascii():
         text = unicodedata.normalize("NFC", _INVISIBLE.sub("", text))

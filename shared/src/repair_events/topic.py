@@ -1,11 +1,11 @@
-"""The topic: its name, its partitions, the key of a record and where that key goes."""
+"""The topic: its name, its partitions, the key of a record and the partition of a key."""
 
 from typing import Final
 
 TOPIC: Final = "repair-events"
 PARTITIONS: Final = 12
 RETENTION_DAYS: Final = 30
-#: An event never gets larger; the writer's bounds on texts see to it.
+#: Upper bound of an event; the writer's bounds on texts guarantee it.
 MAX_EVENT_BYTES: Final = 65_536
 
 
@@ -15,12 +15,12 @@ def key(customer_id: int) -> bytes:
 
 
 def partition(customer_id: int, partitions: int = PARTITIONS) -> int:
-    """Return the partition of a customer, as Kafka's default partitioner gives it."""
+    """Return the partition of a customer, as Kafka's default partitioner computes it."""
     return (_murmur2(key(customer_id)) & 0x7FFFFFFF) % partitions
 
 
 def _murmur2(data: bytes) -> int:
-    """MurmurHash2, 32 bits, with Kafka's seed (org.apache.kafka.common.utils.Utils.murmur2)."""
+    """Return the 32-bit MurmurHash2 with the seed of Kafka's `Utils.murmur2`."""
     mask = 0xFFFFFFFF
     m = 0x5BD1E995
     length = len(data)

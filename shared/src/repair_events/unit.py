@@ -1,4 +1,4 @@
-"""Unit numbers: one text for each unit, whichever way a person typed it."""
+"""Normalisation of unit numbers: one text for each unit, however a person typed it."""
 
 import unicodedata
 from typing import Final
@@ -13,9 +13,12 @@ MAX_TYPED_LENGTH: Final = 4 * MAX_UNIT_LENGTH
 def normalise_unit(text: str) -> str:
     """Return the unit as it is counted: NFC, trimmed, inner white space folded, case kept.
 
-    Characters that show nothing are removed. Raises ValueError with a sentence for a person for
-    a unit of which nothing is left, for more than 200 characters typed or 50 left, for a control
-    character, and for a character that changes the direction of text.
+    Invisible characters are removed.
+    Raises ValueError, with a sentence for a person, for:
+    - a unit without a visible character,
+    - more than 200 characters typed or 50 left,
+    - a control character,
+    - a character that changes the direction of text.
     """
     if len(text) > MAX_TYPED_LENGTH:
         raise _too_long(len(text))
@@ -29,8 +32,8 @@ def normalise_unit(text: str) -> str:
         raise ValueError("A unit number must have at least one character that can be seen.")
     if len(unit) > MAX_UNIT_LENGTH:
         raise _too_long(len(unit))
-    # Cc: control, Cs: half of a surrogate pair (no UTF-8), Zl and Zp are folded by split().
-    # No printable character is one of these: nearly every unit is done with the first question.
+    # Cc: control, Cs: half of a surrogate pair (no UTF-8); split() folds Zl and Zp. No printable
+    # character is one of these, so the first test is enough for nearly every unit.
     if not unit.isprintable() and any(
         unicodedata.category(character) in {"Cc", "Cs"} for character in unit
     ):
