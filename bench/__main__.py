@@ -1,4 +1,7 @@
-"""Measure the running system: `python -m bench [name ...] [--long] [--seconds N]`, or `./dev bench`."""
+"""Run benchmarks of the running system, as `./dev bench` does.
+
+`python -m bench [name ...] [--long] [--seconds N]`.
+"""
 
 from __future__ import annotations
 
@@ -36,14 +39,14 @@ if TYPE_CHECKING:
 LONG_HISTORY = 1_000_000
 USUAL_HISTORY = 100_000
 LISTED = 100_000
-#: What starts its own servers.
+#: Scenarios that start their own servers.
 WITHOUT_SYSTEM = {"event-loop"}
 NO_SYSTEM = System("", "", "", "", "", "", {}, "", "")
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much of everything."""
+    """Sizes of the scenarios."""
 
     seconds: float
     lines: int
@@ -56,7 +59,7 @@ async def _memory() -> list[Figure]:
 
 
 def scenarios(system: System, sizes: Sizes) -> dict[str, Callable[[], Awaitable[list[Figure]]]]:
-    """Return every scenario by its name, in the order in which they disturb each other least."""
+    """Return every scenario by name, ordered so that they disturb each other least."""
     return {
         "memory": _memory,
         "event-loop": event_loop.run,
@@ -75,7 +78,7 @@ def scenarios(system: System, sizes: Sizes) -> dict[str, Callable[[], Awaitable[
 
 
 async def measure(names: list[str], sizes: Sizes) -> list[Figure]:
-    """Run the scenarios one after another and print each figure as it is known."""
+    """Run the scenarios one after another and print each figure at once."""
     needs_system = not names or set(names) - WITHOUT_SYSTEM
     every = scenarios(System.found() if needs_system else NO_SYSTEM, sizes)
     figures: list[Figure] = []
@@ -90,7 +93,7 @@ async def measure(names: list[str], sizes: Sizes) -> list[Figure]:
 
 
 def main() -> None:
-    """Read the arguments, measure, print, and keep the report as JSON."""
+    """Read the arguments, measure, print, and save the report as JSON."""
     names = list(scenarios(NO_SYSTEM, Sizes(0, 0, 0, 0)))
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="name", help=", ".join(names))

@@ -1,4 +1,4 @@
-"""The floor of every endpoint: uvicorn, one function, ready bytes. `python -m bench.bare FILE PORT`."""
+"""Floor of every endpoint: uvicorn, one function, ready bytes. `python -m bench.bare FILE PORT`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import uvicorn
 
 
 def app_of(body: bytes) -> Any:
-    """Return an ASGI application that answers `body` to everything."""
+    """Return an ASGI application that sends `body` to every request."""
     start = {
         "type": "http.response.start",
         "status": 200,

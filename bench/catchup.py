@@ -1,7 +1,7 @@
-"""How fast the projector folds what waits for it: one process, then two, in a system of its own.
+"""Rate at which projectors work off a backlog: one process, then two, in a system of its own.
 
-The floor is the bare work in one process: the same bytes fetched from Kafka without a look at them, while the same
-SQL runs on batches that were made before.
+The floor is the bare work in one process: it fetches the same bytes from Kafka without parsing.
+It runs the same SQL on batches prepared beforehand.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ MEMORY_MIB = 250.0
 
 
 async def run(*, events: int) -> list[Figure]:
-    """Start a system, let so many events wait for its projectors, and let them loose."""
+    """Start a system, let events accumulate, and measure its projectors."""
     with started() as stack:
         await asyncio.to_thread(stack.hold, "projector-1", "projector-2")
         await fill(stack, events)
@@ -57,7 +57,7 @@ async def run(*, events: int) -> list[Figure]:
 
 @dataclass(frozen=True)
 class CatchUp:
-    """One run: events a second between the first and the last that was folded, and the most memory held."""
+    """One run: events a second from the first to the last event, and the peak memory."""
 
     events: int
     per_second: float
@@ -76,7 +76,7 @@ def _figures(found: CatchUp, processes: int, floor: float) -> list[Figure]:
 
 
 async def fill(stack: Stack, events: int) -> None:
-    """Put events on the topic by imports: new repairs and changes of known ones, over customers of unlike size."""
+    """Import events: new repairs and changes of known ones, over customers of different sizes."""
     found = stack.description
     async with Writer(found["urls"]["writer"], found["internal_key"], connections=8) as writer:
         for start in range(1, CUSTOMERS + 1, 8):
@@ -110,7 +110,7 @@ def _lines(count: int) -> Iterator[dict[str, Any]]:
         }
         if known and rng.random() < 0.4:
             ref, owner = rng.choice(known)
-            # A cost that was never there makes sure that each line is an event.
+            # A new cost each time makes sure that each line is an event.
             change = {"status": rng.choice(STATUSES), "cost": f"{number % 9_000_000 + 100}.00"}
         else:
             ref, owner, change = f"catchup-{number}", customer, {"status": "REQUESTED"}
@@ -119,7 +119,7 @@ def _lines(count: int) -> Iterator[dict[str, Any]]:
 
 
 async def forget(stack: Stack) -> None:
-    """Empty the read model and Redis and set the group's offsets back, as if nothing had been read yet."""
+    """Empty the read model and Redis, and reset the group's offsets to the beginning."""
     await asyncio.to_thread(stack.hold, "projector-1", "projector-2")
     found = stack.description
     portal = await asyncpg.connect(found["postgres"]["portal"])
@@ -142,7 +142,7 @@ async def forget(stack: Stack) -> None:
 
 
 async def catch_up(stack: Stack, processes: int) -> CatchUp:
-    """Let so many projectors loose and measure until the read model holds all that the writer holds."""
+    """Start the projectors and measure until the read model holds all of the writer's events."""
     found = stack.description
     writer = await asyncpg.connect(found["postgres"]["writer"])
     total = await writer.fetchval("SELECT sum(revision)::bigint FROM writer.customer")

@@ -1,6 +1,7 @@
-"""A plain load client for machines without wrk: raw sockets, keep-alive, one process.
+"""Load client for machines without wrk: raw sockets, keep-alive, one process.
 
-Run as `python -m bench.client load.json`; prints one JSON object. It reads answers with a Content-Length only.
+Run as `python -m bench.client load.json`; it prints one JSON object.
+It reads responses with a Content-Length only.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from bench.figures import percentile
 
 
 class Connection(asyncio.Protocol):
-    """One connection that sends the next request when an answer is whole."""
+    """One connection; it sends the next request after a complete response."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
@@ -32,13 +33,13 @@ class Connection(asyncio.Protocol):
         self._send()
 
     def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002  -- the protocol's name
-        """Count an answer that will not come, and go on with a new connection."""
+        """Count the missing response and open a new connection."""
         if not self._run.over():
             self._run.failures += 1
             self._run.open_again()
 
     def data_received(self, data: bytes) -> None:
-        """Collect until an answer is whole."""
+        """Collect until a response is complete."""
         self._buffer += data
         head, found, rest = self._buffer.partition(b"\r\n\r\n")
         if not found:
@@ -64,7 +65,7 @@ class Connection(asyncio.Protocol):
 
 
 class Requests:
-    """The requests of a measurement: heads take turns, numbers and customers in the body count."""
+    """Requests of a measurement: headers take turns; the body counts numbers and customers."""
 
     def __init__(self, spec: dict[str, Any]) -> None:
         self._spec = spec
@@ -74,7 +75,7 @@ class Requests:
 
     @property
     def at(self) -> tuple[str, int]:
-        """The host and the port to connect to."""
+        """Return the host and the port to connect to."""
         return self._address.hostname or "", self._address.port or 80
 
     def next(self) -> bytes:
@@ -99,7 +100,7 @@ class Requests:
 
 
 class Run:
-    """All connections of one measurement and what they have seen."""
+    """All connections of one measurement, with their results."""
 
     def __init__(self, spec: dict[str, Any]) -> None:
         self.failures = 0
@@ -110,17 +111,17 @@ class Run:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def over(self) -> bool:
-        """Say whether the time is up."""
+        """Return whether the time is up."""
         return time.perf_counter() >= self._end
 
     def answered(self, head: bytes, seconds: float) -> None:
-        """Note an answer."""
+        """Record a response."""
         self._times.append(seconds * 1000)
         if head[9:10] != b"2":
             self.failures += 1
 
     def open_again(self) -> None:
-        """Open one connection more."""
+        """Open one more connection."""
         task = asyncio.get_running_loop().create_task(self._open())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -145,7 +146,7 @@ class Run:
 
 
 def main() -> None:
-    """Measure what the file says."""
+    """Run the measurement of the file."""
     spec = json.loads(Path(sys.argv[1]).read_text())
     print(json.dumps(asyncio.run(Run(spec).measure())))
 

@@ -1,6 +1,7 @@
-"""How many durable commands a second the writer takes, with 32 connections.
+"""Rate of durable commands of the writer, with 32 connections.
 
-The floor is the same work in SQL from a bare asyncpg client: lock, insert, insert, insert, update, commit.
+The floor is the same work in SQL from a bare asyncpg client: lock, insert, insert, insert, update,
+commit.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ async def run(system: System, *, seconds: float) -> list[Figure]:
 async def record(
     system: System, *, seconds: float, first: int = FIRST_CUSTOMER, customers: int = CUSTOMERS
 ) -> Result:
-    """Record repairs over HTTP for these customers and return what came back."""
+    """Record repairs over HTTP for these customers and return the result."""
     run_id = f"{time.time_ns()}"
     body = json.dumps(REPAIR | {"source_ref": f"{run_id}-%d", "customer_id": "%c"}).replace(
         '"%c"', "%c"
@@ -81,14 +82,14 @@ async def record(
 
 
 async def make_customers(system: System, first: int, count: int) -> None:
-    """Make customers known to the writer."""
+    """Create customers in the writer."""
     async with Writer(system.writer, system.key) as writer:
         for customer_id in range(first, first + count):
             await writer.put_customer(customer_id, {"name": f"Bench fleet {customer_id}"})
 
 
 async def floor_of(url: str, *, seconds: float) -> float:
-    """Do the same work in SQL, on empty copies of the writer's tables, and return transactions a second."""
+    """Do the same work in SQL, on empty copies of the tables; return transactions a second."""
     pool = await asyncpg.create_pool(url, min_size=CONNECTIONS, max_size=CONNECTIONS)
     try:
         await _copies(pool)
@@ -142,7 +143,7 @@ async def _transactions(pool: Any, lane: int, seconds: float) -> int:
 
 
 def _id() -> str:
-    """Return an id ordered by time, as the writer's are."""
+    """Return an id ordered by time, like the writer's ids."""
     digits = f"{time.time_ns() // 1_000_000:012x}7{time.perf_counter_ns() % 0xFFF:03x}8{id(object()) % 0xFFF:03x}"
     digits += f"{time.perf_counter_ns() & 0xFFFFFFFFFFFF:012x}"
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:32]}"

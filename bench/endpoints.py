@@ -1,6 +1,6 @@
-"""How many documented answers a second: through the gateway with 64 sessions, and from the query api alone.
+"""Rate of documented responses: through the gateway with 64 sessions, and from the query API alone.
 
-The floor is a bare uvicorn process that answers the same bytes: the same socket without our code.
+The floor is a bare uvicorn process with the same bytes: the same socket without our code.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ async def _answer(url: str, headers: dict[str, str]) -> bytes:
 
 @asynccontextmanager
 async def bare(body: bytes) -> AsyncIterator[str]:
-    """Run a bare uvicorn process that answers these bytes, and yield its address."""
+    """Run a bare uvicorn process with these bytes, and yield its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -1,9 +1,10 @@
-"""The longest time for which one request blocks the event loop of a service, endpoint by endpoint.
+"""Longest time for which one request blocks a service's event loop, endpoint by endpoint.
 
-Each endpoint gets the worst input of its allowed size. The three services run in this process, each in a thread with
-a loop of its own, built as their processes build them. What counts is the processor time of a single step of the
-loop: other work on the machine does not change it. Of several runs the shortest counts. Servers are its own, so that
-nothing else has to be up.
+Each endpoint gets the worst input of its allowed size.
+The three services run in this process, each in a thread with a loop of its own, built as in
+production.
+The measure is the processor time of a single step: other work on the machine does not change it.
+Of several runs the shortest counts. The scenario starts its own servers.
 """
 
 from __future__ import annotations
@@ -55,20 +56,20 @@ class Served:
     loop: asyncio.AbstractEventLoop
 
     async def settle(self) -> None:
-        """Wait until the step that sent the last answer has ended: it is only measured then."""
+        """Wait for the end of the step that sent the last response: it is measured only then."""
         await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(asyncio.sleep(0), self.loop))
 
 
 @dataclass
 class Blocked:
-    """Milliseconds of the longest step by service, over all runs the shortest; and what the step was."""
+    """Milliseconds of the longest step by service, the shortest over all runs; and its name."""
 
     ms: dict[str, float] = field(default_factory=dict)
     steps: dict[str, str] = field(default_factory=dict)
     status: int = 0
 
     def note(self, service: str, steps: LoopSteps) -> None:
-        """Take in the longest step of one run."""
+        """Include the longest step of one run."""
         took = steps.longest * 1000
         if took < self.ms.get(service, float("inf")):
             self.ms[service], self.steps[service] = took, steps.longest_step

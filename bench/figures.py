@@ -1,4 +1,4 @@
-"""What a measurement says: a figure, what it should be, and the floor it is held against."""
+"""Figures of a measurement: a value, its target, and its floor."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """One measured number. `target` is from the design; `at_most` says that smaller is better.
+    """One measured number. `target` is from the design; `at_most` means that smaller is better.
 
-    `floor` is the same figure for the bare work in the same run, `floor_is` says what that work was.
+    `floor` is the same figure for the bare work in the same run; `floor_is` describes that work.
     """
 
     name: str
@@ -30,14 +30,14 @@ class Figure:
 
     @property
     def verdict(self) -> str:
-        """Return `ok`, `SHORT` or nothing (no target)."""
+        """Return `ok`, `SHORT` or an empty text (no target)."""
         if self.target is None:
             return ""
         good = self.value <= self.target if self.at_most else self.value >= self.target
         return "ok" if good else "SHORT"
 
     def as_json(self) -> dict[str, Any]:
-        """Return the figure as it stands in the machine-readable report."""
+        """Return the figure as in the machine-readable report."""
         return asdict(self) | {"ratio": self.ratio, "verdict": self.verdict}
 
     def line(self) -> str:
@@ -55,14 +55,17 @@ class Figure:
 
 
 def _short(value: float) -> str:
-    """Write a number with three significant digits and thin thousands."""
+    """Return a number with three significant digits and thin thousands."""
     if value >= 1000:
         return f"{value:,.0f}".replace(",", " ")
     return f"{value:.3g}"
 
 
 def percentile(values: list[float], share: float) -> float:
-    """Return the value below which that share of the values lies (nearest rank). Raises ValueError when empty."""
+    """Return the value below which that share of the values lies (nearest rank).
+
+    Raises ValueError for no values.
+    """
     if not values:
         raise ValueError("no values")
     ordered = sorted(values)

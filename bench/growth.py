@@ -1,4 +1,4 @@
-"""Cost must not grow with history: the same figures for a customer with a short and with a long one."""
+"""Cost in relation to history: the same figures for a customer with a short and a long one."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ROUNDS = 3
 async def run(system: System, *, seconds: float, long: int) -> list[Figure]:
     """Compare a customer of 1 000 repairs with one of `long`: the same units, the same months.
 
-    They take turns, and the best of each counts, so that what else the machine does hits both alike.
+    They take turns, and the best of each counts: other work on the machine affects both alike.
     """
     customers = {repairs: FIRST_CUSTOMER + repairs for repairs in (SHORT, long)}
     cookies = {
@@ -56,7 +56,7 @@ async def run(system: System, *, seconds: float, long: int) -> list[Figure]:
 
 
 async def _prepare(system: System, customer_id: int, repairs: int) -> list[dict[str, str]]:
-    """Give a customer so many repairs, wait until they are counted, and return cookies of its visitors."""
+    """Record repairs for a customer, wait until they are counted, and return session cookies."""
     await make_customers(system, customer_id, 1)
     await send(system, customer_id, f"growth-{customer_id}", repairs)
     await counted(system, customer_id)
@@ -65,7 +65,10 @@ async def _prepare(system: System, customer_id: int, repairs: int) -> list[dict[
 
 
 async def counted(system: System, customer_id: int, patience: float = 300) -> None:
-    """Wait until the projector has folded all that the writer holds of a customer. Raises TimeoutError."""
+    """Wait until the projector has applied all of the writer's events of a customer.
+
+    Raises TimeoutError.
+    """
     writer = await asyncpg.connect(system.databases["writer"])
     portal = await asyncpg.connect(system.databases["portal"])
     end = time.monotonic() + patience

@@ -1,4 +1,4 @@
-"""How many lines a second the import takes, new repairs and the same once more (where nothing changes).
+"""Rate of import lines: new repairs, and the same once more (where nothing changes).
 
 The floor is the same rows into the same columns by `COPY`, 500 a transaction.
 """
@@ -44,15 +44,15 @@ async def run(system: System, *, lines: int) -> list[Figure]:
 async def send(
     system: System, customer_id: int, prefix: str, lines: int, *, units: int = 300
 ) -> float:
-    """Import so many repairs of a customer, spread over `units` and three years; return lines a second.
+    """Import so many repairs of a customer, over `units` and three years; return lines a second.
 
-    Raises RuntimeError when a line is refused.
+    Raises RuntimeError for a rejected line.
     """
     return await post(system, _chunks(customer_id, prefix, lines, units), lines)
 
 
 async def post(system: System, chunks: AsyncIterator[bytes], lines: int) -> float:
-    """Import so many lines; return lines a second. Raises RuntimeError when a line is refused."""
+    """Import so many lines; return lines a second. Raises RuntimeError for a rejected line."""
     headers = {"Authorization": f"Bearer {system.key}", "Content-Type": "application/x-ndjson"}
     timeout = aiohttp.ClientTimeout(total=None, sock_read=600)
     begun, results, refused = time.perf_counter(), 0, 0

@@ -1,6 +1,7 @@
-"""How soon a change is visible: from the writer's answer to the gateway's, while 500 commands a second go in.
+"""Time from the writer's response to the gateway's, under 500 commands a second.
 
-The floor is the same way without our code: commit, Kafka, commit, Redis, in one process, one at a time.
+The floor is the same path without our code: commit, Kafka, commit, Redis.
+It runs in one process, one message at a time.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ PATH = "/customer/api/unit-repair-data/"
 
 
 async def run(system: System, *, seconds: float) -> list[Figure]:
-    """Measure the way of single commands while others flow."""
+    """Measure the path of single commands under load."""
     sessions = await make_watched(system)
     floor = await _floor(system)
     probe = Probe(system, sessions)
@@ -45,7 +46,7 @@ async def run(system: System, *, seconds: float) -> list[Figure]:
 
 
 async def make_watched(system: System) -> dict[int, str]:
-    """Make the customers of a Probe; return a session for each one that is watched."""
+    """Create the customers of a Probe; return a session for each watched one."""
     await make_customers(system, FIRST_CUSTOMER, CUSTOMERS)
     watched = list(range(FIRST_CUSTOMER, FIRST_CUSTOMER + WATCHED))
     opened = await open_sessions(system.databases["gateway"], watched)
@@ -67,7 +68,7 @@ def _figures(probe: Probe, floor: list[float], seconds: float) -> list[Figure]:
 
 
 class Probe:
-    """Sends commands at an even rate, whatever the answers do, and watches some of them become visible."""
+    """Sends commands at an even rate, whatever the responses, and watches some become visible."""
 
     def __init__(
         self, system: System, sessions: dict[int, str], *, per_second: int = PER_SECOND
@@ -98,11 +99,11 @@ class Probe:
         await self._portal.close()
 
     def forget(self) -> None:
-        """Throw the warm-up away."""
+        """Discard the warm-up."""
         self.seen, self.answers, self.answered, self.failed = [], [], 0, 0
 
     async def flow(self, seconds: float) -> None:
-        """Send for so long, then wait for what is under way."""
+        """Send for so long, then wait for the pending commands."""
         begun = time.perf_counter()
         for turn in range(int(seconds * self._per_second)):
             await asyncio.sleep(max(0.0, begun + turn / self._per_second - time.perf_counter()))

@@ -1,6 +1,6 @@
-"""How long a page of a long list takes at the query api: any filter, any order, some pages deep; and its file.
+"""Response time of the query API for pages of a long list: filters, orders, depths; and its file.
 
-One caller, one request at a time: this is the time of an answer, not of a queue.
+One caller sends one request at a time: the figure is the time of a response, not of a queue.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ async def run(system: System, *, repairs: int) -> list[Figure]:
 
 
 class Asking:
-    """Asks the query api as the gateway does."""
+    """Sends requests to the query API as the gateway does."""
 
     def __init__(self, system: System, http: aiohttp.ClientSession) -> None:
         self._url = system.query + PATH
@@ -90,7 +90,7 @@ class Asking:
         return {HEADER: self._signer.sign(identity, SystemClock().now())}
 
     async def pages(self, narrowed: str, sort: str) -> list[float]:
-        """Return how many milliseconds each of the first pages of a list took."""
+        """Return the milliseconds of each of the first pages of a list."""
         times: list[float] = []
         cursor = ""
         for _ in range(PAGES):
@@ -108,7 +108,7 @@ class Asking:
         return times
 
     async def file(self) -> tuple[float, float]:
-        """Return how many seconds the whole list took as a file, and how many MiB it added."""
+        """Return the seconds for the whole list as a file, and the MiB that it added."""
         before, begun = await asyncio.to_thread(_query_mebibytes), time.perf_counter()
         async with self._http.get(f"{self._url}export.csv", headers=self.headers()) as answer:
             if answer.status != 200:
@@ -130,7 +130,7 @@ async def _prepare(system: System, repairs: int) -> None:
 
 
 async def _lines(repairs: int) -> AsyncIterator[bytes]:
-    """Yield a long history: 2 000 units, five years, all statuses, descriptions that differ."""
+    """Yield a long history: 2 000 units, five years, all statuses, various descriptions."""
     start = datetime(2022, 1, 1, 8, tzinfo=UTC)
     rare = {0: "REQUESTED", 1: "PENDING", 2: "APPROVED", 3: "IN_PROGRESS"}
     for number in range(repairs):

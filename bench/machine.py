@@ -1,4 +1,4 @@
-"""What the figures were measured on: a figure without its machine says nothing."""
+"""Description of the measured machine."""
 
 from __future__ import annotations
 

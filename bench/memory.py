@@ -1,4 +1,4 @@
-"""How much memory each process holds at rest: the kernel's figure, as `./dev status` gives it."""
+"""Memory of each idle process: the kernel's figure, as in `./dev status`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ BOUND_MIB = 150
 
 
 def run() -> list[Figure]:
-    """Return the resident memory of each process; ours have a bound."""
+    """Return the resident memory of each process; our own processes have a bound."""
     return [
         Figure(
             name=f"resident memory, {name}", value=mebibytes, unit="MiB", at_most=True,

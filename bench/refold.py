@@ -1,7 +1,7 @@
-"""How fast every customer is counted anew beside live traffic, and what the traffic feels of it.
+"""Rate of a rebuild of every customer under live traffic, and its effect on that traffic.
 
-Once where nothing differs, so that nothing is written, and once where the rows of the large customers are lost.
-The floor is the same lists fetched by one caller who does not look at them.
+Once nothing differs, so the rebuild writes nothing; once the rows of the large customers are lost.
+The floor is the same streams fetched by one caller that does not parse them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _RATE = re.compile(r"([\d,]+) events in [\d,.]+ s \(([\d,]+) a second\)")
 
 
 async def run(system: System, *, events: int) -> list[Figure]:
-    """Measure a refold of everybody, with so many events in the lists of the large customers."""
+    """Measure a rebuild of all customers, with so many events in the streams of the large ones."""
     customers = range(FIRST_CUSTOMER, FIRST_CUSTOMER + CUSTOMERS)
     await _fill(system, customers, events)
     floor = await _floor(system, customers)
@@ -95,7 +95,7 @@ async def _lose_rows(system: System, customers: range) -> None:
 
 
 async def _beside(probe: Probe, system: System) -> tuple[float, str]:
-    """Refold everybody while commands flow; return events a second, and how many they were."""
+    """Rebuild all customers under load; return events a second, and their number."""
     refolding = asyncio.create_task(asyncio.to_thread(_refold, system))
     while not refolding.done():
         await probe.flow(1)

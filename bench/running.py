@@ -1,4 +1,4 @@
-"""The system under test: what `./dev status --json` says of it, and signed-in visitors for it."""
+"""The system under test, from `./dev status --json`, with signed-in visitors."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class System:
 
     @classmethod
     def found(cls) -> Self:
-        """Return the system that `./dev up` has started. Exits with a sentence when there is none."""
+        """Return the system that `./dev up` has started. Exits with a sentence without one."""
         status = read_status()
         if not status.get("ready"):
             sys.exit("The system is not up: run ./dev up first.")
@@ -40,7 +40,7 @@ class System:
         )  # fmt: skip
 
     def query_keys(self) -> str:
-        """Return the keys with which the gateway signs identities for the query api."""
+        """Return the keys with which the gateway signs identities for the query API."""
         return (STATE / "secrets" / "identity_keys_query").read_text().strip()
 
 

@@ -1,7 +1,7 @@
-"""What open streams cost: 500 pages that wait for a change, through the gateway, while nothing happens.
+"""Cost of open streams: 500 idle pages through the gateway.
 
-Processor time and memory are the kernel's, of all gateway and query processes, against the same
-processes without streams.
+Processor time and memory are the kernel's, of all gateway and query processes, compared with the
+same processes without streams.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from bench.running import System
 
 STREAMS = 500
-#: The gateway has a limit for each session, the query api one for each customer.
+#: The gateway limits streams by session, the query API by customer.
 CUSTOMERS = 50
 FIRST_CUSTOMER = 950_000
 PATH = "/customer/api/events/"
@@ -35,7 +35,7 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 @dataclass(frozen=True)
 class Used:
-    """What processes have used so far."""
+    """Resources used by processes so far."""
 
     seconds: float
     mebibytes: float
@@ -60,7 +60,7 @@ async def run(system: System, *, seconds: float) -> list[Figure]:
         asyncio.TaskGroup() as group,
     ):
         readers = []
-        for session in sessions:  # one after the other: the cost of opening is not asked for
+        for session in sessions:  # one after the other: the cost of opening is not measured
             opened = asyncio.Event()
             readers.append(group.create_task(_read(http, system.portal, session, opened)))
             await opened.wait()

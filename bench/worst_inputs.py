@@ -1,5 +1,5 @@
 # ruff: noqa: S608 - statements of constants of this file
-"""The worst input of its allowed size for every endpoint of the three services, and the data that makes answers large."""
+"""The worst input of its allowed size for every endpoint of the three services, and its data."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ JSON = {"Content-Type": "application/json"}
 
 @dataclass(frozen=True)
 class Place:
-    """The stores of a measurement: the addresses of each role's database, and of Valkey."""
+    """Stores of a measurement: the addresses of each role's database, and of Valkey."""
 
     urls: dict[str, str]
     redis: str
@@ -53,7 +53,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Worst:
-    """One request: what it measures, and how it is sent (`number` is that of the run, from 0)."""
+    """One request: the endpoint it measures, and how to send it (`number` is the run, from 0)."""
 
     name: str
     send: Callable[[aiohttp.ClientSession, int], Any]
@@ -96,7 +96,10 @@ async def _create(owner: str, name: str, made: str) -> None:
 
 
 async def every(place: Place, urls: dict[str, str], http: aiohttp.ClientSession) -> list[Worst]:
-    """Fill the stores and return a request for each endpoint. Raises RuntimeError for one without."""
+    """Fill the stores and return a request for each endpoint.
+
+    Raises RuntimeError for an endpoint without one.
+    """
     pool = await create_pool(place.urls["writer"], name="bench", size=1)
     key = new_key()
     grant = KeyGrant(client="bench", scopes=frozenset(SCOPES))
@@ -119,7 +122,7 @@ async def every(place: Place, urls: dict[str, str], http: aiohttp.ClientSession)
 
 
 def _check(names: list[str]) -> None:
-    """Raise RuntimeError when an endpoint has no request of its own."""
+    """Raise RuntimeError for an endpoint without a request of its own."""
     wanted = {route.name for route in ROUTES}
     for path, methods in openapi_document()["paths"].items():
         if path.startswith("/v1/"):  # the others are reached through the gateway
@@ -134,7 +137,7 @@ def _always(body: bytes) -> Callable[[int], bytes]:
 
 
 def _form(pairs: Callable[[int], list[tuple[str, str]]]) -> Callable[[int], bytes]:
-    """Return how to make a form of these fields for a run, as large as a form may be."""
+    """Return a maker of forms of these fields for a run, as large as a form may be."""
 
     def made(number: int) -> bytes:
         page = [("csrfmiddlewaretoken", TOKEN), ("idempotency_key", secrets.token_hex(8))]
@@ -318,7 +321,10 @@ class _Writer:
         self._repair = ""
 
     async def fill(self, http: aiohttp.ClientSession) -> list[list[tuple[str, str]]]:
-        """Record a customer with 600 pending repairs of the longest texts; return them by hundreds, with tags."""
+        """Record a customer with 600 pending repairs of the longest texts.
+
+        Return them by hundreds, with tags.
+        """
         await self._call(http, "PUT", f"/v1/customers/{CUSTOMER}", b'{"name":"Bench"}', JSON)
         found: list[tuple[str, str]] = []
         for part in range(6):
@@ -401,7 +407,7 @@ class _Writer:
 
 
 async def _fill_portal(url: str, pending: list[tuple[str, str]]) -> str:
-    """Write a read model with the longest of everything; return the repair with the long history."""
+    """Fill a read model with the longest values; return the repair with the long history."""
     connection = await asyncpg.connect(url)
     ids = [one for one, _ in pending]
     await connection.execute(

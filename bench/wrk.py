@@ -1,6 +1,6 @@
-"""Requests from outside: wrk with a small Lua script where it is installed, else a plain client of our own.
+"""HTTP load: wrk with a small Lua script where it is installed, else our own plain client.
 
-Both run in a process of their own, so that what they cost is not hidden in the measuring process.
+Both run in a process of their own, so that their cost is visible.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ LUA = Path(__file__).with_name("rotate.lua")
 
 @dataclass(frozen=True, kw_only=True)
 class Load:
-    """What to send: one path, a set of header groups that take turns, optionally a body.
+    """Requests to send: one path, header groups that take turns, an optional body.
 
-    In the body `%d` becomes a number never used before and `%c` one of `customers` from `first_customer` on.
+    In the body `%d` becomes a new number and `%c` one of `customers` from `first_customer` on.
     """
 
     url: str
@@ -41,7 +41,7 @@ class Load:
 
 @dataclass(frozen=True)
 class Result:
-    """What came back: rate, latencies in milliseconds, and how many answers were not 2xx or never came."""
+    """Result: rate, latencies in milliseconds, and the number of failed or missing responses."""
 
     per_second: float
     p50: float
@@ -51,14 +51,17 @@ class Result:
 
 
 async def measure(load: Load, *, warm_up: float = 2) -> Result:
-    """Send for a warm-up, which is thrown away, and then for `load.seconds`. Raises RuntimeError when nothing works."""
+    """Send for a discarded warm-up, then for `load.seconds`.
+
+    Raises RuntimeError when no request succeeds.
+    """
     if warm_up:
         await _run(load, warm_up)
     return await _run(load, load.seconds)
 
 
 async def _run(load: Load, seconds: float) -> Result:
-    # No cleaning up by hand: the folder goes with the block.
+    # The folder is removed with the block.
     with tempfile.TemporaryDirectory() as folder:
         wanted = Path(folder) / "load.json"
         spec = asdict(load) | {"seconds": seconds}
