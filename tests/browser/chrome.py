@@ -1,4 +1,6 @@
-"""Debian's Chromium for the tests: started once, watched for complaints, judged by axe, photographed."""
+"""Debian's Chromium for the tests: started once, checked for console errors, with axe and
+screenshots.
+"""
 
 from __future__ import annotations
 
@@ -28,14 +30,14 @@ SCREENSHOTS = ROOT / ".run" / "screenshots"
 WIDTHS = {390: 844, 768: 1024, 1280: 900}
 SCHEMES: tuple[Literal["light"], Literal["dark"]] = ("light", "dark")
 _RULES = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
-# What the network refuses, and the sign-in page in the place of a stream, are staged by tests; what a page
-# does about it, they look at.
+# Tests stage refused connections and a sign-in page in place of a stream; they check the page's
+# reaction themselves.
 _STAGED = ("Failed to load resource", "EventSource's response has a MIME type")
 _DRAWN = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
 
 def watch(context: BrowserContext, origin: str) -> list[str]:
-    """Return a list that fills with what the pages of a context complain of, and where else they go."""
+    """Return a list that collects console errors and foreign requests of a context's pages."""
     complaints: list[str] = []
 
     def heard(kind: str, text: str) -> None:
@@ -53,7 +55,7 @@ def watch(context: BrowserContext, origin: str) -> list[str]:
 
 
 async def violations(page: Page) -> list[str]:
-    """Return what axe finds wrong with the page as it stands, one line a place."""
+    """Return the findings of axe on the present page, one line a place."""
     await page.evaluate(AXE.read_text())
     found: dict[str, Any] = await page.evaluate(
         "(tags) => axe.run(document, {runOnly: tags, resultTypes: ['violations']})", list(_RULES)
@@ -68,7 +70,7 @@ def _lines(found: list[dict[str, Any]]) -> Iterator[str]:
 
 
 async def photograph(page: Page, name: str) -> None:
-    """Keep the page as it stands at each width, light and dark, under `.run/screenshots/`."""
+    """Save the present page at each width, light and dark, under `.run/screenshots/`."""
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     for width, height in WIDTHS.items():
         await page.set_viewport_size({"width": width, "height": height})

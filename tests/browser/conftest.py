@@ -1,4 +1,4 @@
-"""Fixtures of the browser ring: the whole system once, one Chromium, and a page for who is signed in."""
+"""Fixtures of the browser ring: the whole system once, one Chromium, and signed-in pages."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HERE = Path(__file__).parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run this ring on one event loop, which its one browser lives on."""
+    """Run this ring on one event loop, that of its one browser."""
     for item in items:
         if item.path.is_relative_to(HERE):
             item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
@@ -50,9 +50,9 @@ async def site(stack: Stack) -> AsyncIterator[Site]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def new_page(browser: Browser, site: Site) -> AsyncIterator[Callable[..., Awaitable[Page]]]:
-    """Return what opens an empty page in a browser of its own; options are those of a context.
+    """Return a function that opens an empty page in a new context with the given options.
 
-    At the end no page may have complained, or asked another origin.
+    At the end no page may have logged an error or requested another origin.
     """
     contexts = []
     complaints: list[list[str]] = []
@@ -74,7 +74,7 @@ async def new_page(browser: Browser, site: Site) -> AsyncIterator[Callable[..., 
 async def visit(
     new_page: Callable[..., Awaitable[Page]], site: Site
 ) -> Callable[..., Awaitable[Page]]:
-    """Return what signs a customer in and opens a path, by default her dashboard."""
+    """Return a function that signs a customer in and opens a path, by default the dashboard."""
 
     async def open_path(
         customer_id: int | None, path: str = "/customer/dashboard/", **options: Any
@@ -89,13 +89,13 @@ async def visit(
 
 @pytest.fixture
 def sign_in(site: Site) -> Callable[[Page, int | None], Awaitable[None]]:
-    """Return what gives a page's browser a session of a user of a customer (None: of no customer)."""
+    """Return a function that signs a page's browser in as a user of a customer (None: without one)."""
     return site.sign_in
 
 
 @pytest.fixture
 def axe() -> Callable[[Page], Awaitable[list[str]]]:
-    """Return what lists everything that axe finds wrong with a page as it stands."""
+    """Return a function that lists the findings of axe on a page."""
     if not chrome.AXE.is_file():
         pytest.skip("needs axe-core: npm ci")
     return chrome.violations

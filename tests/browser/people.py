@@ -1,4 +1,4 @@
-"""People with a password, for the tests that sign in as a person does; and ends of their sessions."""
+"""Users with a password, for tests of the sign-in form; and ends of their sessions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _stored() -> str:
 
 
 async def person(site: Site, customer_id: int | None) -> str:
-    """Add a user of this customer (None: of no customer) with PASSWORD, and return the username."""
+    """Add a user of this customer (None: without one) with PASSWORD, and return the username."""
     username = f"person-{next(_numbers)}"
     connection = await asyncpg.connect(site.stack.description["postgres"]["gateway"])
     try:
@@ -38,7 +38,7 @@ async def person(site: Site, customer_id: int | None) -> str:
 
 
 async def end_sessions(site: Site, username: str) -> None:
-    """End every session of a user, as an operator or time would."""
+    """End every session of a user, as an operator or an expiry does."""
     connection = await asyncpg.connect(site.stack.description["postgres"]["gateway"])
     try:
         await connection.execute(
@@ -51,7 +51,7 @@ async def end_sessions(site: Site, username: str) -> None:
 
 
 async def type_login(page: Page, username: str, password: str = PASSWORD) -> None:
-    """Fill the sign-in form that the page shows, and send it."""
+    """Fill in the sign-in form of the page, and submit it."""
     await page.get_by_label("Username").fill(username)
     await page.get_by_label("Password").fill(password)
     await page.get_by_role("button", name="Sign in").click()

@@ -1,4 +1,4 @@
-"""The running portal as its browser tests see it: customers, their repairs, and who is signed in."""
+"""The running portal for browser tests: customers, their repairs, and signed-in users."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ class Site:
         return customer_id
 
     async def record(self, customer_id: int, unit: str = "A123", **repair: Any) -> dict[str, Any]:
-        """Record a repair as an internal system does, and return what the writer answered."""
+        """Record a repair as an internal system does, and return the writer's response."""
         answer = await self.writer.record(_repair(customer_id, unit, repair))
         return answer.body
 
     async def load(self, customer_id: int, repairs: Iterable[Mapping[str, Any]]) -> None:
-        """Import repairs, each with its `unit` and whatever matters to the test; wait until they are counted."""
+        """Import repairs, each with its `unit` and any other fields; wait until they are counted."""
         lines = (
             _repair(customer_id, "A123", repair)
             | {"source": "browser-test", "source_ref": str(next(_references))}
@@ -60,7 +60,7 @@ class Site:
         await self.counted(customer_id)
 
     async def counted(self, *customers: int) -> None:
-        """Wait until everything that the writer has of these customers can be read."""
+        """Wait until all of the writer's changes of these customers are readable."""
         found = self.stack.description
         places = Places(
             writer_database=found["postgres"]["writer"],
@@ -73,7 +73,7 @@ class Site:
         await settled(places, customers)
 
     async def sign_in(self, page: Page, customer_id: int | None) -> None:
-        """Give the page's browser a session of a user of this customer (None: of no customer)."""
+        """Give the page's browser a session of a user of this customer (None: without one)."""
         databases = self.stack.description["postgres"]
         (session,) = await open_sessions(databases["gateway"], [customer_id])
         await page.context.add_cookies(

@@ -1,4 +1,4 @@
-"""The dashboard in the whole system: what the writer accepts is what a customer sees."""
+"""The dashboard in the whole system: customers see the writer's accepted changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two clicks, two colleagues, a cost that changed: one effect each, and words for whoever came second."""
+"""Concurrent decisions: two clicks, two colleagues, a changed cost; one effect, one clear message."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 async def waiting(site: Site, **fields: Any) -> tuple[int, str, str]:
-    """Return a customer, her repair that waits for her, and its page."""
+    """Return a customer, a pending repair of it, and its page."""
     customer = await site.customer()
     repair = await site.record(customer, **fields)
     await site.counted(customer)
@@ -47,7 +47,7 @@ async def test_the_back_button_and_another_click_decide_nothing_more(
     await expect(page).to_have_url(re.compile(r"seen=\d+$"))
     await page.go_back()
     deny = page.get_by_role("button", name="Deny")
-    if await deny.count():  # a browser may show the page as it was
+    if await deny.count():  # a browser may show the cached page
         await deny.click()
     await page.goto(path)
     assert len(await happened(page)) == 2

@@ -1,4 +1,4 @@
-"""The API's documentation: its examples run as they are written, through the gateway, and it is fit for everybody."""
+"""The API's documentation: its examples run unchanged through the gateway, and it is accessible."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     Visit = Callable[..., Awaitable[Page]]
 
 DOCS = "/customer/api/docs/"
-#: Notes the status of each answer that a script of the page gets.
+#: Records the status of each response to a script of the page.
 NOTING = """() => {
   const ask = window.fetch
   window.statuses = []
@@ -51,7 +51,7 @@ async def test_every_example_runs_as_it_is_written(visit: Visit, site: Site) -> 
 
 
 async def etag_for(page: Page, article: Any, repair_id: str) -> str:
-    """Return the state that a change is bound to, as a script would ask for it."""
+    """Return the ETag for a change, requested as a script would."""
     address = await article.locator(".address").inner_text()
     path = "profile/" if "profile" in address else f"repairs/{repair_id}/"
     tag: str = await page.evaluate(

@@ -1,4 +1,4 @@
-"""What a person sees when there is nothing to show: each page with the same care, by day and by night."""
+"""Error pages: accessible and readable, in light and dark."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ async def test_who_belongs_to_no_customer_is_told_so_and_can_sign_out(
 async def test_every_message_can_be_read_by_everybody(
     new_page: NewPage, site: Site, axe: Axe, name: str
 ) -> None:
-    """The page is the gateway's own template and style, put at an address of the portal."""
+    """The page is the gateway's own template and style, served at an address of the portal."""
     html = pages.Pages().message(MESSAGES[name], "01970f4e-7a3c-7cc0-8000-2f4d7a6c1b9e").body
     page = await new_page(viewport={"width": 390, "height": 844})
     address = f"{site.url}/message/"

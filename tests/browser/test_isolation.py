@@ -1,4 +1,4 @@
-"""Two customers: neither ever sees, or changes, anything of the other."""
+"""Isolation: two customers never see or change each other's data."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def test_one_after_the_other_in_one_browser(visit: Visit, site: Site) -> N
     for path in PATHS:
         await page.goto(path)
         assert "ALDER" not in (await page.content()).upper()
-    # What the first had begun to type in this tab is hers alone.
+    # The first user's draft in this tab stays with that user.
     await expect(page.get_by_label("Unit")).to_have_value("")
     answer = await page.goto(one_repair)
     assert answer is not None
@@ -53,7 +53,7 @@ async def test_what_one_saw_is_never_uncovered_to_whoever_signs_in_after_her(
     await page.context.clear_cookies(name="sessionid")
     await page.evaluate(come_back)
     await expect(page.get_by_role("dialog", name="You have been signed out")).to_be_visible()
-    # In another tab somebody of another fleet signs in.
+    # In another tab a user of another fleet signs in.
     await site.sign_in(page, birch)
     await page.evaluate(come_back)
     await expect(page.get_by_role("rowheader")).to_contain_text("BIRCH-1")
@@ -75,7 +75,7 @@ async def test_a_stream_of_another_customer_counts_nothing_here(
         "new MutationObserver(() => sessionStorage.setItem('hinted', document.body.innerText))"
         ".observe(document.querySelector('#hint'), { childList: true, subtree: true })"
     )
-    # The page lies open beside the one where somebody of another fleet has signed in.
+    # The page is open beside the tab in which a user of another fleet has signed in.
     await site.sign_in(page, birch)
     await end_sessions(site, username)
     await expect(page.get_by_role("rowheader")).to_have_count(5, timeout=20_000)

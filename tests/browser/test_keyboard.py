@@ -1,4 +1,4 @@
-"""The pages of repairs with nothing but a keyboard."""
+"""The pages of repairs with a keyboard only."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MOST_STOPS = 80
 
 
 async def tab_to(page: Page, target: Locator) -> None:
-    """Press Tab until the target has the focus, and check that one can see where one is."""
+    """Press Tab until the target has the focus, and check that the focus is visible."""
     for _ in range(MOST_STOPS):
         await page.keyboard.press("Tab")
         seen = await page.evaluate(

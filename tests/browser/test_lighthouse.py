@@ -1,6 +1,7 @@
-"""Lighthouse over the dashboard, as a phone and as a desk: what cannot depend on this machine has to be perfect.
+"""Lighthouse over the dashboard, as a phone and as a desktop: machine-independent scores must be
+perfect.
 
-Its speed does depend on it, so that figure is printed and kept with the report under `.run/lighthouse/`, not asserted.
+Speed depends on the machine: it is printed and saved under `.run/lighthouse/`, not asserted.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ async def test_lighthouse_finds_nothing_wrong(
 
 
 async def _judge(site: Site, customer: int, profile: Path, form: str) -> dict[str, Any]:
-    """Sign in with a browser of its own, let Lighthouse drive that, and return its report."""
+    """Sign in with a browser of its own, run Lighthouse in it, and return the report."""
     REPORTS.mkdir(parents=True, exist_ok=True)
     output, port = REPORTS / f"dashboard-{form}.json", _free_port()
     async with async_playwright() as playwright:

@@ -1,4 +1,4 @@
-"""Everything that a customer can do, with a browser that runs no script."""
+"""All functions of a customer, in a browser without scripts."""
 
 from __future__ import annotations
 

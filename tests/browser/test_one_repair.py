@@ -1,4 +1,4 @@
-"""One repair: what happened to it, and the decision that is bound to what was seen."""
+"""The page of one repair: its history, and the decision bound to the state shown."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 async def a_pending_one(site: Site, **repair: Any) -> tuple[int, str, str]:
-    """Make a customer with one repair that waits, and return both ids and the repair's path."""
+    """Create a customer with one pending repair; return both ids and the repair's path."""
     customer = await site.customer()
     made = await site.record(customer, **repair)
     await site.counted(customer)
@@ -25,7 +25,7 @@ async def a_pending_one(site: Site, **repair: Any) -> tuple[int, str, str]:
 
 
 async def events_of(site: Site, repair_id: str) -> int:
-    """Return how often a repair has been decided, by the writer's own list."""
+    """Return the number of a repair's decisions in the writer's stream."""
     found = await site.writer.call("GET", f"/v1/repairs/{repair_id}")
     return int(found.body["revision"])
 
@@ -43,7 +43,7 @@ async def test_a_decision_shows_at_once_with_its_reason(visit: Visit, site: Site
     latest = page.get_by_role("region", name="What happened").get_by_role("listitem").first
     await expect(latest).to_contain_text("Denied by your company")
     await expect(latest).to_contain_text("Windshield <b>will</b> be replaced")
-    # It is said once: the address can be reloaded, or sent to a colleague.
+    # The notice appears once: a reload or a shared link shows the page without it.
     assert page.url.endswith(path)
     await page.reload()
     await expect(page.get_by_text("You denied this repair.")).to_have_count(0)

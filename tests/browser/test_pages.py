@@ -1,4 +1,4 @@
-"""Every page of repairs as it looks: nothing that axe finds, nothing wider than a phone, targets large enough."""
+"""Appearance of every page: no findings of axe, no overflow on a phone, targets large enough."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PAGES = {
     "units": "/customer/units/?year=2026&at_least=2",
     "docs": "/customer/api/docs/",
 }
-#: Controls smaller than 44 pixels, those within a sentence left out.
+#: Controls smaller than 44 pixels, except those within a sentence.
 SMALL = """() => [...document.querySelectorAll("body :is(a, button, summary, select, input:not([type=hidden]))")]
   .filter((one) => one.checkVisibility({visibilityProperty: true}))
   .map((one) => one.closest("label") ?? one)
@@ -38,7 +38,7 @@ SMALL = """() => [...document.querySelectorAll("body :is(a, button, summary, sel
   .filter((one) => !one.closest(".unseen, .hint, p.waits"))
   .filter((one) => one.getClientRects()[0].height < 43.5)
   .map((one) => one.outerHTML.slice(0, 200))"""
-#: What has to be moved sideways to be seen, of the page itself and of the places in its bar.
+#: Elements that need horizontal scrolling, of the page itself and of its navigation bar.
 WIDER = """() => [...document.querySelectorAll("html, .bar, .places, .places ul")]
   .filter((one) => one.scrollWidth > one.clientWidth)
   .map((one) => one.outerHTML.slice(0, 200))"""

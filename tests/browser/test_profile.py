@@ -1,4 +1,4 @@
-"""The company: what its customer sees of it and may change."""
+"""The company's profile: the fields that its users see and may change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The dashboard as a thing: fit for everybody, light, still, and quick with two thousand units."""
+"""Quality of the dashboard: accessible, light, stable, and fast with two thousand units."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 60 * 1024
 STATUSES = ("REQUESTED", "PENDING", "APPROVED", "IN_PROGRESS", "COMPLETED", "DENIED")
-#: What stands in a chart and its contrast with the card behind it.
+#: Elements of a chart with their contrast to the card behind.
 CONTRASTS = """() => {
   const light = (colour) => {
     const [r, g, b] = colour.match(/[\\d.]+/g).slice(0, 3).map((part) => part / 255)
@@ -41,12 +41,12 @@ CONTRASTS = """() => {
     texts: painted("text:not(:empty)", "fill"),
   };
 }"""
-#: Controls smaller than 44 pixels; the marks of charts have the rows of a table that do the same.
+#: Controls smaller than 44 pixels; the marks of charts have equivalent table rows.
 SMALL = """() => [...document.querySelectorAll("a, button, summary, input:not([type=hidden])")]
   .filter((one) => one.checkVisibility({visibilityProperty: true}) && !one.matches(".skip, .mark"))
   .filter((one) => one.getBoundingClientRect().height < 43.5)
   .map((one) => one.outerHTML.slice(0, 200))"""
-#: Notes what moves and how long a key or a click waits; what moves because of these is no shift.
+#: Records layout shifts and the delay of keys and clicks; shifts caused by these do not count.
 WATCH = """() => {
   window.shifts = [];
   const moved = ({node, previousRect, currentRect}) => [node?.outerHTML?.slice(0, 100), previousRect, currentRect];
@@ -72,7 +72,7 @@ def a_fleet(units: int) -> Iterator[dict[str, Any]]:
 
 
 async def drawn(page: Page) -> None:
-    """Wait until the last of the charts is there, and nothing moves on its way in."""
+    """Wait until all charts are drawn and their animations have ended."""
     await expect(page.locator("#units .bar-mark")).not_to_have_count(0)
     await expect(page.locator("#months .dot")).not_to_have_count(0)
 
@@ -143,7 +143,7 @@ async def test_two_thousand_units_shift_nothing_and_keep_nobody_waiting(
         await page.keyboard.press(key)
     await page.get_by_text("All 2,000 units as a table").click()
     table = page.get_by_role("region", name="Repairs by unit, table")
-    # The rows come in while nothing else is to do: on a slowed and busy machine that may take long.
+    # The rows are added in idle time, which may take long on a slow and busy machine.
     await expect(page.locator("#units tbody tr")).to_have_count(2_000, timeout=60_000)
     await table.get_by_role("button", name="Unit").click()
     await page.get_by_role("searchbox", name="Find a unit").press_sequentially("199")
@@ -168,7 +168,7 @@ async def test_nothing_moves_when_the_script_draws_and_when_figures_change(
     await page.add_init_script(f"({WATCH})()")
 
     async def late(route: Route) -> None:
-        await asyncio.sleep(0.5)  # the page is painted before its script has come
+        await asyncio.sleep(0.5)  # the page is painted before its script has loaded
         await route.continue_()
 
     await page.route("**/*.js", late)

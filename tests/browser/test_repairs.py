@@ -1,4 +1,4 @@
-"""The list of repairs: what it counts, what it leaves out, what it says when it is no longer the newest."""
+"""The list of repairs: its counts, its filters, and its notice when newer data exists."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ async def test_many_are_decided_at_once_each_with_its_own_result(
         "boxes => boxes.map((box) => box.value)"
     )
     assert len(ids) == 3
-    # Meanwhile the first one has become dearer, and somebody at the company began with the second.
+    # Meanwhile the cost of the first one has risen, and the company has started the second.
     await site.writer.correct(ids[0], {"cost": "260.00"})
     await site.writer.status(ids[1], {"status": "IN_PROGRESS"})
     await page.get_by_role("button", name="Choose all 3").click()
@@ -162,7 +162,7 @@ async def test_many_are_decided_at_once_each_with_its_own_result(
     await expect(result).to_contain_text(re.compile("T-0.*260.00", re.DOTALL))
     await expect(result).to_contain_text(re.compile("T-2.*approved", re.DOTALL))
     assert await axe(page) == []
-    # What is shown below already knows it, and the filter is still set.
+    # The list below already shows it, and the filter is still set.
     await expect(page.locator("#length")).to_have_text("1 repair")
     await expect(units_of(page)).to_have_text([re.compile("T-0")])
 
@@ -188,7 +188,7 @@ async def test_the_way_back_from_a_repair_leads_to_the_list_it_was_found_in(
     await site.load(customer, a_fleet())
     page = await visit(customer, f"{LIST}?status=PENDING&sort=unit_number")
     await units_of(page).first.get_by_role("link").click()
-    # Not even a decision, after which the page is another one, forgets it.
+    # A decision, which loads another page, keeps it as well.
     await page.get_by_role("button", name="Approve").click()
     await expect(page.get_by_text("You approved this repair.")).to_be_visible()
     await page.get_by_role("link", name="Back to the list").click()
@@ -204,7 +204,7 @@ async def test_a_change_is_hinted_at_and_moves_no_row(visit: Visit, site: Site) 
     before = await row.bounding_box()
     await site.load(customer, [{"unit": "NEW-1"}, {"unit": "NEW-2"}])
     hint = page.get_by_role("status").filter(has_text="2 changes to your repairs since you opened")
-    # It is read aloud, so it is said anew every ten seconds at most.
+    # A screen reader reads it aloud, so it changes every ten seconds at most.
     await expect(hint).to_be_visible(timeout=20_000)
     assert await row.bounding_box() == before
     await expect(page.locator("#length")).to_have_text("6 repairs")
@@ -232,7 +232,7 @@ async def test_a_long_sheet_begins_on_its_first_page(visit: Visit, site: Site) -
     page = await visit(customer, f"{LIST}?view=print")
     await page.emulate_media(media="print")
     breaks = "one => getComputedStyle(one).breakInside"
-    # Held together, a list longer than a page leaves the first one empty.
+    # Together they would leave the first page empty when the list is longer than a page.
     holding = page.locator("main, main div:has(table), table, tbody")
     assert set(await holding.evaluate_all(f"all => all.map({breaks})")) == {"auto"}
     assert await page.locator("tbody tr").first.evaluate(breaks) == "avoid"

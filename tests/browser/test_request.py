@@ -1,4 +1,4 @@
-"""Asking for a repair: several breaks of one visit, what is wrong with them, and what is never lost."""
+"""Requesting a repair: several breaks of one visit, their errors, and kept input."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ async def test_a_session_that_ended_meanwhile_costs_nothing(visit: Visit, site: 
     await page.context.clear_cookies(name="sessionid")
     await page.get_by_role("button", name="Send the request").click()
     await expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
-    # Signed in again in another tab, she finds it where she was.
+    # After signing in again in another tab, the user finds the input unchanged.
     await site.sign_in(page, customer)
     await page.goto(FORM)
     await expect(page.get_by_label("Unit")).to_have_value("T-66")
@@ -161,7 +161,7 @@ async def test_a_form_that_comes_back_through_the_sign_in_stands_at_its_own_addr
     username = await person(site, await site.customer())
     page = await new_page()
     await page.goto(FORM)
-    # The page asks once how long the session lasts; later it would tell her that it has ended.
+    # The page reads the length of the session once; later a warning of its end would appear.
     async with page.expect_response("**/accounts/session/"):
         await type_login(page, username)
     await page.get_by_label("Unit").fill("T-77")

@@ -1,4 +1,4 @@
-"""Signing in and out as a person does: where it leads, and what stays behind."""
+"""Signing in and out as a person does: its targets, and the traces that remain."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ async def test_a_session_that_ended_leads_back_to_where_she_wanted_to_go(
     new_page: NewPage, site: Site
 ) -> None:
     username = await person(site, await site.customer())
-    # With a script she may be told of it before she clicks, over the whole page.
+    # With a script, a notice over the whole page may appear before the click.
     page = await new_page(java_script_enabled=False)
     await page.goto("/customer/profile/")
     await type_login(page, username)

@@ -1,4 +1,4 @@
-"""The units with more than one repair: each number leads to exactly the repairs that it counts."""
+"""Units with more than one repair: each number leads to exactly the counted repairs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the container tests need: an engine, compose, and the images that a registry would give."""
+"""Fixtures of the container tests: an engine, compose, and the images of a registry."""
 
 import shutil
 import subprocess
@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def runs(*command: str) -> bool:
-    """Say whether a command is there and ends well."""
+    """Return whether a command exists and exits with 0."""
     if shutil.which(command[0]) is None:
         return False
     return subprocess.run(command, capture_output=True, check=False, timeout=60).returncode == 0
@@ -24,7 +24,7 @@ def root() -> Path:
 
 @pytest.fixture(scope="session")
 def compose() -> list[str]:
-    """The words that start compose: the plugin's or the single program's."""
+    """Return the command of compose: the plugin or the single program."""
     for words in (["docker", "compose"], ["docker-compose"]):
         if runs(*words, "version"):
             return words
@@ -33,7 +33,7 @@ def compose() -> list[str]:
 
 @pytest.fixture(scope="session")
 def needs_images() -> Callable[..., None]:
-    """Skip a test unless an engine answers and has these images already: a test pulls nothing."""
+    """Skip a test unless an engine runs and has these images: a test pulls nothing."""
 
     def check(*images: str) -> None:
         if not runs("docker", "version"):

@@ -1,4 +1,4 @@
-"""The alert rules: they fire when they should, on metrics that exist, and say where to read on."""
+"""The alert rules: they fire on metrics that exist, and link to a section of the manual."""
 
 import re
 import shutil
@@ -23,7 +23,7 @@ def rules(root: Path) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def promtool(root: Path, needs_images: Callable[..., None]) -> Callable[..., str]:
-    """Run promtool in deploy/prometheus: this machine's, or the one of the image."""
+    """Run promtool in deploy/prometheus: the local one, or that of the image."""
     folder = root / "deploy/prometheus"
     words = ["promtool"]
     if shutil.which("promtool") is None:

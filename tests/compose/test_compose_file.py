@@ -1,4 +1,4 @@
-"""docker-compose.yml promises: one port, nothing a container does not need, and every variable explained."""
+"""Properties of docker-compose.yml: one port, minimal rights, and every variable explained."""
 
 import ast
 import re
@@ -34,7 +34,7 @@ def once(service: Service) -> bool:
 
 def test_every_image_has_an_exact_version_and_the_local_start_takes_the_same() -> None:
     for named in IMAGES:
-        # Two numbers at least, and never one that another image gets tomorrow.
+        # At least two numbers: a tag with one moves to another image.
         assert re.fullmatch(r"[a-z/]+:v?\d+\.\d+(\.\d+)?(-slim)?", named), named
         major_alone = named.startswith("postgres:")
         assert named.count(".") == (1 if major_alone else 2), named
@@ -99,7 +99,7 @@ def test_every_long_running_container_is_watched_and_stops_in_peace(
 
 
 def test_what_is_asked_over_http_stands_twice(services: dict[str, Service]) -> None:
-    """So that one can be made anew while the other answers; the projectors are two by name."""
+    """One of each pair restarts while the other serves; the projectors are two services by name."""
     twice = {name for name, s in services.items() if s.get("deploy") == {"replicas": 2}}
 
     assert twice == {"writer", "query", "gateway"}
@@ -115,7 +115,7 @@ def test_nothing_waits_for_less_than_health_or_success(services: dict[str, Servi
 
 
 def test_each_step_done_once_is_waited_for(services: dict[str, Service]) -> None:
-    """`up --wait` fails for a container that ends unless another one waits for its success."""
+    """`up --wait` fails for a container that exits unless another one waits for its success."""
     waited_for = {other for s in services.values() for other in s.get("depends_on", {})}
 
     assert {name for name, service in services.items() if once(service)} <= waited_for

@@ -1,4 +1,4 @@
-"""nginx as configured, in front of something that says what it was sent."""
+"""nginx as configured, in front of a recording upstream."""
 
 import gzip
 import http.client
@@ -17,7 +17,7 @@ import pytest
 from tests.compose.images import image
 
 NGINX, PYTHON = image("nginx"), image("python")
-#: status, headers by their small names, body
+#: status, headers by their lower-case names, body
 Answer = tuple[int, dict[str, str], bytes]
 HARDENED = ("--read-only", "--tmpfs", "/tmp:mode=1777", "--cap-drop", "ALL")
 
@@ -30,7 +30,7 @@ def docker(*arguments: str | Path) -> str:
 
 
 class Edge:
-    """nginx and, in its network, what stands for the gateway and the writer."""
+    """nginx and, in its network, stand-ins for the gateway and the writer."""
 
     def __init__(self, root: Path) -> None:
         self.name = f"rswind-edge-{os.getpid()}"
@@ -87,7 +87,7 @@ class Edge:
         return echoed
 
     def raw(self, request: bytes) -> bytes:
-        """Return the answer to some bytes, read to the end of its body or of the connection."""
+        """Send bytes; return the response up to the end of its body or of the connection."""
         with socket.create_connection(("127.0.0.1", self.port), 20) as connection:
             connection.sendall(request)
             received = b""
@@ -109,7 +109,7 @@ def _is_whole(answer: bytes) -> bool:
 
 @pytest.fixture(scope="module")
 def lonely_edge(root: Path, needs_images: Callable[..., None]) -> Iterator[Edge]:
-    """The edge before the gateway has come."""
+    """Yield the edge before the gateway has started."""
     needs_images(NGINX, PYTHON)
     edge = Edge(root)
     yield edge
@@ -118,7 +118,7 @@ def lonely_edge(root: Path, needs_images: Callable[..., None]) -> Iterator[Edge]
 
 @pytest.fixture(scope="module")
 def away(lonely_edge: Edge) -> dict[str, Answer]:
-    """What the edge says while the gateway is away."""
+    """Return the edge's response while the gateway is unavailable."""
     paths = ("/customer/dashboard/", "/customer/api/unit-repair-data/", "/v1/repairs")
     return {path: lonely_edge.get(path) for path in paths}
 
@@ -233,7 +233,9 @@ def test_a_head_below_the_limit_passes(edge: Edge) -> None:
 def test_a_sign_in_takes_the_form_that_was_interrupted_and_no_more(
     edge: Edge, size: int, status: int
 ) -> None:
-    """A length alone would do for a refusal; what is allowed has to be sent, or the edge waits for it."""
+    """A length alone suffices for a rejection; an accepted body must be sent before the edge
+    continues.
+    """
     body = b"x" * size if status == 200 else b""
     request = b"POST /accounts/login/" + HOST + b"Content-Length: %d\r\n\r\n" % size + body
 
@@ -263,7 +265,7 @@ def test_who_sends_nothing_more_is_not_waited_for(edge: Edge) -> None:
 
 
 def test_an_event_is_passed_on_when_it_comes(edge: Edge) -> None:
-    """The second event is two seconds away; a buffer would hold the first until then."""
+    """The second event follows after two seconds; a buffer would hold the first until then."""
     with socket.create_connection(("127.0.0.1", edge.port), 20) as connection:
         connection.sendall(b"GET /customer/api/events/ HTTP/1.1\r\nHost: a\r\n\r\n")
         received = b""
@@ -303,7 +305,7 @@ def test_the_log_holds_no_secret(edge: Edge) -> None:
             "Referer": "http://a/secret-referer",
         },
     )
-    # The engine hands a line on some time after nginx wrote it.
+    # The engine forwards a line some time after nginx wrote it.
     deadline = time.monotonic() + 20
     while not _logged(log := docker("logs", edge.name)):
         assert time.monotonic() < deadline, log
@@ -321,7 +323,7 @@ def _logged(log: str) -> bool:
 
 @pytest.fixture
 def tls_edge(root: Path, edge: Edge, tmp_path: Path) -> Iterator[int]:
-    """The edge as deploy/compose/tls.yml starts it, with a certificate of this test; its port."""
+    """Yield the port of the edge as deploy/compose/tls.yml starts it, with a test certificate."""
     for name in ("certificate", "key"):
         (tmp_path / name).touch()
     command: list[str | Path] = [

@@ -1,4 +1,4 @@
-"""An image runs exactly what was tested: its lock is a part of requirements.lock, hashes and all."""
+"""Locks of the images: each is a part of requirements.lock, with the same hashes."""
 
 import importlib.util
 import re
@@ -13,7 +13,7 @@ Locked = dict[str, tuple[str, frozenset[str]]]
 
 
 def read_lock(path: Path) -> Locked:
-    """name -> (version, hashes)"""
+    """Return version and hashes by name."""
     text = path.read_text().replace("\\\n", " ")
     locked = {}
     for line in text.splitlines():

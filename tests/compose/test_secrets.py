@@ -1,4 +1,4 @@
-"""deploy/compose/secrets makes what an installation keeps to itself, once."""
+"""deploy/compose/secrets creates the secrets of an installation, once."""
 
 import re
 import stat

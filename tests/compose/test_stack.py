@@ -1,6 +1,8 @@
-"""The whole system in containers, used through its one port as a customer, an internal system and an operator would.
+"""The whole system in containers, used through its one port as a customer, an internal system and
+an operator do.
 
-It builds the images and waits for everything: minutes, so only `./dev test --long` runs it.
+It builds the images and waits for everything, which takes minutes: only `./dev test --long` runs
+it.
 """
 
 import json
@@ -24,7 +26,7 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(1_200)]
 def stack(
     root: Path, compose: list[str], env_file: Path, needs_images: Callable[..., None]
 ) -> Iterator[Stack]:
-    """The system, up: `deploy/compose/secrets`, `docker compose up --wait`, nothing else."""
+    """Yield the running system: `deploy/compose/secrets`, then `docker compose up --wait`."""
     needs_images(*IMAGES)
     stack = Stack(root, compose, env_file)
     try:
@@ -42,7 +44,7 @@ def writer(stack: Stack) -> InternalSystem:
 
 @pytest.fixture(scope="module")
 def customer(stack: Stack, writer: InternalSystem) -> Browser:
-    """A signed-in customer with nothing repaired yet."""
+    """Return a signed-in customer without repairs."""
     status, answer = writer.send("PUT", "/v1/customers/7001", profile("Harbor Freight Lines"))
     assert status in {200, 201}, answer
     stack.add_user("harbor", "--customer", "7001")
@@ -117,7 +119,7 @@ def statuses(browser: Browser) -> dict[str, int]:
 
 
 def total(browser: Browser) -> set[int]:
-    """The sum of each of the three counts; one number when they agree."""
+    """Return the sum of each of the three counts; one number when they agree."""
     return {sum(counts(browser).values()) for counts in (units, months, statuses)}
 
 

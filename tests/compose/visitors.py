@@ -1,4 +1,4 @@
-"""Who comes to the published port: a browser without a screen, and an internal system with its key."""
+"""Clients of the published port: a browser without a screen, and an internal system with a key."""
 
 import json
 import re
@@ -13,7 +13,7 @@ STATUSES = "/customer/api/repair-status-data/"
 
 
 class Browser:
-    """A browser without a screen: it keeps cookies and follows nothing."""
+    """A browser without a screen: it keeps cookies and follows no redirect."""
 
     def __init__(self, address: str) -> None:
         self.home = f"http://{address}"
@@ -25,7 +25,7 @@ class Browser:
     def ask(
         self, path: str, *, method: str = "GET", body: bytes | None = None, **headers: str
     ) -> tuple[int, dict[str, str], bytes]:
-        """Return status, headers by their small names, and body."""
+        """Return status, headers by their lower-case names, and body."""
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         request = urllib.request.Request(self.home + path, body, sent, method=method)
         try:

@@ -1,6 +1,7 @@
-"""What a migration may do while the processes of the release before go on working: only add.
+"""Rule for migrations beside running processes of the previous release: they only add.
 
-A step that takes something away says so in its file: `CONTRACTS = "<revision>"`, the step since which nothing uses it.
+A step that removes something names in its file the step since which nothing uses it: `CONTRACTS =
+"<revision>"`.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import ModuleType
 
-# Each begins a statement that old code does not notice.
+# Starts of statements that old code tolerates.
 _ADDS = (
     r"CREATE (TABLE|INDEX|SEQUENCE|SCHEMA|VIEW|TYPE|FUNCTION|STATISTICS|UNLOGGED TABLE)\b",
     r"(GRANT|COMMENT ON|INSERT INTO|UPDATE|SET LOCAL|ANALYZE)\b",
-    # How a table lies on the disk is nobody's business.
+    # The layout of a table on disk concerns no code.
     r"ALTER (TABLE|INDEX) \S+ (SET|RESET) \(",
 )
 _ALTER_TABLE = re.compile(
@@ -33,7 +34,7 @@ _ADD_COLUMN = re.compile(
 
 
 def statements_of(step: ModuleType) -> list[str]:
-    """Return the statements that a step's upgrade sends, in order, without a database."""
+    """Return the statements of a step's upgrade, in order, without a database."""
     written = io.StringIO()
     context = MigrationContext.configure(
         dialect_name="postgresql", opts={"as_sql": True, "output_buffer": written}
@@ -45,7 +46,7 @@ def statements_of(step: ModuleType) -> list[str]:
 
 
 def not_only_adding(statement: str) -> str | None:
-    """Return why old code could notice a statement, None when it cannot."""
+    """Return the reason why old code could notice a statement, None when it cannot."""
     if any(re.match(allowed, statement, re.IGNORECASE) for allowed in _ADDS):
         return None
     altered = _ALTER_TABLE.fullmatch(statement)
@@ -62,7 +63,7 @@ def not_only_adding(statement: str) -> str | None:
 
 
 def concerns_a_new_table(statement: str, statements: Iterable[str]) -> bool:
-    """Return whether rights are taken from a table that the same step makes: old code has no use of it."""
+    """Return whether rights are revoked from a table of the same step: old code does not use it."""
     taken = re.fullmatch(r"REVOKE .* ON (\S+) FROM \S+", statement, re.IGNORECASE)
     if taken is None:
         return False

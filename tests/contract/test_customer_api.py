@@ -1,4 +1,4 @@
-"""The customers' document: what is served is what the code says, and the gateway lets in exactly that."""
+"""The customers' OpenAPI document: served as generated; the gateway routes exactly its paths."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from gateway.routes import ROUTES
 from portal_query.api.openapi import FILE, document
 from repair_writer.api.app import openapi_document
 
-# They are about the document itself.
+# The paths of the document itself.
 ABOUT_ITSELF = {("GET", "/customer/api/docs/"), ("GET", "/customer/api/openapi.json")}
 
 
 @pytest.fixture
 def served() -> Any:
-    """Return the document as the query api sends it."""
+    """Return the document as the query API sends it."""
     return json.loads(FILE.read_text())
 
 

@@ -1,7 +1,7 @@
-"""Events as they have been on the topic since version 1: both sides must accept them for ever.
+"""Golden events since version 1: both sides must accept them for ever.
 
-The files are frozen (SHA256SUMS). A change that needs another file is a new major version; a new
-optional field gets a new file beside these.
+The files are frozen (SHA256SUMS). A change that needs another file is a new major version.
+A new optional field gets a new file beside these.
 """
 
 import hashlib
@@ -27,12 +27,12 @@ EXPECTED = {
     "from-version-1.9": ("status-changed", 1042, 3, "AWAITING_GLASS"),
     "unknown-fact": ("photographed", 1042, 2, "PENDING"),
 }
-#: What we would write ourselves today, to the byte.
+#: The events that our own encoder writes, to the byte.
 OURS = sorted(set(EXPECTED) - {"from-version-1.9", "unknown-fact"})
 
 
 def payload(name: str) -> bytes:
-    """Return the bytes as they are on the topic (the file has a line end more)."""
+    """Return the bytes as they are on the topic (the file has an additional line end)."""
     return (GOLDEN / f"{name}.json").read_bytes().removesuffix(b"\n")
 
 

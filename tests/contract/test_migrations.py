@@ -1,4 +1,6 @@
-"""Each migration after a service's first only adds, so that an upgrade needs no pause; see the rule."""
+"""Each migration after a service's first only adds, so that an upgrade needs no pause; see the
+rule.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every producer must put a customer where Kafka's own default partitioner would."""
+"""Partition of a customer: the same for every producer, as Kafka's default partitioner computes it."""
 
 import random
 
@@ -24,7 +24,7 @@ def test_customers_spread_over_all_partitions() -> None:
 
 
 def test_where_a_customer_goes_never_changes() -> None:
-    """What Utils.murmur2 of the Java client 4.3 gives, made positive, modulo 12."""
+    """The values are those of Utils.murmur2 in the Java client 4.3, made positive, modulo 12."""
     assert [partition(customer) for customer in (1, 2, 3, 42, 1042, 2**63 - 1)] == [
         3,
         8,

@@ -1,4 +1,4 @@
-"""The documents under docs/contracts are what the code says, and the frozen events obey them."""
+"""The documents under docs/contracts equal the generated ones, and the golden events match them."""
 
 import json
 from pathlib import Path

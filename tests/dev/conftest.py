@@ -1,4 +1,4 @@
-"""A supervisor in a folder of its own, with processes that are a line of Python each."""
+"""Fixtures: a supervisor in a folder of its own, with one-line Python programs as processes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def place() -> Iterator[Place]:
 
 @pytest.fixture
 def script(place: Place) -> Callable[..., Spec]:
-    """Return a maker of processes: a name, a program, and what a Spec may say besides."""
+    """Return a maker of processes: a name, a program, and further fields of a Spec."""
 
     def make(name: str, program: str, **more: object) -> Spec:
         settings = {"folder": str(place.state), "grace_seconds": 5.0, **more}

@@ -1,4 +1,4 @@
-"""The one map from the system's addresses to each process's environment, held against what the processes read."""
+"""The map from the system's addresses to each process's environment, compared with its settings."""
 
 import importlib
 import inspect

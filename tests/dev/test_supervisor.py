@@ -44,7 +44,7 @@ def test_a_process_that_dies_at_once_is_given_ever_longer_pauses(
     assert eventually(lambda: found(place, "one").get("restarts", 0) >= 3, SECONDS)
     deaths = [float(line) for line in (place.logs / "one.log").read_text().split()]
 
-    # Pauses of 0.1, 0.2 and 0.4 seconds: each is longer than the one before, however slow the machine.
+    # Pauses of 0.1, 0.2 and 0.4 seconds: each is longer than the previous one on any machine.
     assert deaths[2] - deaths[1] >= 0.2
     assert found(place, "one")["last_exit"] == 3
 
@@ -131,7 +131,7 @@ def test_a_connection_made_while_a_process_restarts_is_answered_by_its_successor
     os.kill(first, signal.SIGKILL)
     assert eventually(lambda: process_id.is_gone(first), SECONDS)
 
-    # No retry here: whoever connects in the moment between waits in the supervisor's socket.
+    # One attempt: a connection in between waits in the supervisor's socket.
     assert ask() != first
 
 

@@ -1,7 +1,7 @@
-"""Ways in which gateways have been broken: each has a test here, or its place elsewhere.
+"""Known attacks on gateways: each has a test here or a reference to one elsewhere.
 
-A test carries its numbers in its name: `test_case_15_16_...`. What the numbers mean stands in
-cases.md beside this file.
+A test carries its numbers in its name: `test_case_15_16_...`. The file cases.md explains the
+numbers.
 """
 
 import re

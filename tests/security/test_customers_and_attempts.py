@@ -1,4 +1,4 @@
-"""One customer's data for one customer's users, and only so many guesses."""
+"""Isolation of customers, and limits of guesses."""
 
 from typing import Any
 

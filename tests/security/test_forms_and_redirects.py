@@ -1,4 +1,4 @@
-"""Where a browser is sent, and which changes are taken for a page's own."""
+"""Targets of redirects, and acceptance of forms."""
 
 from typing import Any
 

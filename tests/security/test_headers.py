@@ -1,4 +1,4 @@
-"""What a client says of itself never reaches a service, and what a service says of itself no client."""
+"""Headers: a client's claims never reach a service; a service's internals never reach a client."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A path has one reading, and a request one beginning and one end."""
+"""Paths have one reading; requests have one start and one end."""
 
 import pytest
 

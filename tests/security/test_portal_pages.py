@@ -1,4 +1,4 @@
-"""The portal's own pages, forms and calls, asked in the ways in which others have been broken."""
+"""Known attacks on the portal's pages, forms and calls."""
 
 import json
 from urllib.parse import urlencode

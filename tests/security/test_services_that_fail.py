@@ -1,4 +1,4 @@
-"""A service that lies, dies or sleeps costs an answer, never a wrong one."""
+"""Faulty, dead or slow services cost a response but never cause a wrong one."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""A session is what the server says it is, from login to its end."""
+"""Sessions: the server alone determines their state, from sign-in to the end."""
 
 import asyncio
 from typing import Any

@@ -1,4 +1,4 @@
-"""What was typed into a form is shown again to who typed it, and to nobody else."""
+"""Input of an interrupted form: shown again to its own user only."""
 
 import json
 from typing import Any
@@ -21,7 +21,7 @@ async def save(browser: Browser, token: str, **headers: str) -> Answered:
 
 
 async def sign_in_again(browser: Browser, username: str) -> Answered:
-    """Sign in on the page that a form led to whose session had ended."""
+    """Sign in on the page to which a form led after its session had ended."""
     fields = {
         "csrfmiddlewaretoken": browser.cookies["csrftoken"], "next": PROFILE,
         "username": username, "password": PASSWORD, "kept.phone": PHONE,
@@ -30,7 +30,7 @@ async def sign_in_again(browser: Browser, username: str) -> Answered:
 
 
 def asked_again(gate: Portal) -> dict[str, Any]:
-    """Return what the page was last asked to show."""
+    """Return the latest form state that the page received."""
     found: dict[str, Any] = json.loads(gate.query.received[-1].body)
     return found
 
@@ -79,7 +79,7 @@ async def test_a_page_is_its_visitors_whoever_the_browser_had_the_secret_of(
 ) -> None:
     annas = browser.cookies["csrftoken"]
     await browser.sign_in("carl", PASSWORD)
-    browser.cookies["csrftoken"] = annas  # by an answer of before, which came late
+    browser.cookies["csrftoken"] = annas  # by an earlier response that came late
     await browser.get(PROFILE)
     assert browser.cookies["csrftoken"] != annas
     token = gate.query.received[-1].header("x-csrf-token")

@@ -1,4 +1,4 @@
-"""The demo's history is real: legal moves, sensible dates, the same for the same seed. No test here does I/O."""
+"""Properties of the demo's history: legal moves, sensible dates, the same for the same seed."""
 
 from __future__ import annotations
 

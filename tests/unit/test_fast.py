@@ -1,4 +1,4 @@
-"""What `./dev test --fast` runs for a change."""
+"""Selection of tests by `./dev test --fast` for a change."""
 
 from __future__ import annotations
 

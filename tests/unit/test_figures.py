@@ -1,4 +1,4 @@
-"""A figure says whether it reaches its target, whichever way is better, and its ratio to the floor."""
+"""Verdicts of figures, in both directions, and their ratios to the floor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An oracle that cannot say no proves nothing: each planted error is found, and the right answer passes."""
+"""The oracle itself: it finds each planted error and accepts the right result."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CUSTOMER = 42
 
 
 def event(revision: int, fact: str, **repair: Any) -> dict[str, Any]:
-    """Return an event of the customer's list about repair `r1` unless it says otherwise."""
+    """Return an event of the customer's stream, about repair `r1` by default."""
     state = {
         "repair_id": "r1", "customer_id": CUSTOMER, "unit_number": "A123", "repair_date": "2026-02-01T05:59:59Z",
         "status": "PENDING", "cost": "50.00", "removed": False, "source": "test", "source_ref": "1",
@@ -84,7 +84,7 @@ def test_a_lost_change_and_an_event_of_nobody_are_found(events: list[dict[str, A
 
 
 def tables(events: list[dict[str, Any]]) -> hops.Tables:
-    """Return what a right projector holds of these events."""
+    """Return the tables of a correct projector after these events."""
     folded = fold(CUSTOMER, events)
     return hops.Tables(
         folded.revision,
