@@ -1,8 +1,10 @@
-"""`./dev chaos`: break the whole system on purpose and check every number.
+"""Break the whole system on purpose and check every number: `./dev chaos`.
 
-Directed scenarios by default; `--minutes M` goes on with rounds of random faults for so long; `--only NAME` runs the
-scenarios whose names contain it; `--plan FILE` runs a plan that an earlier run wrote. `--planted` shows that it would
-see bugs: it plants each of `planted/` into a copy of the tree.
+Without options it runs the directed scenarios.
+`--minutes M` continues with rounds of random faults for so long.
+`--only NAME` runs the scenarios whose names contain it; `--plan FILE` repeats the plan of an
+earlier run.
+`--planted` tests the harness itself: it plants each bug of `planted/` into a copy of the tree.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def parser() -> argparse.ArgumentParser:
-    """Return what the command line may say."""
+    """Return the parser of the command line."""
     found = argparse.ArgumentParser(prog="./dev chaos", description=__doc__)
     found.add_argument("--seed", type=int, default=None, help="a run's seed; any by default")
     found.add_argument("--minutes", type=float, default=0.0, help="random faults for so long")
@@ -49,7 +51,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def planned(arguments: argparse.Namespace) -> plan.Plan:
-    """Return the plan that the command line asks for."""
+    """Return the plan that the command line names."""
     if arguments.plan:
         return plan.Plan.load(arguments.plan)
     seed = SystemRandom().randrange(10**6) if arguments.seed is None else arguments.seed
@@ -63,7 +65,7 @@ def planned(arguments: argparse.Namespace) -> plan.Plan:
 
 
 def scenarios(found: plan.Plan) -> list[Scenario]:
-    """Return what a plan consists of. Raises KeyError for a scenario that there is not."""
+    """Return the scenarios of a plan. Raises KeyError for an unknown scenario."""
     rounds = [faults.round_of(number, steps) for number, steps in enumerate(found.rounds, 1)]
     return [*(catalogue.BY_NAME[name] for name in found.directed), *rounds]
 
@@ -71,9 +73,10 @@ def scenarios(found: plan.Plan) -> list[Scenario]:
 async def run(
     found: plan.Plan, folder: Path, asked: argparse.Namespace
 ) -> tuple[list[Result], dict[str, Any]]:
-    """Run a plan; a line for each result. Stops at the first broken law: what follows would be blamed for it.
+    """Run a plan and print a line for each result.
 
-    Returns the results, and the figures of the soak where there were random rounds.
+    Stop at the first broken invariant: it would also explain later failures.
+    Return the results, and the figures of the soak after random rounds.
     """
     results: list[Result] = []
     with system.started() as stack:
@@ -112,7 +115,7 @@ async def _play(
 
 
 def main() -> int:
-    """Run what the command line says; 0 when every scenario was staged and nothing was broken."""
+    """Run the command line; return 0 when every scenario was staged and no invariant was broken."""
     arguments = parser().parse_args()
     if arguments.list:
         for scenario in catalogue.SCENARIOS:

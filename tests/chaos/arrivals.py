@@ -1,8 +1,10 @@
 """Open-loop load: requests arrive at a fixed rate, whether or not earlier ones were answered.
 
-Run as `python -m tests.chaos.arrivals spec.json`; prints one JSON object. It is a process of its own, so that its
-event loop does not slow the process that judges. Connections, the wait for an answer and the whole run are bounded.
-Without a rate it is a closed loop: a connection sends again when an answer is whole, which measures the capacity.
+Run as `python -m tests.chaos.arrivals spec.json`; it prints one JSON object.
+It is a process of its own, so that its event loop does not slow the measuring process.
+Connections, the wait for a response and the whole run are bounded.
+Without a rate it is a closed loop: a connection sends again after each complete response.
+A closed loop measures the capacity.
 """
 
 from __future__ import annotations
@@ -33,7 +35,10 @@ _EMPTY: Final = frozenset({204, 304})
 
 
 class Caller(asyncio.Protocol):
-    """One connection. It carries one request at a time and measures from the arrival of that request."""
+    """One connection.
+
+    It carries one request at a time and measures from the arrival of that request.
+    """
 
     def __init__(self, run: Run, arrived: float) -> None:
         self.arrived = arrived
@@ -47,13 +52,13 @@ class Caller(asyncio.Protocol):
         self.send(self.arrived)
 
     def send(self, arrived: float) -> None:
-        """Send the next request; `arrived` is when it was due (seconds of `time.perf_counter`)."""
+        """Send the next request; `arrived` is its due time (seconds of `time.perf_counter`)."""
         self.arrived = arrived
         if self.transport is not None:
             self.transport.write(self._run.requests.next())
 
     def data_received(self, data: bytes) -> None:
-        """Collect until an answer is whole."""
+        """Collect until a response is complete."""
         self._buffer += data
         end = self._buffer.find(b"\r\n\r\n")
         if end < 0:
@@ -66,7 +71,7 @@ class Caller(asyncio.Protocol):
         self._run.answered(self, head, body)
 
     def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002  -- the protocol's name
-        """Count the answer that will not come."""
+        """Count the missing response."""
         self._run.lost(self)
 
     def _is_whole(self, head: bytes, start: int) -> bool:
@@ -79,7 +84,7 @@ class Caller(asyncio.Protocol):
 
 
 class Run:
-    """All callers of one measurement, and the counts of what became of their requests."""
+    """All callers of one measurement, with the counts of their results."""
 
     def __init__(self, spec: dict[str, Any]) -> None:
         self.requests = Requests(spec)
@@ -89,7 +94,7 @@ class Run:
         self._patience: float = spec["patience"]
         self._open: set[Caller] = set()
         self._idle: deque[Caller] = deque()
-        #: In the order of their arrival, so that the first one has waited longest.
+        #: In the order of their arrival: the first one has waited longest.
         self._busy: dict[Caller, None] = {}
         self._connecting: set[asyncio.Task[None]] = set()
         self._began = self._end = 0.0
@@ -99,7 +104,7 @@ class Run:
         self._refused_seconds: list[float] = []
 
     async def measure(self) -> dict[str, Any]:
-        """Send until the time is up, wait for what is under way, and return the figures."""
+        """Send until the time is up, wait for pending requests, and return the figures."""
         self._began = time.perf_counter()
         self._end = self._began + self._seconds
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._end_now)
@@ -121,7 +126,7 @@ class Run:
         return self._figures()
 
     def answered(self, caller: Caller, head: bytes, body: bytes) -> None:
-        """Take an answer in; in a closed loop the caller sends again at once."""
+        """Record a response; in a closed loop the caller sends again at once."""
         if caller not in self._busy:
             return
         del self._busy[caller]
@@ -140,7 +145,7 @@ class Run:
             self._arrive(now)
 
     def lost(self, caller: Caller) -> None:
-        """Count a request whose connection ended before its answer."""
+        """Count a request whose connection ended before its response."""
         self._open.discard(caller)
         if caller in self._busy:
             del self._busy[caller]
@@ -221,7 +226,7 @@ def _spread(seconds: list[float]) -> list[float]:
 
 
 def main() -> None:
-    """Measure what the file says."""
+    """Run the measurement of the file."""
     spec = json.loads(Path(sys.argv[1]).read_text())
     sys.stdout.write(json.dumps(uvloop.run(Run(spec).measure())) + "\n")
 

@@ -1,4 +1,4 @@
-"""Every directed scenario, in the order in which they are run."""
+"""Catalogue of the directed scenarios, in the order of a run."""
 
 from tests.chaos.scenarios import (
     backlogs,
@@ -39,8 +39,8 @@ SCENARIOS = [
     *stalls.SCENARIOS,
     *clients.SCENARIOS,
 ]
-#: Rows that need no load or another system, and the tests that stage them. Row 62 stops and starts the whole system,
-#: with the supervisor that a trial watches.
+#: Rows that need no load or another system, with the tests that stage them. Row 62 stops and starts
+#: the whole system, including the supervisor that a trial watches.
 ELSEWHERE = {
     "61": "shared/tests/integration/test_pools.py",
     "62": "tests/system/test_lost_stores.py",

@@ -1,4 +1,4 @@
-"""The laws that every trial has to keep; each function returns what broke them, as sentences with a witness."""
+"""Invariants of every trial: each function returns its violations, as sentences with a witness."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 Events = list[dict[str, Any]]
 ANSWERS = frozenset({200, 503})
-# What a process that was killed or stopped leaves a caller with; the harness decides where that may be.
+# Statuses that a killed or stopped process leaves to a caller; the harness decides where they are
+# allowed.
 BROKEN = frozenset({0, -1})
 MOST_SHOWN = 5
 
@@ -36,7 +37,7 @@ SELECT customer_id, array[n] FROM portal.repair_count WHERE n < 0 AND customer_i
 
 
 async def sums(portal_database: str, customers: Sequence[int]) -> list[str]:
-    """I3: the three counts of a customer sum to its repairs, and none is negative."""
+    """Check I3: the three counts of a customer sum to its repairs, and none is negative."""
     connection = await asyncpg.connect(portal_database)
     try:
         rows = await connection.fetch(_UNEQUAL, list(customers))
@@ -46,7 +47,7 @@ async def sums(portal_database: str, customers: Sequence[int]) -> list[str]:
 
 
 async def lists(writer_database: str, customers: Sequence[int]) -> dict[int, Events]:
-    """Read the writer's lists; each event as JSON says it."""
+    """Read the writer's streams; each event is a JSON object."""
     stored = await hops.event_list(writer_database, customers)
     return {
         customer: [json.loads(one) for one in payloads] for customer, payloads in stored.items()
@@ -54,7 +55,9 @@ async def lists(writer_database: str, customers: Sequence[int]) -> dict[int, Eve
 
 
 def commands(events: Mapping[int, Events], acks: Acks) -> list[str]:
-    """I1, I2, I11: each acknowledged change is in the list, once, none that nobody asked for, in the order of time."""
+    """Check I1, I2, I11: the stream holds each acknowledged change once, in time order, and no
+    other.
+    """
     found = [f"I12: the writer answered {status}" for status in acks.statuses if status == 500]
     by_place = {
         (customer, event["data"]["revision"]): event
@@ -78,7 +81,7 @@ def commands(events: Mapping[int, Events], acks: Acks) -> list[str]:
 
 
 def _in_order(acks: Acks) -> list[str]:
-    """A change that was acknowledged before another was sent has the lower revision."""
+    """Check the order: a change acknowledged before another was sent has the lower revision."""
     of_customer: dict[int, list[Any]] = {}
     for ack in acks.done:
         if "repair_id" in ack.body:
@@ -98,7 +101,7 @@ def _in_order(acks: Acks) -> list[str]:
 
 
 class Answers:
-    """What the first n events of each customer count to; computed once for each n."""
+    """Counts of each customer after its first n events, cached by n."""
 
     def __init__(self, events: Mapping[int, Events], time_zone: str) -> None:
         self._events = events
@@ -129,9 +132,11 @@ def reads(
     acked: Mapping[tuple[int, int], float],
     may_break: bool,
 ) -> list[str]:
-    """I5, I6, I7, I8, I12: each answer is the fold of exactly the events that it names, and says how old it is.
+    """Check I5, I6, I7, I8, I12: each response is the fold of exactly its named events, and its lag
+    is true.
 
-    `acked` says when publishers were told of each change (customer and revision), by the clock of the reads.
+    `acked` holds the time at which publishers received each change (customer and revision), by the
+    clock of the reads.
     """
     answers = Answers(events, time_zone)
     seen: dict[int, tuple[int, int]] = {}
@@ -172,7 +177,9 @@ def _content(read: Read, listed: Events, answers: Answers) -> list[str]:
 
 
 def _age(read: Read, listed: Events, acked: Mapping[tuple[int, int], float]) -> list[str]:
-    """I8: what an answer lacks is no older than it says, by the writer's clock and by our own."""
+    """Check I8: a change missing from a response is no older than its lag, by the writer's clock
+    and ours.
+    """
     if read.revision >= len(listed):
         return []
     broken = []
@@ -187,7 +194,7 @@ def _age(read: Read, listed: Events, acked: Mapping[tuple[int, int], float]) -> 
 
 
 def ages(found: Sequence[Read], acked: Mapping[tuple[int, int], float]) -> dict[str, int]:
-    """Count what the law of ages had to judge: it says nothing where no answer ever lacked anything."""
+    """Count the cases for the invariant of ages: it is empty when no response ever lacked a change."""
     good = [read for read in found if read.status == 200]
     never = float("inf")
     return {
@@ -207,6 +214,6 @@ def _named(read: Read) -> str:
 
 
 def first(broken: Sequence[str]) -> str:
-    """Return the first few, and how many there are."""
+    """Return the first few, and their number."""
     more = f" (and {len(broken) - MOST_SHOWN} more)" if len(broken) > MOST_SHOWN else ""
     return "; ".join(broken[:MOST_SHOWN]) + more

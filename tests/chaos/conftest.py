@@ -1,4 +1,4 @@
-"""The table of scenarios at the end of a run of pytest, whether or not anything failed."""
+"""Table of scenarios at the end of a run of pytest, after failures as well."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from tests.chaos import report
 from tests.chaos.verdict import Result
 
-# Where tests run others may be at work: what is promised in seconds may take five times as long.
+# Test machines may be busy: deadlines in seconds may take five times as long.
 SLACK = 5.0
 RESULTS = pytest.StashKey[list[Result]]()
 

@@ -1,4 +1,4 @@
-"""Random faults for the soak: each kind with what it may be done to, and rounds made of them."""
+"""Random faults of the soak: each kind with its targets, and rounds composed of them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ POINTS = (
 
 
 async def kill(t: Trial, process: str) -> None:
-    """Kill a process; one that is not there at the moment has been killed just before."""
+    """Kill a process; one that is missing at the moment was killed just before."""
     pid = t.stack.pids(process).get(process)
     if pid is not None:
         os.kill(pid, signal.SIGKILL)
@@ -40,7 +40,7 @@ async def kill(t: Trial, process: str) -> None:
 
 
 async def point(t: Trial, name: str) -> None:
-    """Kill whoever passes a point."""
+    """Kill the next process that passes a failpoint."""
     await t.fire(name)
 
 
@@ -79,7 +79,7 @@ async def flush(t: Trial) -> None:
 
 
 async def pause(t: Trial, process: str, seconds: float) -> None:
-    """Stop a process for a moment."""
+    """Pause a process for a moment."""
     pid = t.stack.pids(process).get(process)
     if pid is not None:
         await stalls.stand(pid, seconds)
@@ -87,7 +87,7 @@ async def pause(t: Trial, process: str, seconds: float) -> None:
 
 
 async def backend(t: Trial, seconds: float) -> None:
-    """Stop one Postgres backend of ours for a moment."""
+    """Pause one Postgres backend of ours for a moment."""
     await stalls.pause_backend(t, seconds)
     t.stage("pause a backend", f"for {seconds} s")
 
@@ -99,11 +99,11 @@ async def block(t: Trial, process: str, seconds: float) -> None:
 
 
 async def overloaded(t: Trial, times: float, seconds: float) -> None:
-    """Offer gateway and writer a multiple of their capacity while other faults happen; `finish` waits for its end."""
+    """Overload gateway and writer while other faults happen; `finish` waits for its end."""
     t.beside.append(asyncio.create_task(soak_load.overloaded(t, times, seconds)))
 
 
-#: Enough for 42 commands and 84 reads a second on average, though faults stop them again and again.
+#: Enough for 42 commands and 84 reads a second on average, despite the faults.
 COMMANDS, READS = 75.0, 150.0
 KINDS: dict[str, Callable[..., Awaitable[None]]] = {
     "kill": kill,
@@ -129,7 +129,7 @@ CHOICES: dict[str, list[dict[str, Any]]] = {
 }
 
 
-#: Of a soak under overload: what slows a process, where the others kill it.
+#: Faults of a soak under overload: they slow a process, where the others kill it.
 STALLS: dict[str, list[dict[str, Any]]] = {
     "pause": [
         {"process": name, "seconds": seconds}

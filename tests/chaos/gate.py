@@ -1,8 +1,10 @@
-"""The gate of planted bugs: each patch in `planted/` breaks a promise, and the test that it names has to see it.
+"""Mutation gate: each patch in `planted/` breaks a guarantee, and its named test must fail.
 
-The head of a patch says what it breaks, why somebody would write it (`Why:`), what catches it (`Test:`, an id of
-pytest, or `Scenario:`, a name of the catalogue) and what that has to say (`Shows:`, a regular expression for its
-first words of failure). It is applied to a copy of the tree; nothing here touches the tree itself.
+The head of a patch has four lines: its effect; its motive (`Why:`); its test and the expected
+failure.
+The test is `Test:`, an id of pytest, or `Scenario:`, a name of the catalogue.
+`Shows:` is a regular expression for the first words of the failure.
+The gate applies a patch to a copy of the tree and leaves the tree itself unchanged.
 """
 
 from __future__ import annotations
@@ -28,12 +30,12 @@ if TYPE_CHECKING:
 PATCHES = Path(__file__).resolve().parent / "planted"
 FOLDER = ROOT / ".run" / "planted"
 SOURCES = ("shared", "services/repair-writer", "services/portal-query", "services/gateway")
-# Built or installed, so no part of the tree, but needed to run it.
+# Built or installed: outside the tree, but needed to run it.
 LENT = (".venv", "node_modules", "services/portal-query/src/portal_query/web/static/portal.js")
 SEED = 1
-# It asks whether bugs are seen, not how quick this machine is.
+# The gate checks detection, not the speed of this machine.
 SLACK = "3"
-# Whoever takes longer hangs.
+# A slower run counts as hanging.
 LONGEST_SECONDS = 600.0
 ROWS = "{:<30} {:<8} {:>4} {}"
 WIDTH = 100
@@ -51,13 +53,13 @@ class Bug:
 
     @property
     def catcher(self) -> str:
-        """Return what has to catch it, in words."""
+        """Return the name of the test or scenario."""
         return self.test.rpartition("::")[2] or f"scenario {self.scenario}"
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a catcher said: whether it passed, and its words of failure, the first first."""
+    """Result of a test: whether it passed, and its failure messages in order."""
 
     passed: bool
     said: Sequence[str]
@@ -65,12 +67,12 @@ class Run:
 
 
 def bugs(wanted: str = "") -> list[Bug]:
-    """Read the patches whose names contain `wanted`. Raises ValueError for a head that lacks something."""
+    """Read the patches whose names contain `wanted`. Raises ValueError for an incomplete head."""
     return [read(path) for path in sorted(PATCHES.glob("*.patch")) if wanted in path.stem]
 
 
 def read(path: Path) -> Bug:
-    """Read one patch. Raises ValueError when its head does not say what it must."""
+    """Read one patch. Raises ValueError for an incomplete head."""
     head = path.read_text().partition("\ndiff --git ")[0]
     said = dict(re.findall(r"^(Why|Test|Scenario|Shows): (.+)$", head, re.MULTILINE))
     if not {"Why", "Shows"} <= said.keys() or ("Test" in said) == ("Scenario" in said):
@@ -80,7 +82,7 @@ def read(path: Path) -> Bug:
 
 
 def missing(bug: Bug) -> str:
-    """Say which catcher of a bug there is not; nothing when it is there."""
+    """Return a message when the test of a bug does not exist, else nothing."""
     if bug.scenario:
         return "" if bug.scenario in catalogue.BY_NAME else f"there is no scenario {bug.scenario}"
     file, _, name = bug.test.partition("::")
@@ -91,11 +93,11 @@ def missing(bug: Bug) -> str:
 
 
 def apply(bug: Bug, tree: Path, *options: str) -> str:
-    """Apply a patch to a tree (`--check`: only try, `-R`: take it back); return what git refused, if it did."""
+    """Apply a patch to a tree (`--check`: only try, `-R`: revert); return git's error, if any."""
     done = subprocess.run(
         ["git", "apply", *options, str(bug.patch)],
         cwd=tree,
-        # The tree may lie within a repository that it is no part of.
+        # The tree may be inside a repository that it is not part of.
         env={**os.environ, "GIT_CEILING_DIRECTORIES": str(tree.parent)},
         capture_output=True,
         text=True,
@@ -105,7 +107,7 @@ def apply(bug: Bug, tree: Path, *options: str) -> str:
 
 
 def copy() -> Path:
-    """Copy the working tree, as it would be committed, to a folder of its own and return that."""
+    """Copy the working tree, as it would be committed, to a new folder and return that."""
     tree = FOLDER / "tree"
     shutil.rmtree(tree, ignore_errors=True)
     listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
@@ -122,7 +124,7 @@ def copy() -> Path:
 
 
 class Catchers:
-    """Runs tests and scenarios in a tree; the servers that tests need are lent to all of them."""
+    """Runs tests and scenarios in a tree, with shared servers for all tests."""
 
     def __init__(self, tree: Path, servers: dict[str, str]) -> None:
         self._tree = tree
@@ -130,7 +132,7 @@ class Catchers:
         self._environment = {**os.environ, **servers, "PYTHONPATH": os.pathsep.join(paths)}
 
     def test(self, names: Sequence[str]) -> Run:
-        """Run some tests; stop at the first that fails."""
+        """Run some tests; stop at the first failure."""
         quiet = ["-q", "-x", "--tb=short", "-p", "no:cacheprovider", "-o", "addopts="]
         mode = ["--import-mode=importlib", "-m", ""]
         return self._timed(["pytest", *quiet, *mode, *names], _words_of_pytest)
@@ -174,7 +176,7 @@ def _words_of_pytest(output: str) -> list[str]:
 
 
 def _words_of_scenarios(reports: Path) -> list[str]:
-    """Return the broken laws; a scenario that has shown nothing says so instead."""
+    """Return the violations; an inconclusive scenario returns its reason."""
     said: list[str] = []
     for report in reports.glob("*/report.json"):
         for result in json.loads(report.read_text())["results"]:
@@ -186,7 +188,7 @@ def _words_of_scenarios(reports: Path) -> list[str]:
 
 
 def prove_sound(found: Sequence[Bug], catchers: Catchers) -> list[str]:
-    """Run each distinct catcher on the tree without any bug; return what failed there."""
+    """Run each distinct test on the tree without a bug; return the failures."""
     tests = sorted({bug.test for bug in found if bug.test})
     scenarios = [name for name in catalogue.BY_NAME if name in {bug.scenario for bug in found}]
     failed = []
@@ -209,7 +211,7 @@ def prove_sound(found: Sequence[Bug], catchers: Catchers) -> list[str]:
 
 
 def catch(bug: Bug, tree: Path, catchers: Catchers) -> bool:
-    """Plant a bug, say what its catcher says, and take it out again; return whether it was caught."""
+    """Plant a bug, run its test, and remove it again; return whether it was detected."""
     apply(bug, tree)
     try:
         run = catchers.play([bug.scenario]) if bug.scenario else catchers.test([bug.test])
@@ -225,7 +227,9 @@ def catch(bug: Bug, tree: Path, catchers: Catchers) -> bool:
 
 
 def run(wanted: str = "") -> int:
-    """Plant each bug whose name contains `wanted` and print what caught it; 0 when each was caught."""
+    """Plant each bug whose name contains `wanted`, print the result; return 0 when all were
+    detected.
+    """
     found = bugs(wanted)
     tree = copy()
     wrong = [

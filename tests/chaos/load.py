@@ -1,4 +1,6 @@
-"""Publishers: commands by an open loop through the real API, each sent again with its key until it is answered."""
+"""Publishers: an open loop of commands through the real API, each repeated with its key until it
+succeeds.
+"""
 
 from __future__ import annotations
 
@@ -29,12 +31,12 @@ MOST_AT_ONCE = 64
 
 
 class UnansweredError(Exception):
-    """Commands were sent again and again and never answered."""
+    """Commands got no response, although each was repeated."""
 
 
 @dataclass(frozen=True)
 class Command:
-    """One change as it is sent, always the same bytes under the same key."""
+    """One change as it is sent: always the same bytes under the same key."""
 
     key: str
     kind: str
@@ -46,7 +48,7 @@ class Command:
 
 @dataclass(frozen=True)
 class Ack:
-    """What the writer answered, and between which moments (monotonic seconds)."""
+    """The writer's response, with the moments around it (monotonic seconds)."""
 
     command: Command
     status: int
@@ -59,7 +61,7 @@ class Ack:
 
 @dataclass
 class Acks:
-    """All that has been promised; each line of the file was written before anybody relied on it."""
+    """All acknowledgements; each line of the file is written before the harness relies on it."""
 
     file: Path
     done: list[Ack] = field(default_factory=list)
@@ -67,17 +69,17 @@ class Acks:
     statuses: Counter[int] = field(default_factory=Counter)
     broken: int = 0
     latest: dict[int, int] = field(default_factory=dict)
-    #: When each change was acknowledged, by customer and revision, in seconds since 1970.
+    #: Time of each acknowledgement, by customer and revision, in seconds since 1970.
     moments: dict[tuple[int, int], float] = field(default_factory=dict)
 
     def note(self, what: str, command: Command, **more: object) -> None:
-        """Append a line and have it on its way to the disk."""
+        """Append a line and flush it towards the disk."""
         line = {"what": what, "at": time.time(), "key": command.key, "kind": command.kind, **more}
         with self.file.open("a") as file:
             file.write(json.dumps(line, default=str) + "\n")
 
     def take(self, ack: Ack) -> None:
-        """Keep an answer."""
+        """Record a response."""
         customer = ack.body.get("customer_id", ack.command.customer)
         self.note("ok", ack.command, customer=customer, revision=ack.revision, tries=ack.tries)
         self.done.append(ack)
@@ -94,10 +96,10 @@ class Acks:
 
 
 class Load:
-    """The publishers of one trial. Half of the commands go to few customers, half each to one of its own."""
+    """Publishers of one trial. Half of the commands go to few customers, half to one each."""
 
     def __init__(self, url: str, key: str, rng: Random, file: Path, rate: float) -> None:
-        """Send to this address with this key, so many commands a second; note all in a file."""
+        """Send to this address with this key, so many commands a second; record all in a file."""
         self.acks = Acks(file)
         self.hot = [next(_customers) for _ in range(HOT)]
         self.cold: list[int] = []
@@ -117,33 +119,33 @@ class Load:
 
     @property
     def customers(self) -> list[int]:
-        """Return everybody this load speaks of."""
+        """Return all customers of this load."""
         return [*self.hot, *self.cold]
 
     async def found(self, *customers: int) -> None:
-        """Make customers known to the writer, the hot ones by default."""
+        """Create customers in the writer, the hot ones by default."""
         for customer in customers or self.hot:
             await self.send(self.profile(customer))
 
     async def found_more(self, count: int) -> list[int]:
-        """Make customers known to whom this load sends nothing; their ids follow each other."""
+        """Create customers that get no commands from this load; their ids are consecutive."""
         made = [next(_customers) for _ in range(count)]
         await self.found(*made)
         return made
 
     def start(self) -> None:
-        """Begin to send; the clock decides when, not the answers."""
+        """Begin to send; the clock sets the pace, not the responses."""
         self._ticking = asyncio.create_task(self._tick())
 
     async def pause(self) -> None:
-        """Send nothing new."""
+        """Send no new commands."""
         if self._ticking is not None:
             self._ticking.cancel()
             await asyncio.gather(self._ticking, return_exceptions=True)
             self._ticking = None
 
     async def drain(self, seconds: float) -> None:
-        """Stop sending and wait until each command has its answer. Raises UnansweredError."""
+        """Stop sending and wait until each command has its response. Raises UnansweredError."""
         await self.pause()
         if self._tasks:
             done, late = await asyncio.wait(set(self._tasks), timeout=seconds)
@@ -153,7 +155,7 @@ class Load:
                 raise UnansweredError(f"{len(late)} commands without an answer after {seconds} s")
 
     async def close(self) -> None:
-        """Give up whatever is under way."""
+        """Cancel all pending commands."""
         await self.pause()
         for task in set(self._tasks):
             task.cancel()
@@ -161,11 +163,11 @@ class Load:
         await self.http.close()
 
     async def burst(self, count: int) -> list[Ack | None]:
-        """Send so many commands at once and wait for their answers."""
+        """Send so many commands at once and wait for their responses."""
         return list(await asyncio.gather(*(self.one() for _ in range(count))))
 
     async def one(self) -> Ack | None:
-        """Draw a command and send it until it is answered."""
+        """Draw a command and send it until it succeeds."""
         cold = self._rng.random() < 0.5
         kind = "record" if cold or not self._free else self._rng.choices(list(KINDS), list(KINDS.values()))[0]  # fmt: skip
         if kind != "record":
@@ -178,11 +180,11 @@ class Load:
         return await self.send(self.record(customer))
 
     def forget_repairs(self) -> None:
-        """Change no repair that was recorded until now: after a restore they are not as they were."""
+        """Exclude all repairs recorded so far from changes: a restore changes their state."""
         self._free.clear()
 
     def profile(self, customer: int) -> Command:
-        """Return the command that makes a customer."""
+        """Return the command that creates a customer."""
         key = self._key()
         body = {"name": f"Fleet {customer}"}
         return Command(key, "profile", customer, "PUT", f"/v1/customers/{customer}", body)
@@ -204,13 +206,13 @@ class Load:
         return Command(key, "record", customer, "POST", "/v1/repairs", body)
 
     def move(self, repair: dict[str, Any], customer: int) -> Command:
-        """Return the command that gives a repair to another customer; nobody else takes it up meanwhile."""
+        """Return the command that moves a repair to another customer, and reserve the repair."""
         self._free = [one for one in self._free if one["repair_id"] != repair["repair_id"]]
         body = {"reason": "chaos", "customer_id": customer}
         return self._command("move", repair, "PATCH", f"/v1/repairs/{repair['repair_id']}", body)
 
     def _change(self, kind: str, repair: dict[str, Any]) -> Command:
-        """Return a change of a repair that nobody else is changing at the moment."""
+        """Return a change of a repair that no other command is changing."""
         path, said = f"/v1/repairs/{repair['repair_id']}", {"reason": "chaos"}
         moves = rules.MOVES[repair["status"]]
         if kind == "status" and moves:
@@ -235,7 +237,7 @@ class Load:
         return f"{self._prefix}-{next(self._numbers)}"
 
     async def send(self, command: Command) -> Ack | None:
-        """Send a command until it is answered; None when it was refused for good."""
+        """Send a command until it succeeds; return None after a permanent rejection."""
         self.acks.note("invoke", command, customer=command.customer)
         invoked, tries = time.monotonic(), 0
         while True:
@@ -258,7 +260,7 @@ class Load:
         return ack
 
     async def _once(self, command: Command) -> tuple[int, Any, dict[str, Any]] | None:
-        """Try once; None when it has to be tried again."""
+        """Try once; return None when a retry is needed."""
         try:
             async with self.http.request(
                 command.method,

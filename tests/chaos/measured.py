@@ -1,4 +1,4 @@
-"""What was measured under load: one line for each process and load, and what it breaks of what is promised."""
+"""Measurements under load: one line for each process and load, with its broken guarantees."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ REFUSED_SECONDS: Final = 1.0
 NORMAL_SECONDS: Final = 5.0
 #: Pools, buffers and the allocator's reserve of the first overload of a process.
 MOST_GROWTH: Final = 32 * 2**20
-#: A refusal for load says that it is one.
+#: Problem codes and headers that mark a rejection for overload.
 TRUE_REASONS: Final = frozenset({"503 overloaded"})
 WIDTHS: Final = "{:<16} {:<18} {:>8} {:>8} {:>6} {:>8} {:<22} {:>8} {:>8} {:>8} {:>8} {:>8}"
 TITLES: Final = (
@@ -35,7 +35,7 @@ class Measured:
     load: str
     offered: float = 0.0
     served: float = 0.0
-    #: Served, as a share of what the process served at its peak in the same minute.
+    #: Served, as a share of the process's peak in the same minute.
     share: float | None = None
     refused: float = 0.0
     reasons: dict[str, int] = field(default_factory=dict)
@@ -44,7 +44,7 @@ class Measured:
     #: From the end of the load until everything was normal again; None: not in time.
     normal: float | None = None
     growth: int = 0
-    #: The share of the process's processor time that refusals took.
+    #: The share of the process's processor time that rejections took.
     refusing: float | None = None
 
     def line(self) -> str:
@@ -76,10 +76,11 @@ def broken_promises(
     true_reasons: Iterable[str] = TRUE_REASONS,
     paused: float = 0.0,
 ) -> list[str]:
-    """Return which promises of overload are broken (I10). A slow machine gets `slack` times as long.
+    """Return the broken guarantees of overload (I10). A slow machine gets `slack` times as long.
 
-    Throughput is compared on a quiet machine only (`slack` of 1). Elsewhere processor time stands for it, which
-    others do not change. `paused` is how long the process or what it needs may have stood still, in seconds.
+    Throughput is compared on a quiet machine only (`slack` of 1).
+    Elsewhere processor time replaces it: other work does not change it.
+    `paused` is the longest pause of the process or its dependencies, in seconds.
     """
     name = f"I10: {found.process} at {found.load}"
     broken = []
@@ -99,7 +100,7 @@ def broken_promises(
 
 
 def leaked(name: str, before: Held, after: Held) -> list[str]:
-    """Return what a process holds more of than before (I10)."""
+    """Return the resources of which a process holds more than before (I10)."""
     found = []
     if after.pid != before.pid:
         found.append(f"I10: {name} was restarted")

@@ -1,4 +1,4 @@
-"""Resident memory of every process, looked at while a soak runs: who grows, and by how much."""
+"""Resident memory of every process, sampled during a soak: its growth and the processes that grow."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LOOK_SECONDS = 2.0
 WINDOW_SECONDS = 600.0
 #: Pools and caches fill after a start.
 WARM_UP_SECONDS = 60.0
-#: A shorter life says nothing.
+#: A shorter life is too short for a trend.
 SHORTEST_SECONDS = 60.0
 MOST_GROWTH = 5 * 2**20
 AT_EACH_END = 5
@@ -30,7 +30,7 @@ AT_EACH_END = 5
 
 @dataclass(frozen=True)
 class Life:
-    """One process from its start to its end, or as far as it was looked at: bytes after warming up."""
+    """One process from its start to its end, or over its samples: bytes after warming up."""
 
     name: str
     pid: int
@@ -40,7 +40,9 @@ class Life:
 
     @property
     def too_much(self) -> bool:
-        """Say whether a process of ours grew more than it may; servers have limits of their own."""
+        """Return whether a process of ours grew more than allowed; servers have limits of their
+        own.
+        """
         return self.name in OURS and self.growth > MOST_GROWTH
 
     def __str__(self) -> str:
@@ -63,7 +65,7 @@ class Memory:
                 self.samples[found["name"], found["pid"]].append((now, size))
 
     def lives(self) -> list[Life]:
-        """Return each life that was long enough, within the last ten minutes of all."""
+        """Return each long enough life within the last ten minutes."""
         end = max((samples[-1][0] for samples in self.samples.values()), default=0.0)
         found = {}
         for (name, pid), samples in self.samples.items():
@@ -81,7 +83,7 @@ class Memory:
 
 @asynccontextmanager
 async def watched(place: Place) -> AsyncIterator[Memory]:
-    """Look at a system's memory while the body runs."""
+    """Sample a system's memory while the body runs."""
     memory = Memory()
 
     async def look() -> None:

@@ -1,4 +1,4 @@
-"""Offered load and what became of it, measured by a process of its own (`tests.chaos.arrivals`)."""
+"""Offered load and its results, measured by a process of its own (`tests.chaos.arrivals`)."""
 
 from __future__ import annotations
 
@@ -19,17 +19,18 @@ from deploy.local.layout import ROOT
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-#: More callers than any process serves at once, and fewer than one address may have connections.
-#: An arrival beyond them is not sent, and counted as such.
+#: More callers than any process serves at once, and fewer than one address may have connections. An
+#: arrival beyond them is counted, not sent.
 CALLERS = 384
-#: A refusal has to come within a second. A caller waits longer, so that a late answer is seen as late.
+#: A rejection must come within a second. A caller waits longer, so that a late response is recorded
+#: as late.
 PATIENCE_SECONDS = 5.0
 TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Offer(Load):
-    """Requests to send: so many a second, or as many as are answered where there is no rate (a closed loop)."""
+    """Requests to send: at a rate, or without one as a closed loop (one response, one request)."""
 
     rate: float | None = None
     patience: float = PATIENCE_SECONDS
@@ -46,14 +47,14 @@ class Seconds:
 
 @dataclass(frozen=True)
 class Answered:
-    """What became of an offer. Rates are per second."""
+    """Results of an offer. Rates are per second."""
 
     offered: float
     served: float
     refused: float
-    #: Refusals by status and problem code.
+    #: Rejections by status and problem code.
     reasons: dict[str, int] = field(default_factory=dict)
-    #: Arrivals for which no caller was free: the bound of the instrument.
+    #: Arrivals without a free caller: the limit of the instrument.
     unsent: int = 0
     without_retry_after: int = 0
     broken: int = 0
@@ -63,7 +64,7 @@ class Answered:
 
 
 async def send(offer: Offer, until: asyncio.Event | None = None) -> Answered:
-    """Make an offer from a process of its own; it ends early when `until` is set.
+    """Send an offer from a process of its own; it ends early when `until` is set.
 
     Raises RuntimeError when that process fails.
     """
@@ -115,7 +116,7 @@ FIRST, LAST = "first", "last"
 
 
 def _on_processor(pid: int, which: str) -> None:
-    """Bind a process, its threads and what it will start to one processor, where the machine can."""
+    """Bind a process, its threads and its children to one processor, where the machine can."""
     processors = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     if len(processors) > 1:
         _bind(pid, {processors[0] if which == FIRST else processors[-1]})
@@ -131,10 +132,10 @@ def _bind(pid: int, processors: set[int]) -> None:
 
 @contextmanager
 def separated(pids: Iterable[int]) -> Iterator[None]:
-    """Keep these processes, and what they started, on one processor; the load has another.
+    """Keep these processes and their children on one processor; the load has another.
 
-    Otherwise the load takes from the system what it should serve with, the more the higher it is. A machine with one
-    processor, one that binds nothing, or one that others use goes on without.
+    Otherwise the load takes processor time from the system, the more the higher it is.
+    The block runs unbound on a machine with one processor, without binding, or with other users.
     """
     alone = os.getloadavg()[0] <= (os.cpu_count() or 1)
     bound = [one for pid in pids for one in (pid, *descendants(pid))] if alone else []
@@ -149,7 +150,7 @@ def separated(pids: Iterable[int]) -> Iterator[None]:
 
 
 def descendants(pid: int) -> list[int]:
-    """Return the processes that a process has started and that run, and theirs."""
+    """Return the running descendants of a process."""
     found = []
     for path in Path(f"/proc/{pid}/task").glob("*/children"):
         try:
@@ -169,6 +170,6 @@ def _threads(pid: int) -> list[int]:
 
 
 def processor_seconds(pid: int) -> float:
-    """Return how much processor time a process has used."""
+    """Return the processor time that a process has used."""
     fields = process_id._stat(pid)
     return (int(fields[11]) + int(fields[12])) / TICKS_A_SECOND if fields else 0.0

@@ -1,4 +1,4 @@
-"""A process as its operators' port and the machine show it: what it holds now."""
+"""Resources of a process, read from its operators' port and from the machine."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def samples(port: int) -> dict[str, float]:
 
 
 def held(stack: ChaosStack, process: str) -> Held:
-    """Return what a process holds. Raises OSError while it does not answer."""
+    """Return the resources of a process. Raises OSError while it does not respond."""
     found = samples(stack.system.ports[f"{process.replace('-', '_')}_ops"])
     pid = stack.pids(process)[process]
     return Held(

@@ -1,4 +1,7 @@
-"""The plan of a run: what is done when. A seed gives the same plan each time; a file gives it back."""
+"""Plan of a run: the times of all faults.
+
+A seed always gives the same plan; a file restores one.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Step:
-    """One fault: at how many seconds of its round, which one, with what."""
+    """One fault: its time in seconds of its round, its kind and its arguments."""
 
     at: float
     fault: str
@@ -23,7 +26,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Plan:
-    """A seed, and what it led to: directed scenarios in order, then rounds of random faults."""
+    """A seed with its result: directed scenarios in order, then rounds of random faults."""
 
     seed: int
     directed: list[str]
@@ -44,7 +47,7 @@ class Plan:
 
     @classmethod
     def load(cls, path: Path) -> Plan:
-        """Read a plan. Raises OSError, or KeyError and ValueError where the file is none."""
+        """Read a plan. Raises OSError, or KeyError and ValueError for another kind of file."""
         found = json.loads(path.read_text())
         rounds = [[Step(**step) for step in steps] for steps in found["rounds"]]
         return cls(found["seed"], found["directed"], rounds)
@@ -67,7 +70,7 @@ def random(
     seconds: float = 45.0,
     first: Sequence[Step] = (),
 ) -> Plan:
-    """Return rounds of faults: every kind once before any comes twice, in an order of the seed's.
+    """Return rounds of faults: every kind once before any repeats, in an order of the seed.
 
     Each round begins with the steps of `first`.
     """

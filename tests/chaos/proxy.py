@@ -1,6 +1,6 @@
 """A TCP proxy that breaks connections on command: one link between two processes, one port each.
 
-It runs on an event loop in a thread of its own, so that a busy test does not slow what it measures.
+It runs on an event loop in a thread of its own, so that a busy test does not slow the traffic.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ BOTH = (TO_SERVER, TO_CLIENT)
 
 
 class Link:
-    """One way from a process to a server. `seen` counts what was done to it: the proof of a fault."""
+    """Path from a process to a server. `seen` counts the faults on it: the proof of a fault."""
 
     def __init__(self, name: str, port: int, target: int) -> None:
         self.name = name
         self.port = port
         self.target = target
         self.seen: Counter[str] = Counter()
-        #: How many connections have come in: who asks again and again shows here.
+        #: Number of accepted connections: it shows repeated attempts.
         self.taken = 0
         self._flows = {direction: asyncio.Event() for direction in BOTH}
         self._delay = 0.0
@@ -42,32 +42,32 @@ class Link:
             flow.set()
 
     async def listen(self) -> None:
-        """Take connections; a link that listens already goes on."""
+        """Accept connections; a listening link stays unchanged."""
         if self._server is None:
             self._server = await asyncio.start_server(self._connected, HOST, self.port)
 
     async def flow(self) -> None:
-        """Let everything pass again; what was held back arrives late, as after a healed cable."""
+        """Let all data pass again; held data arrives late, as after a repaired cable."""
         self._delay, self._cut, self._slams = 0.0, None, False
         for flow in self._flows.values():
             flow.set()
         await self.listen()
 
     async def refuse(self) -> None:
-        """Refuse new connections and end those that are open."""
+        """Refuse new connections and end the open ones."""
         if self._server is not None:
             self._server.close()
             self._server = None
         await self.reset()
 
     async def slam(self) -> None:
-        """End what is open and each new connection as soon as it is taken, which counts them."""
+        """End open connections; accept, count and end each new one."""
         self._slams = True
         await self.listen()
         await self.reset()
 
     async def blackhole(self, directions: Iterable[str] = BOTH) -> None:
-        """Let nothing through in these directions, and say nothing about it."""
+        """Drop all data in these directions silently."""
         for direction in directions:
             self._flows[direction].clear()
 
@@ -82,7 +82,7 @@ class Link:
             _reset(writer)
 
     async def cut(self, length: int) -> None:
-        """Let so many bytes of the next answer through, then end its connection with a reset."""
+        """Pass so many bytes of the next response, then reset its connection."""
         self._cut = length
 
     async def close(self) -> None:
@@ -144,7 +144,7 @@ class Link:
 
 
 async def _ended() -> None:
-    """Wait until what still ran on this loop has ended: its connections have been reset."""
+    """Wait until the remaining tasks of this loop have ended: their connections were reset."""
     others = asyncio.all_tasks() - {asyncio.current_task()}
     if others:
         await asyncio.wait(others, timeout=5)
@@ -158,7 +158,7 @@ def _reset(writer: asyncio.StreamWriter) -> None:
 
 
 class Links:
-    """All links of a system by name, driven from outside their thread. Use it as a context manager."""
+    """All links of a system by name, controlled from outside their thread. A context manager."""
 
     def __init__(self, targets: Mapping[str, tuple[int, int]]) -> None:
         self._targets = dict(targets)
@@ -186,15 +186,15 @@ class Links:
         return [name for name in self._links if not parts or any(part in name for part in parts)]
 
     def seen(self, names: Iterable[str]) -> Counter[str]:
-        """Return what has been done to these links together."""
+        """Return the total of the faults on these links."""
         return sum((Counter(self._links[name].seen) for name in names), Counter())
 
     def taken(self, names: Iterable[str]) -> int:
-        """Return how many connections have come in over these links together."""
+        """Return the total of the accepted connections of these links."""
         return sum(self._links[name].taken for name in names)
 
     def lead(self, names: Iterable[str], target: int) -> None:
-        """Lead new connections on these links to another port of this machine; open ones end."""
+        """Route new connections on these links to another port of this machine; open ones end."""
         for name in names:
             self._links[name].target = target
             self._do(self._links[name].reset())
@@ -210,12 +210,12 @@ class Links:
             self._do(self._links[name].refuse())
 
     def slam(self, names: Iterable[str]) -> None:
-        """Take connections on these links and end each at once."""
+        """Accept connections on these links and end each at once."""
         for name in names:
             self._do(self._links[name].slam())
 
     def blackhole(self, names: Iterable[str], directions: Iterable[str] = BOTH) -> None:
-        """Swallow what goes over these links."""
+        """Drop the data on these links."""
         for name in names:
             self._do(self._links[name].blackhole(tuple(directions)))
 
@@ -225,12 +225,12 @@ class Links:
             self._do(self._links[name].delay(seconds))
 
     def reset(self, names: Iterable[str]) -> None:
-        """End what is open on these links."""
+        """Reset the open connections on these links."""
         for name in names:
             self._do(self._links[name].reset())
 
     def cut(self, name: str, length: int) -> None:
-        """Cut the next answer on a link after so many bytes."""
+        """Cut the next response on a link after so many bytes."""
         self._do(self._links[name].cut(length))
 
     def _do(self, work: Coroutine[Any, Any, None]) -> None:

@@ -1,4 +1,6 @@
-"""Readers: browsers with sessions that read through the gateway as the page does, and write down what they saw."""
+"""Readers: browsers with sessions that read through the gateway as the page does, and record the
+results.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +21,16 @@ if TYPE_CHECKING:
     from random import Random
 
 READ_SECONDS = 10.0
-#: So many a second, then another reader helps.
+#: So many reads a second; beyond that, another reader is added.
 READS_OF_ONE = 15.0
 
 
 @dataclass(frozen=True)
 class Read:
-    """One answer. `began` is wall-clock time in seconds since 1970; status 0 is a broken connection, -1 too late."""
+    """One response.
+
+    `began` is wall-clock time in seconds since 1970; status 0 is a broken connection, -1 too late.
+    """
 
     session: int
     customer: int
@@ -45,7 +50,7 @@ class Read:
 
 @dataclass
 class Browser:
-    """One session, and the highest version that its page has seen."""
+    """One session, with the highest version that its page has shown."""
 
     number: int
     customer: int
@@ -54,7 +59,7 @@ class Browser:
     refold: int | None = None
 
     def see(self, read: Read) -> None:
-        """Remember what was shown, as the page's script does."""
+        """Record the version shown, as the page's script does."""
         if self.refold is None or read.refold > self.refold:
             self.refold, self.revision = read.refold, read.revision
         else:
@@ -62,7 +67,7 @@ class Browser:
 
 
 class Readers:
-    """The readers of one trial. `acked` gives the revision that a customer's publisher was last told."""
+    """Readers of one trial. `acked` gives a customer's last acknowledged revision."""
 
     def __init__(
         self, portal: str, rng: Random, acked: Callable[[int], int], file: Path, rate: float
@@ -89,14 +94,14 @@ class Readers:
             self.browsers.append(Browser(len(self.browsers), customer, cookie))
 
     def start(self) -> None:
-        """Begin to read; each reader has sessions of its own, so that a session's reads follow each other."""
+        """Begin to read; a session belongs to one reader, so its reads are sequential."""
         readers = min(len(self.browsers), max(3, round(self._rate / READS_OF_ONE)))
         for number in range(readers):
             share = self.browsers[number::readers]
             self._tasks.append(asyncio.create_task(self._read_on(share, self._rate / readers)))
 
     async def stop(self) -> None:
-        """End the readers. Raises what one of them stumbled over."""
+        """End the readers. Raises the exception of a failed one."""
         for task in self._tasks:
             task.cancel()
         for found in await asyncio.gather(*self._tasks, return_exceptions=True):
@@ -110,7 +115,7 @@ class Readers:
         await self._http.close()
 
     async def read(self, browser: Browser, view: str, *, own: bool = False) -> Read:
-        """Read one list; `own` waits for the customer's last acknowledged change as well."""
+        """Read one list; `own` also waits for the customer's last acknowledged change."""
         asked = max(browser.revision, self._acked(browser.customer) if own else 0)
         headers = {"Cookie": f"sessionid={browser.cookie}", "Portal-Min-Revision": str(asked)}
         if browser.refold is not None:

@@ -1,4 +1,4 @@
-"""What a run showed: a table for a person, a file for everything else."""
+"""Report of a run: a table for a person, a file with everything."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ def line(result: Result) -> str:
 
 
 def loads(results: Sequence[Result]) -> list[str]:
-    """Return the table of what was measured under load; nothing where nothing was."""
+    """Return the table of the measurements under load, or nothing."""
     lines = [found.line() for result in results for found in result.measured]
     return [measured.head(), *lines] if lines else []
 
 
 def total(results: Sequence[Result], slack: float) -> str:
-    """Return the sums, and how long each kind of blow took to heal beside what is promised."""
+    """Return the sums, and the recovery time of each kind of fault with its limit."""
     bad = [f"{result.name} ({result.verdict})" for result in results if result.verdict != "ok"]
     sums = (
         f"{len(results)} scenarios, {sum(sum(r.staged.values()) for r in results)} faults, "

@@ -1,4 +1,4 @@
-"""What a soak showed: everything that was done and seen, as lines for a person and one object for a file."""
+"""Report of a soak: all actions and results, as lines for a person and one object for a file."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def summary(
 
 
 def violations(results: Sequence[Result], lives: Sequence[Life]) -> list[str]:
-    """Return what broke a law, the first witness of each round first, and who grew too much."""
+    """Return the violations: the first witness of each round, and processes that grew too much."""
     found = [f"{one.name}: {violation}" for one in results for violation in one.violations]
     return [*found, *(f"memory: {life}" for life in lives if life.too_much)]
 

@@ -1,4 +1,6 @@
-"""The load of a soak under overload: gateway and writer at a multiple of their capacity while other faults happen."""
+"""Load of a soak under overload: gateway and writer at a multiple of their capacity beside other
+faults.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ OFFERED = ("gateway", "writer")
 
 
 async def overloaded(t: Trial, times: float, seconds: float) -> None:
-    """Measure both capacities, offer a multiple of each at once, and compare the numbers of what was accepted."""
+    """Measure both capacities, send a multiple of each at once, and compare the numbers of accepted
+    requests.
+    """
     customers = await t.load.found_more(CUSTOMERS)
     found = [one for one in targets(t, customers) if one.name in OFFERED]
     peaks = [await offered.send(target.closed(PEAK_SECONDS)) for target in found]

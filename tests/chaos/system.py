@@ -1,4 +1,6 @@
-"""A whole system of the harness's own: every connection between two processes goes over a link that can break."""
+"""A whole system of the harness's own: every connection between two processes uses a breakable
+link.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,8 @@ if TYPE_CHECKING:
     from deploy.local.layout import Place
     from deploy.local.spec import Spec
 
-# process -> variable -> the port that its address names. Those of Kafka go to a listener of their own, because a
-# broker tells its clients where to connect next.
+# process -> variable -> the port of its address. Kafka's lead to a listener of their own, because a
+# broker sends its clients the next address.
 ROUTES: dict[str, dict[str, str]] = {
     "writer": {"WRITER_DATABASE_URL": "postgres"},
     "relay": {"WRITER_DATABASE_URL": "postgres", "KAFKA_BOOTSTRAP_SERVERS": "kafka"},
@@ -46,9 +48,10 @@ ROUTES: dict[str, dict[str, str]] = {
     "browser": {"": "gateway"},
 }
 ON_KAFKA = [name for name, routes in ROUTES.items() if "kafka" in routes.values()]
-# Second ones of their kind, started by scenarios that need them; they share the links of the first.
+# Second processes of their kind, for the scenarios that need them; they share the first one's
+# links.
 SPARES = {"relay-2": "relay", "projector-3": "projector-1"}
-# Hours of waiting say no more than seconds: the heads are compared often.
+# Seconds test the same as hours: the heads are compared often.
 QUICK = {"PROJECTOR_HEADS_SECONDS": "5", "PROJECTOR_SWEEP_PAGE_SECONDS": "3"}
 
 
@@ -63,7 +66,7 @@ def every_link() -> list[tuple[str, str]]:
 
 
 def usual_ports() -> dict[str, int]:
-    """Return every port the system needs; any free one will do for each."""
+    """Return every port of the system; each may be any free port."""
     links = [link_name(*pair) for pair in every_link()]
     listeners = [f"listener of {name}" for name in ON_KAFKA]
     spares = [f"{name}_ops" for name in SPARES]
@@ -71,10 +74,10 @@ def usual_ports() -> dict[str, int]:
 
 
 class ChaosBroker(kafka.Broker):
-    """A broker that tells each client to come over the client's own link."""
+    """A broker that gives each client the address of the client's own link."""
 
     def create(self, chosen: Mapping[str, int], cluster: str) -> None:
-        """Write the settings, format the storage if that has not been done, and add the listeners."""
+        """Write the settings, format the storage when needed, and add the listeners."""
         super().create(chosen, cluster)
         listeners = {
             f"LINK{n}": (chosen[f"listener of {name}"], chosen[link_name(name, "kafka")])
@@ -102,17 +105,17 @@ class ChaosSystem(System):
         self.failpoints = place.state / "failpoints"
         self.failpoints.mkdir(exist_ok=True)
         self.spares: set[str] = set()
-        #: Settings that a scenario gives to processes, by their names.
+        #: Settings of a scenario for processes, by their names.
         self.settings: dict[str, dict[str, str]] = {}
-        #: Servers that a scenario needs besides.
+        #: Additional servers of a scenario.
         self.servers: list[Spec] = []
-        #: Options of the servers' own that a scenario needs.
+        #: Options of a scenario for the servers.
         self.postgres_options: tuple[str, ...] = ()
-        #: Whether processes connect to each other without links, which are slower than they.
+        #: Whether processes connect directly: links are slower than the processes.
         self.direct = False
 
     def targets(self) -> dict[str, tuple[int, int]]:
-        """Return each link's own port and the port that it leads to."""
+        """Return each link's own port and its target port."""
         found = {}
         for process, server in every_link():
             name = link_name(process, server)
@@ -121,7 +124,7 @@ class ChaosSystem(System):
         return found
 
     def backends(self) -> list[Spec]:
-        """Return the servers; Kafka need not be gentle to a disk that is thrown away."""
+        """Return the servers; Kafka's data is temporary, so it may skip syncing to disk."""
         usual = [
             replace(spec, argv=[*spec.argv, *self.postgres_options])
             if spec.name == "postgres"
@@ -131,7 +134,7 @@ class ChaosSystem(System):
         return [*usual, *self.servers]
 
     def services(self) -> list[Spec]:
-        """Return our processes, each with its links, and the spares that are wanted now."""
+        """Return our processes, each with its links, and the spares of the moment."""
         ours = {spec.name: self._over_links(spec) for spec in super().services()}
         for name in sorted(self.spares):
             spec, port = ours[SPARES[name]], self.ports[f"{name}_ops"]
@@ -165,7 +168,7 @@ class ChaosStack(whole.Stack):
         self.browser_url = f"http://{HOST}:{system.ports[link_name('browser', 'gateway')]}"
 
     def pids(self, *names: str) -> dict[str, int]:
-        """Return the ids of the processes that run, of all or of these."""
+        """Return the ids of the running processes, of all or of these."""
         return {
             found["name"]: int(found["pid"])
             for found in control.processes(self.system.place)
@@ -173,7 +176,7 @@ class ChaosStack(whole.Stack):
         }
 
     def want(self) -> None:
-        """Have the supervisor run what the system consists of now."""
+        """Apply the present set of processes through the supervisor."""
         control.want(self.system.place, [*self.system.backends(), *self.system.services()])
 
     def log(self, name: str) -> Path:
@@ -183,13 +186,14 @@ class ChaosStack(whole.Stack):
 
 @contextmanager
 def started() -> Iterator[ChaosStack]:
-    """Run a system of its own while the body runs; nothing of it is left afterwards."""
+    """Run a system of its own while the body runs; remove all of it afterwards."""
     with borrowed.temporary_place() as place:
         control.belong_to_this_process(place)
         system = ChaosSystem(place, {}, ports.remembered(place.ports, usual_ports()))
         with Links(system.targets()) as links:
             try:
-                # psql and the commands take no part in faults: they go to the servers themselves.
+                # psql and the commands take no part in faults: they connect to the servers
+                # directly.
                 start.start(system, say.Steps(start.STEPS, quiet=True), demo=False)
                 yield ChaosStack(system, links)
             finally:
@@ -198,7 +202,7 @@ def started() -> Iterator[ChaosStack]:
 
 
 def keep_logs(place: Place) -> None:
-    """Copy the logs where `CHAOS_KEEP` says, for whoever looks for the cause of a failure."""
+    """Copy the logs to the folder `CHAOS_KEEP`, for the analysis of a failure."""
     folder = os.environ.get("CHAOS_KEEP")
     if folder:
         Path(folder).mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The processes that answer requests, and the request with which each is offered more than it can do."""
+"""Serving processes, each with the request that overloads it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,10 @@ _USERS = 64
 
 @dataclass(frozen=True)
 class Target:
-    """A kind of request to one process. `at_once` is how many of them reach the peak in a closed loop."""
+    """A kind of request to one process.
+
+    `at_once` is the number that reaches the peak in a closed loop.
+    """
 
     name: str
     process: str
@@ -57,7 +60,7 @@ class Target:
 
 
 def targets(t: Trial, customers: Sequence[int]) -> list[Target]:
-    """Return every target of a trial; commands and imports go to these customers, which follow each other."""
+    """Return every target of a trial; commands and imports go to these consecutive customers."""
     reader = t.load.hot[0]
     sessions = [found.cookie for found in t.readers.browsers if found.customer == reader]
     return targets_of(t.stack, reader, sessions, customers)
@@ -97,7 +100,7 @@ def targets_of(
 
 
 def _repair(reference: str) -> str:
-    """Return a repair as JSON; the load process puts a customer and a number in."""
+    """Return a repair as JSON; the load process adds a customer and a number."""
     repair = {
         "customer_id": "%c",
         "unit_number": "TRUCK 07",

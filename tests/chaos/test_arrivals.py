@@ -1,4 +1,4 @@
-"""The instrument itself: an open loop goes on whatever the answers are, and every request is counted once."""
+"""The load generator: an open loop continues whatever the responses, and counts every request once."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\
 
 @asynccontextmanager
 async def server(answer: Callable[[asyncio.StreamWriter], Awaitable[None]]) -> AsyncIterator[str]:
-    """Run a server that answers each request so; yield its address."""
+    """Run a server with this reply to each request; yield its address."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

@@ -1,4 +1,6 @@
-"""Every directed scenario as a test, in its short form; they share one system and stop at the first broken law."""
+"""Every directed scenario as a test, in its short form; one shared system, stop at the first
+violation.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900)]
 SEED = 1
-# Faults last as long as it takes to see them; ./dev chaos holds them longer.
+# Faults last until they are visible; ./dev chaos holds them longer.
 HOLD = 0.4
 
 
@@ -59,7 +61,7 @@ async def test_no_number_is_wrong_whatever_dies(
 
     result = await stage("first")
     if result.verdict == "INCONCLUSIVE":
-        # A fault that could not be staged on a busy machine has shown nothing.
+        # A fault that a busy machine could not stage proves nothing.
         result = await stage("second")
 
     if result.verdict == NOT_STAGED:

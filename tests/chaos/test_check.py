@@ -1,4 +1,4 @@
-"""The judge is judged: reads that break a law are found, one that keeps them all is not."""
+"""The checker of invariants: it finds violating reads and accepts correct ones."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_an_age_is_judged_by_the_clock_of_who_was_told() -> None:
 
 
 def grown(name: str, *megabytes: float) -> Memory:
-    """Return a memory in which a process has these sizes, ten seconds apart."""
+    """Return a memory record of a process with these sizes, ten seconds apart."""
     memory = Memory()
     samples = enumerate(megabytes)
     memory.samples[name, 1] = [(10.0 * n, int(size * 2**20)) for n, size in samples]

@@ -1,4 +1,4 @@
-"""The planted bugs can still be planted, and each is caught."""
+"""The planted bugs still apply, and each is detected."""
 
 from __future__ import annotations
 

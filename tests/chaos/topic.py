@@ -1,4 +1,4 @@
-"""The topic from outside: its ends, the group's offsets, records of our own making, made anew."""
+"""The topic from outside: its ends, the group's offsets, foreign records, and recreation."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LAST_RECORDS = 40
 
 @asynccontextmanager
 async def consumer(places: Places, group: str | None) -> AsyncIterator[AIOKafkaConsumer]:
-    """Open a consumer that joins no group; with one it may read and set the group's offsets."""
+    """Open a consumer outside of every group; with one it may read and set the group's offsets."""
     opened = AIOKafkaConsumer(
         bootstrap_servers=places.kafka, group_id=group, enable_auto_commit=False
     )
@@ -46,7 +46,7 @@ async def ends(places: Places) -> dict[int, int]:
 
 
 async def committed(places: Places) -> dict[int, int]:
-    """Return what the projectors' group has committed."""
+    """Return the offsets that the projectors' group has committed."""
     async with consumer(places, GROUP) as opened:
         return {tp.partition: await opened.committed(tp) or 0 for tp in _all(places)}
 
@@ -70,7 +70,7 @@ async def told(places: Places, customers: Sequence[int]) -> dict[int, int]:
 
 
 async def _some(opened: AIOKafkaConsumer, tp: TopicPartition) -> list[Any]:
-    """Return the next records of a partition. Raises TimeoutError when there are none."""
+    """Return the next records of a partition. Raises TimeoutError without any."""
     records = (await opened.getmany(tp, timeout_ms=5_000)).get(tp, [])
     if not records:
         raise TimeoutError(f"{tp} has no records where the group stands")
@@ -86,14 +86,14 @@ async def commit(places: Places, offsets: Mapping[int, int]) -> dict[int, int]:
 
 
 async def all_read(places: Places) -> bool:
-    """Say whether the group has committed up to the end of every partition."""
+    """Return whether the group has committed up to the end of every partition."""
     return await committed(places) == await ends(places)
 
 
 async def produce(
     places: Places, records: Sequence[tuple[bytes | None, bytes | None, int]]
 ) -> None:
-    """Put records (key, value, partition) on the topic as anybody could."""
+    """Produce records (key, value, partition) to the topic, as any producer could."""
     producer = AIOKafkaProducer(bootstrap_servers=places.kafka)
     await producer.start()
     try:

@@ -1,4 +1,4 @@
-"""One trial: a system under load, one scenario of faults, healing, and then every law and every hop checked."""
+"""One trial: a system under load, one scenario of faults, healing, then every invariant and hop."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ Found = TypeVar("Found")
 FIRED_SECONDS = 30.0
 READY_SECONDS = 90.0
 HEAL_SECONDS = 90.0
-#: What has been promised: so many seconds after it has struck, numbers agree again.
+#: Recovery limit: so many seconds after a fault, the numbers agree again.
 PROMISED = {"kill -9": 15.0, "redis lost": 60.0, "kafka's data lost": 90.0}
 #: Each of them has links.
 RESTARTED = ("writer", "relay", "projector-1", "projector-2", "query", "gateway")
-#: Who shows within this what had been accepted is up to date.
+#: A hop that shows accepted changes within this time is up to date.
 LIVE_SECONDS = 1.0
 
 
 class InconclusiveError(Exception):
-    """What the scenario is about did not happen, so it has shown nothing."""
+    """The scenario's fault did not happen, so the trial proves nothing."""
 
 
 class NotStagedError(Exception):
-    """This machine cannot stage the fault, and why: it has shown nothing, and the table says so by name."""
+    """This machine cannot stage the fault, for this reason; the table lists it by name."""
 
 
 @dataclass(frozen=True)
@@ -57,21 +57,21 @@ class Scenario:
     name: str
     row: str
     run: Callable[[Trial], Awaitable[None]]
-    #: Whether readers may find no answer at all: the scenario stops what answers them.
+    #: Whether readers may get no response at all: the scenario stops serving processes.
     may_break: bool = False
-    #: Whether the topic still holds everything afterwards.
+    #: Whether the topic is complete afterwards.
     topic_whole: bool = True
-    #: How many a second are sent, and asked.
+    #: Commands and reads a second.
     commands: float = 30.0
     reads: float = 12.0
-    #: Whether processes talk to each other directly: links are slower than they are.
+    #: Whether processes connect directly: links are slower than the processes.
     direct: bool = False
     #: Of the usual length, what the short form takes where that is not the same as everybody's.
     short: float | None = None
 
 
 class Trial:
-    """What a scenario has in its hands."""
+    """State and operations of a trial, for its scenario."""
 
     def __init__(
         self,
@@ -83,7 +83,7 @@ class Trial:
         hold: float,
         slack: float,
     ) -> None:
-        """Take a system. Faults last `hold` times, promises may take `slack` times as long."""
+        """Create a trial of a system. Faults last `hold` times, limits `slack` times as long."""
         folder.mkdir(parents=True, exist_ok=True)
         self.stack = stack
         self.links = stack.links
@@ -94,9 +94,9 @@ class Trial:
         self.broken: list[str] = []
         #: One line for each process and load.
         self.measured: list[Measured] = []
-        #: What goes on beside the faults of a round, which waits for its end.
+        #: Background tasks beside the faults of a round, which waits for their end.
         self.beside: list[asyncio.Task[None]] = []
-        #: Seconds from a blow to the agreement of all numbers, by the kind of the blow.
+        #: Seconds from a fault to the agreement of all numbers, by the kind of the fault.
         self.recovered: dict[str, float] = {}
         self.struck = time.monotonic()
         self._hold = hold
@@ -132,16 +132,16 @@ class Trial:
 
     @property
     def slack(self) -> float:
-        """How many times as long a promise may take on this machine."""
+        """Return the factor of this machine for time limits."""
         return self._slack
 
     def stage(self, fault: str, proof: str) -> None:
-        """Note that a fault has happened, and how that is known."""
+        """Record that a fault has happened, with its evidence."""
         self.staged[fault] += 1
         self.evidence.append(f"{fault}: {proof}")
 
     def expect(self, holds: object, law: str) -> None:
-        """Note that a law was broken unless it holds."""
+        """Record a violation unless the condition holds."""
         if not holds:
             self.broken.append(law)
 
@@ -156,7 +156,7 @@ class Trial:
     async def until(
         self, holds: Callable[[], Any], what: str, seconds: float = FIRED_SECONDS
     ) -> None:
-        """Wait until something that belongs to the fault has come about. Raises InconclusiveError."""
+        """Wait until a condition of the fault holds. Raises InconclusiveError."""
         seconds *= self._slack
         deadline = time.monotonic() + seconds
         while True:
@@ -175,7 +175,7 @@ class Trial:
         await self.until(lambda: len(self.load.acks.done) >= before + more, f"{more} acks", seconds)
 
     async def fire(self, point: str, action: str = "kill") -> int:
-        """Arm a failpoint, wait until a process has come by it, and return that process's id."""
+        """Arm a failpoint, wait until a process has passed it, and return that process's id."""
         folder = self.stack.system.failpoints
         before = set(folder.glob(f"{point}.fired.*"))
         fresh = folder / f"{point}.new"
@@ -200,7 +200,7 @@ class Trial:
     async def fire_by(
         self, work: Coroutine[Any, Any, Found], point: str, action: str = "kill"
     ) -> Found:
-        """Arm a failpoint, do something that leads a process past it, and return what came of that."""
+        """Arm a failpoint, lead a process past it, and return the result of that."""
         firing = asyncio.create_task(self.fire(point, action))
         folder = self.stack.system.failpoints
         await self.until(lambda: (folder / point).exists() or firing.done(), f"{point} is armed")
@@ -209,7 +209,7 @@ class Trial:
         return found
 
     async def kill(self, name: str, number: int = signal.SIGKILL) -> int:
-        """Send a deadly signal to a process and wait until it is gone; return the id it had."""
+        """Send a deadly signal to a process and wait for its end; return its former id."""
         pid = self.stack.pids(name)[name]
         os.kill(pid, number)
         self.struck = time.monotonic()
@@ -218,11 +218,11 @@ class Trial:
         return pid
 
     def supervised(self) -> dict[str, dict[str, Any]]:
-        """Return what the supervisor knows of each process by name, its last exit status among it."""
+        """Return the supervisor's state of each process by name, with its last exit status."""
         return {one["name"]: one for one in control.processes(self.stack.system.place)}
 
     async def freeze(self, *names: str) -> dict[str, int]:
-        """Stop processes where they are; `thaw` lets them go on."""
+        """Pause processes; `thaw` resumes them."""
         pids = self.stack.pids(*names)
         for name, pid in pids.items():
             os.kill(pid, signal.SIGSTOP)
@@ -232,7 +232,7 @@ class Trial:
         return pids
 
     def thaw(self) -> None:
-        """Let every stopped process go on."""
+        """Resume every paused process."""
         for pid in self._stopped:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)
@@ -251,7 +251,7 @@ class Trial:
         await asyncio.to_thread(once.run, "refold", argv, env, self.stack.system.place)
 
     async def ready(self) -> None:
-        """Heal everything that the harness broke, and wait until the system says that it is ready."""
+        """Heal every fault of the harness, and wait until the system is ready."""
         self.thaw()
         self.links.flow()
         self.stack.want()
@@ -261,7 +261,7 @@ class Trial:
             self.broken.append(f"I10: {late}")
 
     async def use_links(self, *, direct: bool) -> None:
-        """Have processes talk to each other over links, or directly; they are restarted where that is new."""
+        """Connect processes over links, or directly; restart those for which that is new."""
         if self.stack.system.direct == direct:
             return
         before = set(self.stack.pids(*RESTARTED).values())
@@ -284,7 +284,7 @@ class Trial:
             await connection.close()
 
     async def database_is_back(self) -> None:
-        """Wait until Postgres answers again after it was killed."""
+        """Wait until Postgres responds again after its kill."""
 
         async def answers() -> bool:
             try:
@@ -307,14 +307,16 @@ class Trial:
         await self.until(empty, "the outbox is empty", 60)
 
     async def applied(self) -> None:
-        """Wait until the read model stands where the writer does, for the customers of this trial."""
+        """Wait until the read model reaches the writer's revisions, for the customers of this
+        trial.
+        """
         await eventually(self._caught_up, "the read model at the writer's heads", HEAL_SECONDS)
 
     async def agree_again(self, blow: str) -> None:
-        """Wait until numbers agree under load, and hold the time since the last blow to its promise.
+        """Wait until numbers agree under load, and compare the time since the last fault with its
+        limit.
 
-        They agree when all that has been accepted is in Postgres, and not missing in Redis, within
-        a second.
+        They agree when Postgres holds all accepted changes, and Redis lacks none, within a second.
         """
         end = self.struck + PROMISED[blow] * self._slack
         took = asked = 0.0
@@ -330,7 +332,7 @@ class Trial:
         self.recovered[blow] = round(max(took, self.recovered.get(blow, 0.0)), 1)
 
     async def offsets_are_behind(self) -> None:
-        """Check that nothing before the group's offsets is missing in Postgres."""
+        """Check that Postgres holds all events before the group's offsets."""
         told = await topic.told(self.places, self.load.customers)
         folded = await self._revisions("portal", list(told))
         ahead = {one: n for one, n in told.items() if n > folded.get(one, 0)}
@@ -338,7 +340,7 @@ class Trial:
         self.evidence.append(f"offsets: {len(told)} customers told of, {len(ahead)} not counted")
 
     async def _behind(self, heads: dict[int, int]) -> str:
-        """Say who does not show what had been accepted; nothing when everybody does."""
+        """Return the hops that lack accepted changes; empty when all are complete."""
         folded = await self._revisions("portal", list(heads))
         held = await hops.documents(self.places.redis, self.load.hot)
         shown = {customer: int(one[b"revision"]) for customer, one in held.items()}
@@ -363,7 +365,7 @@ class Trial:
         return not behind
 
     async def close(self) -> None:
-        """Leave a sound system behind."""
+        """Leave a healthy system behind."""
         for task in self.beside:
             task.cancel()
         await asyncio.gather(*self.beside, return_exceptions=True)

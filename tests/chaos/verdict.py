@@ -1,4 +1,6 @@
-"""A trial from its first command to its verdict: every law, and every hop against the one before it."""
+"""Conduct of a trial from its first command to its verdict: every invariant, each hop against the
+previous.
+"""
 
 from __future__ import annotations
 
@@ -25,13 +27,13 @@ if TYPE_CHECKING:
 
 DRAIN_SECONDS = 60.0
 QUIET_ACKS = 15
-# A fault that needs what this machine has not; no failure, but never a pass either.
+# A fault beyond this machine's abilities: neither a failure nor a pass.
 NOT_STAGED = "NOT STAGED"
 
 
 @dataclass
 class Result:
-    """What a trial showed."""
+    """Result of a trial."""
 
     name: str
     row: str
@@ -42,14 +44,14 @@ class Result:
     retried: int = 0
     reads: int = 0
     unavailable: int = 0
-    #: Answers 503, by the list that was asked for; broken connections under what became of them.
+    #: 503 responses by list; broken connections by their kind.
     failed: dict[str, int] = field(default_factory=dict)
-    #: How old answers said that they were: with a lag, without one, and those that did lack something.
+    #: Stated ages of responses: with a lag, without one, and those that lacked a change.
     ages: dict[str, int] = field(default_factory=dict)
     converged_seconds: float = 0.0
     recovered: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
-    #: Where the time went, in seconds.
+    #: Time spent, in seconds.
     spent: dict[str, float] = field(default_factory=dict)
     violations: list[str] = field(default_factory=list)
     measured: list[Measured] = field(default_factory=list)
@@ -66,8 +68,8 @@ async def conduct(
 ) -> Result:
     """Run one scenario to its verdict: ok, VIOLATION, INCONCLUSIVE or NOT STAGED.
 
-    Faults last `hold` times as long, and promises may take `slack` times as long (a machine that
-    others use too). What fails in the harness itself is inconclusive: it has shown nothing.
+    Faults last `hold` times as long, and limits `slack` times as long (a shared machine).
+    A failure in the harness itself is inconclusive: it proves nothing.
     """
     result, began = Result(scenario.name, scenario.row), time.monotonic()
     trial = Trial(stack, scenario, seed, folder, hold=hold, slack=slack)
@@ -104,7 +106,7 @@ async def conduct(
 
 
 def _keep_traces(stack: ChaosStack, result: Result, folder: Path) -> None:
-    """Keep what shows the cause: how often each process ended, and its log until now."""
+    """Save evidence of the cause: the number of ends of each process, and its log until now."""
     for found in control.processes(stack.system.place):
         ended = f"ended {found['restarts']} times, last with {found['last_exit']}"
         result.evidence.append(f"{found['name']} is {found['state']}, {ended}")
@@ -126,7 +128,7 @@ def _shows_nothing(result: Result, why: str) -> None:
 
 
 async def _begin(t: Trial) -> None:
-    """Have customers, sessions and traffic."""
+    """Create customers, sessions and traffic."""
     await t.use_links(direct=t.scenario.direct)
     await t.load.found()
     await t.readers.sign_in(t.databases["gateway"], t.load.hot)
@@ -136,7 +138,7 @@ async def _begin(t: Trial) -> None:
 
 
 async def _finish(t: Trial, result: Result) -> None:
-    """Heal, let everything be answered, wait for agreement, and check every law."""
+    """Heal, wait for all responses and for agreement, and check every invariant."""
     with _clock(result, "heal"):
         await t.ready()
     with _clock(result, "drain"):
@@ -157,7 +159,7 @@ async def _finish(t: Trial, result: Result) -> None:
 
 
 async def _answers(t: Trial, folds: dict[int, Any]) -> None:
-    """Ask over HTTP for what all other hops agree on; the laws judge what it says."""
+    """Read over HTTP the values on which all other hops agree; the invariants judge them."""
     for browser in t.readers.browsers[::2]:
         folded = folds[browser.customer]
         for view in PATHS:
@@ -169,7 +171,7 @@ async def _answers(t: Trial, folds: dict[int, Any]) -> None:
 
 
 async def laws(t: Trial) -> None:
-    """Check everything that has been promised and read so far."""
+    """Check all acknowledgements and reads so far."""
     events = await check.lists(t.databases["writer"], t.load.customers)
     t.broken += check.commands(events, t.load.acks)
     t.broken += await check.sums(t.databases["portal"], t.load.customers)

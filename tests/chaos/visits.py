@@ -1,4 +1,6 @@
-"""Visits that use the wires which plain reads spare: signing in, a change by the customer, figures that Redis lacks."""
+"""Visits over links that plain reads spare: signing in, a customer's change, figures missing in
+Redis.
+"""
 
 from __future__ import annotations
 
@@ -24,9 +26,9 @@ FINE = frozenset({200, 303, 302, 400, 403, 413, 422, 428, 429, 503})
 
 @asynccontextmanager
 async def visiting(t: Trial) -> AsyncIterator[Counter[int]]:
-    """Visit while the body runs; what is answered is counted by status (0: no answer). Nothing of it changes anything.
+    """Send visits while the body runs; count their statuses (0: no response). They change nothing.
 
-    An undocumented answer breaks a law.
+    An undocumented response violates an invariant.
     """
     found: Counter[int] = Counter()
     tasks = [asyncio.create_task(one(t, found)) for one in (_sign_in, _change, _forget)]
@@ -52,7 +54,7 @@ async def _change(t: Trial, found: Counter[int]) -> None:
     cookie = {"sessionid": t.readers.browsers[0].cookie}
     async with _browser(t, cookie) as http:
         while True:
-            # The writer refuses it: a repair without a unit.
+            # The writer rejects it: a repair without a unit.
             url = f"{t.stack.browser_url}/customer/api/repairs/"
             found[await _status(http, url, json={})] += 1
             await asyncio.sleep(PAUSE_SECONDS)

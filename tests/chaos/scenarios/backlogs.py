@@ -1,4 +1,6 @@
-"""More events than relay and projector can take (row 58): a backlog of 1, 2 and 4 times what they take in a while."""
+"""Backlogs of events (row 58): 1, 2 and 4 times the amount that relay and projector process in a
+while.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 EVENTS = 10_000
 LINES_A_BODY = 1_000
 CUSTOMERS = 40
-#: The first one is the peak that the others are held against.
+#: The first one is the peak for the others.
 TIMES = (1, 1, 2, 4)
 PROJECTORS = ("projector-1", "projector-2")
 SAMPLE_SECONDS, SAMPLES = 0.02, 5
@@ -32,7 +34,7 @@ DRAIN_SECONDS = 120.0
 
 @dataclass(frozen=True)
 class Part:
-    """Processes that share a backlog, and the counter of what they have taken of it."""
+    """Processes that share a backlog, and the counter of their progress."""
 
     name: str
     processes: tuple[str, ...]
@@ -44,7 +46,9 @@ PROJECTOR = Part("projector", PROJECTORS, 'repair_events_applied_total{result="a
 
 
 async def events(t: Trial) -> None:
-    """Relay and projectors work a backlog off at their peak whatever its length, in bounded memory."""
+    """Measure relay and projectors on backlogs: the peak rate whatever the length, in bounded
+    memory.
+    """
     customers = await t.load.found_more(CUSTOMERS)
     peaks: dict[str, float] = {}
     for number, times in enumerate(TIMES):
@@ -60,7 +64,7 @@ async def events(t: Trial) -> None:
 
 
 async def _import(t: Trial, customers: Sequence[int], count: int, run: str) -> None:
-    """Have the writer accept so many events. Raises InconclusiveError when it takes fewer."""
+    """Import so many events into the writer. Raises InconclusiveError when it accepts fewer."""
     for start in range(0, count, LINES_A_BODY):
         lines = [
             json.dumps(
@@ -87,7 +91,7 @@ async def _import(t: Trial, customers: Sequence[int], count: int, run: str) -> N
 
 
 async def _drained(t: Trial, part: Part, count: int, peaks: dict[str, float]) -> None:
-    """Measure how fast processes that have just started take a backlog, from the first event to the last."""
+    """Measure the rate of freshly started processes on a backlog, from the first event to the last."""
     first = last = 0.0
     done, begun, small, large = 0.0, 0.0, 0, 0
     until = time.monotonic() + DRAIN_SECONDS * t.slack
@@ -103,7 +107,7 @@ async def _drained(t: Trial, part: Part, count: int, peaks: dict[str, float]) ->
             done, last = seen, now
         large = max(large, resident)
         await asyncio.sleep(SAMPLE_SECONDS)
-    # A backlog that is gone within a few samples says nothing of its speed.
+    # A backlog that ends within a few samples is too short for a rate.
     measurable = last - first > SAMPLES * SAMPLE_SECONDS
     rate = (done - begun) / (last - first) if measurable else 0.0
     peak = peaks.setdefault(part.name, rate) if measurable else 0.0
@@ -124,7 +128,7 @@ def _reader(t: Trial, part: Part) -> Callable[[], tuple[float, int]]:
     ports = [t.stack.system.ports[f"{name.replace('-', '_')}_ops"] for name in part.processes]
 
     def read() -> tuple[float, int]:
-        """Return what these processes have taken together, and the memory of the largest."""
+        """Return the shared progress of these processes, and the memory of the largest."""
         seen = 0.0
         for port in ports:
             try:

@@ -1,4 +1,4 @@
-"""Kafka dies, loses everything, is made anew, or answers nothing (rows 27, 28, 29, 30)."""
+"""Kafka dies, loses everything, is recreated, or does not respond (rows 27, 28, 29, 30)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ async def _make_topic(t: Trial) -> None:
 
 
 async def restarted(t: Trial) -> None:
-    """Killed: writes go on, and all arrives when it is back."""
+    """Kill Kafka: commands continue, and every event arrives after its return."""
     await t.kill("kafka", signal.SIGKILL)
     await t.acked(20)
     await _answers(t)
@@ -49,7 +49,7 @@ async def _lose_everything(t: Trial) -> None:
 
 
 async def loses_all_in_a_burst(t: Trial) -> None:
-    """Its data is gone in the middle of traffic: what was sent and not read comes from the writer's list."""
+    """Lose Kafka's data under traffic: sent but unread events come from the writer's stream."""
     await t.freeze("projector-1", "projector-2")
     await t.acked(25)
     await t.sent()
@@ -60,7 +60,7 @@ async def loses_all_in_a_burst(t: Trial) -> None:
 
 
 async def loses_all_in_the_quiet(t: Trial) -> None:
-    """Events that were acknowledged by Kafka are gone before anybody read them, and nothing new comes."""
+    """Lose events that Kafka acknowledged, before any consumer has read them and without new ones."""
     await t.down("projector-1", "projector-2")
     await t.acked(25)
     await t.load.drain(30)
@@ -73,7 +73,7 @@ async def loses_all_in_the_quiet(t: Trial) -> None:
 
 
 async def topic_made_anew(t: Trial) -> None:
-    """The topic is deleted under traffic and made again."""
+    """Delete the topic under traffic and recreate it."""
     before = sum((await topic.ends(t.places)).values())
     await topic.delete(t.places)
     t.stage("topic deleted", f"the broker lists it no more; {before} records are gone")
@@ -84,7 +84,7 @@ async def topic_made_anew(t: Trial) -> None:
 
 
 async def answers_nothing(t: Trial) -> None:
-    """Connections to it are taken and answered by silence: commands are as quick as before."""
+    """Accept connections to Kafka without a response: commands are as fast as before."""
     names = t.links.matching(">kafka")
     usual = [ack.answered - ack.invoked for ack in t.load.acks.done]
     before = len(t.load.acks.done)

@@ -1,4 +1,6 @@
-"""Redis is lost, away, full, read-only or slow (rows 41, 42, 43, 44, 45): reads go on from Postgres."""
+"""Redis is lost, unavailable, full, read-only or slow (rows 41, 42, 43, 44, 45): reads continue
+from Postgres.
+"""
 
 from __future__ import annotations
 
@@ -21,13 +23,15 @@ SERVER = "valkey-documents"
 
 @asynccontextmanager
 async def client(t: Trial) -> AsyncIterator[Redis]:
-    """Connect to the documents' server itself."""
+    """Connect to the server of the cached counts directly."""
     async with Redis.from_url(t.places.redis) as opened:
         yield opened
 
 
 async def good_reads(t: Trial, count: int, seconds: float = 30.0) -> None:
-    """Wait for so many answers; that is what the readers see of the fault. A law is broken when they do not come."""
+    """Wait for so many successful reads, the readers' view of the fault; too few violate an
+    invariant.
+    """
     before = sum(read.status == 200 for read in t.readers.reads)
     try:
         await t.until(
@@ -40,7 +44,9 @@ async def good_reads(t: Trial, count: int, seconds: float = 30.0) -> None:
 
 
 async def emptied(t: Trial) -> None:
-    """Killed and back empty, then flushed: no failed read, and it holds who is read again within a minute."""
+    """Kill Redis so that it returns empty, then flush it: no read fails, and reads refill it within
+    a minute.
+    """
     unavailable = sum(read.status != 200 for read in t.readers.reads)
     pid = t.stack.pids(SERVER)[SERVER]
     os.kill(pid, signal.SIGKILL)
@@ -71,7 +77,9 @@ async def _warm(t: Trial, redis: Redis) -> None:
 
 
 async def refuses(t: Trial) -> None:
-    """Nobody reaches it for a while; when it is back its documents are older than what was read meanwhile."""
+    """Refuse connections to Redis for a while; afterwards its cached counts are older than served
+    ones.
+    """
     names = t.links.matching(">documents")
     before = t.links.seen(names)["reset"]
     t.links.refuse(names)
@@ -89,7 +97,7 @@ async def refuses(t: Trial) -> None:
 
 
 async def full(t: Trial) -> None:
-    """No memory and no eviction: writes to it fail, reads of it work; then it is given room again."""
+    """Take Redis's memory without eviction: writes fail and reads work; then give room again."""
     async with client(t) as redis:
         before = await redis.config_get("maxmemory*")
         await redis.config_set("maxmemory-policy", "noeviction")
@@ -106,7 +114,7 @@ async def full(t: Trial) -> None:
 
 
 async def read_only(t: Trial) -> None:
-    """It takes itself for the replica of a master that is away."""
+    """Make Redis the replica of an unavailable master."""
     async with client(t) as redis:
         await redis.replicaof("127.0.0.1", "1")
         try:
@@ -120,7 +128,7 @@ async def read_only(t: Trial) -> None:
 
 
 async def slow(t: Trial) -> None:
-    """It answers nobody for two seconds, then stands still altogether: a read costs a little more, no more."""
+    """Stop Redis's responses for two seconds, then altogether: a read costs slightly more."""
     async with client(t) as redis:
         await redis.client_pause(2_000)
         t.stage("CLIENT PAUSE", "2 s")
@@ -139,12 +147,12 @@ async def slow(t: Trial) -> None:
     t.evidence.append(
         f"slowest of {len(during)} reads without Redis: {max(during):.2f} s; asked {tries} times anew in {seconds:.1f} s"
     )
-    # One try a second; what had been asked by several at once, and the stream of hints, come on top.
+    # One try a second, plus the requests already in a batch and the stream of hints.
     t.expect(tries <= 3 * seconds + 8, f"I12: Redis that is silent was tried {tries} times")
 
 
 async def limits_away(t: Trial) -> None:
-    """The gateway's counters of requests are reset and refused, then silent: nobody is turned away for that."""
+    """Reset, refuse, then silence the gateway's request counters: no request is rejected for that."""
     names = t.links.matching(">limits")
     async with visiting(t):
         await good_reads(t, 5)

@@ -1,4 +1,4 @@
-"""Clients that leave in the middle of a request (row 59), and clients that are slow (row 60)."""
+"""Clients that disconnect within a request (row 59), and slow clients (row 60)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 AT_ONCE = 64
 ROUNDS = 50
-#: From before the process has read the request to after it has answered.
+#: From before the process has read the request to after its response.
 LONGEST_STAY_SECONDS = 0.03
 SLOW = 32
 HEAD_SECONDS, BODY_SECONDS = 10.0, 30.0
@@ -29,7 +29,7 @@ CHECK_SECONDS = 2.0
 
 
 async def leave(t: Trial) -> None:
-    """64 connections are closed in the middle of a request, again and again: each command happens once or not at all."""
+    """Close 64 connections within a request, repeatedly: each command happens once or not at all."""
     customer = (await t.load.found_more(1))[0]
     await overload.warm(t)
     before = {name: operators.held(t.stack, name) for name in overload.SERVING}
@@ -51,7 +51,7 @@ async def leave(t: Trial) -> None:
 
 
 async def _each_once(t: Trial, commands: list[Command]) -> None:
-    """Send each command again with its key: it has one effect in the end, whenever its client left."""
+    """Send each command again with its key: it has exactly one effect in the end."""
     found = await t.sql(
         "SELECT source_ref, count(*) FROM writer.repair WHERE source_ref = ANY($1) GROUP BY 1",
         [command.key for command in commands],
@@ -103,7 +103,9 @@ def _read_bytes(t: Trial, path: str = COUNTS) -> bytes:
 
 
 async def slow(t: Trial) -> None:
-    """Heads and bodies come by the byte and answers are never read: others are served, and each slow one is ended."""
+    """Send headers and bodies by the byte, never read responses: others are served, slow clients
+    are disconnected.
+    """
     found = {one.name: one for one in targets(t, await t.load.found_more(2))}
     gateway = found["gateway"]
     await overload.warm(t)
@@ -144,7 +146,7 @@ async def slow(t: Trial) -> None:
 
 
 async def _slow_client(t: Trial, service: str, kind: str) -> tuple[str, float]:
-    """Send a head or a body by the byte; return after how many seconds the connection was ended."""
+    """Send headers or a body by the byte; return the seconds until the connection was closed."""
     began = time.monotonic()
     with suppress(OSError):
         reader, writer = await asyncio.open_connection(*_address(t, service))
@@ -172,7 +174,7 @@ async def _by_the_byte(writer: asyncio.StreamWriter) -> None:
 
 
 async def _never_reads(t: Trial) -> None:
-    """Ask again and again on one connection without reading an answer."""
+    """Send requests on one connection without reading a response."""
     with suppress(OSError):
         _, writer = await asyncio.open_connection(*_address(t, "portal"))
         writer.transport.pause_reading()  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""One process's clock is hours wrong (row 49): months, ages and sessions are not its clock's business."""
+"""One process's clock is hours wrong (row 49): months, ages and sessions do not depend on it."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 HOURS = 3
-# The server puts the date anew into its answers once a second; a token is good for some seconds.
+# The server refreshes the date of its responses once a second; a token is valid for some seconds.
 DATE_SECONDS = 1.5
 PIPE = ("writer", "relay", "projector-1", "projector-2")
 EXPIRED = "UPDATE gateway.session SET expires_at = now() - interval '1 hour' WHERE id_hash = sha256($1::bytea)"
 
 
 def _library() -> Path:
-    """Return the library that lies about the time. Raises NotStagedError where there is none for this machine."""
+    """Return the library that fakes the time. Raises NotStagedError on an unsupported machine."""
     if not sys.platform.startswith("linux"):
         raise NotStagedError("a process is given a wrong clock on Linux only")
     import libfaketime
@@ -42,7 +42,7 @@ def _library() -> Path:
 
 
 def settings(file: Path) -> dict[str, str]:
-    """Return what gives a process the clock that a file says (`+3h`). Raises NotStagedError."""
+    """Return the settings for a process clock read from a file (`+3h`). Raises NotStagedError."""
     return {
         "LD_PRELOAD": str(_library()),
         "FAKETIME_TIMESTAMP_FILE": str(file),
@@ -52,7 +52,7 @@ def settings(file: Path) -> dict[str, str]:
 
 
 async def _under_a_clock(t: Trial, names: tuple[str, ...]) -> Callable[[str], None]:
-    """Start processes anew under a clock that can be set; return how."""
+    """Restart processes under an adjustable clock; return its setter."""
     file = t.stack.system.place.state / f"clock-{names[0]}"
     file.write_text("+0\n")
     await _anew(t, dict.fromkeys(names, settings(file)))
@@ -67,12 +67,12 @@ async def _under_a_clock(t: Trial, names: tuple[str, ...]) -> Callable[[str], No
 
 
 async def _own_clock(t: Trial, names: tuple[str, ...]) -> None:
-    """Start processes anew with the machine's own clock."""
+    """Restart processes with the machine's own clock."""
     await _anew(t, {name: {} for name in names})
 
 
 async def _anew(t: Trial, wanted: dict[str, dict[str, str]]) -> None:
-    """Start processes anew with these settings besides their own."""
+    """Restart processes with these settings in addition to their own."""
     before = t.stack.pids(*wanted).items()
     t.stack.system.settings.update(wanted)
     t.stack.want()
@@ -81,7 +81,7 @@ async def _anew(t: Trial, wanted: dict[str, dict[str, str]]) -> None:
 
 
 def _logged(t: Trial, name: str) -> float:
-    """Return by how many seconds a process's last line in its log is away from now."""
+    """Return the offset in seconds of a process's last log line from now."""
     for line in reversed(t.stack.log(name).read_text().splitlines()):
         try:
             said = datetime.fromisoformat(json.loads(line)["timestamp"])
@@ -96,7 +96,7 @@ def _is_wrong(t: Trial, name: str, seconds: int) -> bool:
 
 
 def wrong(names: tuple[str, ...]) -> Callable[[Trial], Awaitable[None]]:
-    """Return a scenario in which these processes live hours ahead, then hours behind; nobody notices."""
+    """Return a scenario with these processes hours ahead, then hours behind, without any effect."""
 
     async def run(t: Trial) -> None:
         put = await _under_a_clock(t, names)
@@ -104,7 +104,7 @@ def wrong(names: tuple[str, ...]) -> Callable[[Trial], Awaitable[None]]:
             for hours in (HOURS, -HOURS):
                 put(f"{hours:+d}h")
                 await t.acked(10)
-                # Now it has jumped while they ran; a start in it is what each writes down.
+                # The clock has jumped while they ran; at a start in it, each logs the time.
                 for name in names:
                     t.stack.kill(name, signal.SIGTERM)
                 for name in names:
@@ -121,7 +121,9 @@ def wrong(names: tuple[str, ...]) -> Callable[[Trial], Awaitable[None]]:
 
 
 async def gateway(t: Trial) -> None:
-    """The gateway's is a little wrong, then hours: it serves, then it refuses; no session comes back to life."""
+    """Shift the gateway's clock slightly, then by hours: it serves, then rejects; no session
+    revives.
+    """
     await t.readers.stop()
     live, over = await open_sessions(t.databases["gateway"], t.load.hot[:2])
     connection = await asyncpg.connect(t.owner_url)
@@ -135,7 +137,7 @@ async def gateway(t: Trial) -> None:
             put(offset)
             await asyncio.sleep(DATE_SECONDS)
             status, shown = await _read(t, live)
-            # A token that was made a moment ago is still good when the clock jumps.
+            # A recent token is still valid when the clock jumps.
             allowed = {200, 502, 503} if offset.endswith("h") else {200}
             t.expect(status in allowed, f"I12: at {offset} a live session is told {status}")
             ended, _ = await _read(t, over)
@@ -148,7 +150,7 @@ async def gateway(t: Trial) -> None:
 
 
 async def _read(t: Trial, session: str) -> tuple[int, datetime]:
-    """Return the status of a reading, and the time that the gateway takes it to be."""
+    """Return the status of a read, and the gateway's time."""
     async with (
         aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http,
         http.get(

@@ -1,4 +1,6 @@
-"""PostgreSQL dies, resets, is silent, locked, full (rows 31, 32, 33, 37, 38, 39) or away for the gateway (48)."""
+"""PostgreSQL dies, resets, is silent, locked, full (rows 31, 32, 33, 37, 38, 39) or unavailable for
+the gateway (48).
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,7 @@ OURS = "usename IN ('writer', 'portal', 'query', 'gateway')"
 
 
 async def restarted(t: Trial) -> None:
-    """It ends at once, without a checkpoint, and recovers: nothing of ours has to be restarted."""
+    """Stop Postgres without a checkpoint; it recovers, and no process of ours needs a restart."""
     pids = {name: pid for name, pid in t.stack.pids().items() if name.startswith(SERVICES)}
     await t.kill("postgres", signal.SIGQUIT)
     await t.acked(20, 60)
@@ -31,7 +33,7 @@ async def restarted(t: Trial) -> None:
 
 
 async def resets(t: Trial) -> None:
-    """All connections to it are reset, four times, in the middle of bursts."""
+    """Reset all connections to Postgres, four times, under bursts."""
     names = t.links.matching(">postgres")
     for _ in range(4):
         burst = asyncio.create_task(t.load.burst(15))
@@ -43,7 +45,7 @@ async def resets(t: Trial) -> None:
 
 
 async def silent_to_the_readers(t: Trial) -> None:
-    """Query api and projectors hear nothing from it: what Redis holds is served, and says how old it is."""
+    """Silence Postgres for the readers: Redis's counts are served, with their age."""
     names = [name for name in DATABASES if name.startswith(("query", "projector"))]
     await good_reads(t, 10)
     t.links.blackhole(names)
@@ -57,7 +59,7 @@ async def silent_to_the_readers(t: Trial) -> None:
 
 
 async def silent_to_the_writer(t: Trial) -> None:
-    """The writer hears nothing from it: commands end with 503 in time, and are taken when it is back."""
+    """Silence Postgres for the writer: commands end with 503 in time, and succeed after its return."""
     names = [name for name in DATABASES if name.startswith(("writer", "relay"))]
     t.links.blackhole(names)
     before = t.load.acks.statuses[503]
@@ -78,7 +80,7 @@ def _held(t: Trial, names: list[str], fault: str) -> None:
 
 
 async def locked(t: Trial) -> None:
-    """A migration holds the tables of the writer, then of the read model, for longer than anybody waits."""
+    """Lock the tables of the writer, then of the read model, for longer than any deadline."""
     for table in ("writer.customer", "portal.customer"):
         connection = await asyncpg.connect(t.owner_url)
         try:
@@ -102,7 +104,7 @@ async def _waits(t: Trial, table: str) -> bool:
 
 
 async def exhausted(t: Trial) -> None:
-    """Others hold every connection, and ours are cut: 503 in time, and all is well when they leave."""
+    """Take every connection and cut ours: 503 in time, and normal service afterwards."""
     sleepers: list[asyncpg.Connection[asyncpg.Record]] = []
     url = t.databases["query"]
     try:
@@ -128,7 +130,9 @@ async def exhausted(t: Trial) -> None:
 
 
 async def deadlocks(t: Trial) -> None:
-    """Moves between the same two customers in opposite directions, all at once: each is taken, once."""
+    """Move repairs between the same two customers in both directions at once: each move happens
+    once.
+    """
     await t.load.drain(30)
     one, other = t.load.hot[:2]
     made = await asyncio.gather(
@@ -147,7 +151,7 @@ async def deadlocks(t: Trial) -> None:
 
 
 async def sessions_away(t: Trial) -> None:
-    """The gateway cannot read sessions: 503 for everybody, never an answer without a session."""
+    """Make sessions unreadable for the gateway: 503 for all, never a response without a session."""
     names = ["gateway>postgres"]
     before, seen = len(t.readers.reads), t.links.seen(names)["reset"]
     t.links.refuse(names)

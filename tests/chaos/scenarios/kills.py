@@ -1,4 +1,4 @@
-"""A process dies between two lines of code (rows 1, 2, 6, 7, 11, 12, 13), and all of them at once (35)."""
+"""Process death between two lines of code (rows 1, 2, 6, 7, 11, 12, 13), and of all at once (35)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OURS = ("writer", "relay", "projector-1", "projector-2", "query", "gateway")
 
 
 async def projector_before_commit(t: Trial) -> None:
-    """What was not committed to Postgres was not committed to Kafka either."""
+    """Kill a projector before its commit: the offsets are not committed either."""
     await t.fire("projector.before_db_commit")
     await t.offsets_are_behind()
     await t.agree_again("kill -9")
@@ -27,7 +27,7 @@ async def projector_before_commit(t: Trial) -> None:
 
 
 def dies_at(point: str) -> Callable[[Trial], Awaitable[None]]:
-    """Return a scenario in which whoever passes a point is killed there."""
+    """Return a scenario that kills the next process at a failpoint."""
 
     async def run(t: Trial) -> None:
         await t.fire(point)
@@ -38,7 +38,7 @@ def dies_at(point: str) -> Callable[[Trial], Awaitable[None]]:
 
 
 async def writer_before_commit(t: Trial) -> None:
-    """No trace of the command until it is sent again."""
+    """Kill the writer before its commit: the command leaves no trace until it is repeated."""
     await t.load.drain(30)
     customer = t.load.hot[0]
     before = await t.one("SELECT revision FROM writer.customer WHERE customer_id = $1", customer)
@@ -52,7 +52,7 @@ async def writer_before_commit(t: Trial) -> None:
 
 
 async def writer_after_commit(t: Trial) -> None:
-    """The answer was lost; whoever asks again gets the stored one, and there is one effect."""
+    """Kill the writer after its commit: a repetition gets the stored response; there is one effect."""
     await t.load.drain(30)
     customer = t.load.hot[0]
     before = await t.one("SELECT revision FROM writer.customer WHERE customer_id = $1", customer)
@@ -68,10 +68,10 @@ async def writer_after_commit(t: Trial) -> None:
 
 
 async def redis_is_refreshed(t: Trial) -> None:
-    """Killed after the commit: the successor applies nothing, but publishes all the same."""
+    """Kill a projector after its commit: the successor applies nothing and publishes the counts."""
     await t.load.drain(30)
     await t.applied()
-    await t.readers.stop()  # who asks for the newest would have it put into Redis
+    await t.readers.stop()  # a read of the newest revision would refill Redis
     customer = t.load.hot[0]
     await t.fire_by(t.load.send(t.load.record(customer)), "projector.after_db_commit")
     await t.until(lambda: topic.all_read(t.places), "the event is read again", 90)
@@ -87,7 +87,7 @@ async def redis_is_refreshed(t: Trial) -> None:
 
 
 async def everything_at_once(t: Trial) -> None:
-    """Every process of ours and PostgreSQL die in the same moment; nothing acknowledged is lost."""
+    """Kill every process of ours and PostgreSQL at once: no acknowledged change is lost."""
     pids = t.stack.pids(*OURS, "postgres")
     for pid in pids.values():
         os.kill(pid, signal.SIGKILL)
@@ -103,7 +103,7 @@ async def everything_at_once(t: Trial) -> None:
 
 
 async def readers_die(t: Trial) -> None:
-    """Who answers readers is killed, one after the other: each is back, and reads go on."""
+    """Kill the reading processes one after another: each returns, and reads continue."""
     for name in ("query", "gateway"):
         await t.kill(name)
         await good_reads(t, 5)

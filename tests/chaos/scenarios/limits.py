@@ -1,4 +1,4 @@
-"""What runs out: the disk under PostgreSQL (row 36), and each process's memory (row 51)."""
+"""Exhausted resources: the disk under PostgreSQL (row 36), and each process's memory (row 51)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ OURS = ("writer", "projector-1", "gateway")
 
 
 async def disk_full(t: Trial) -> None:
-    """The disk is full: commands are refused or wait, reads go on; when there is room again, so does everything."""
+    """Fill the disk: commands are rejected or wait, reads continue; both recover with new room."""
     async with _on_a_small_disk(t) as disk:
         await t.acked(10, 60)
         refused, before = t.load.acks.statuses[503], t.stack.log("postgres").stat().st_size
@@ -53,7 +53,7 @@ async def disk_full(t: Trial) -> None:
 
 
 async def _large(t: Trial) -> None:
-    """Record a repair with long texts: what is stored of it needs new pages."""
+    """Record a repair with long texts, which needs new pages on disk."""
     await t.load.send(t.load.record(t.load.hot[0], description="x" * 1_900))
 
 
@@ -68,7 +68,10 @@ def _fill(ballast: Path) -> None:
 
 @asynccontextmanager
 async def _on_a_small_disk(t: Trial) -> AsyncIterator[Path]:
-    """Have PostgreSQL's data on a file system with little room. Raises NotStagedError where nobody may mount one."""
+    """Put PostgreSQL's data on a small file system.
+
+    Raises NotStagedError without the right to mount.
+    """
     if not unprivileged.is_root():
         raise NotStagedError("only root can mount a small disk")
     data = t.stack.system.cluster.data
@@ -103,12 +106,14 @@ def _run(*words: str) -> int:
 
 
 async def out_of_memory(t: Trial) -> None:
-    """The kernel kills a process of each service for want of memory; the supervisor starts it again, once."""
+    """Let the kernel kill a process of each service for lack of memory; the supervisor restarts it
+    once.
+    """
     group = _memory_group()
     try:
         for name in OURS:
             before = _restarts(t, name)
-            # It gets no more than this from its first moment on, which is less than any of ours needs.
+            # Its limit from its first moment on is lower than any process of ours needs.
             first = t.stack.kill(name, signal.SIGTERM)
             await t.until(partial(_is_new, t, name, first), f"{name} starts")
             pid = t.stack.pids(name)[name]
@@ -131,7 +136,7 @@ def _is_new(t: Trial, name: str, first: int) -> bool:
 
 
 def _memory_group() -> Path:
-    """Make a cgroup with little memory. Raises NotStagedError where that cannot be done."""
+    """Create a cgroup with little memory. Raises NotStagedError where that is impossible."""
     first = (CGROUPS / "memory").is_dir()
     group = (CGROUPS / "memory" if first else CGROUPS) / f"rswind-{os.getpid()}"
     limit = group / ("memory.limit_in_bytes" if first else "memory.max")

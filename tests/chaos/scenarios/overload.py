@@ -1,4 +1,4 @@
-"""More than a process can do (row 58): 1, 2 and 4 times its capacity, by an open loop, as strangers arrive."""
+"""Overload (row 58): 1, 2 and 4 times the capacity of a process, by an open loop."""
 
 from __future__ import annotations
 
@@ -20,17 +20,19 @@ if TYPE_CHECKING:
 OFFER_SECONDS = 4.0
 TIMES = (1, 2, 4)
 SERVING = ("gateway", "query", "writer")
-#: So many good answers in a row, each within the time, are normal again.
+#: So many successful responses in a row, each within the time, count as normal.
 GOOD_ANSWERS = 10
 GOOD_SECONDS = 0.5
 REST_SECONDS = 30.0
 AGREE_SECONDS = 90.0
-#: Imports have a bound of their own, and a reason for it.
+#: Imports have a limit of their own, and a reason for it.
 REASONS_OF = {"import": {"503 overloaded", "429 busy"}}
 
 
 async def requests(t: Trial) -> None:
-    """Each process that answers requests serves on at its peak, and refuses the excess soon and for the true reason."""
+    """Overload each serving process: it stays at its peak, and rejects the excess soon, for the
+    true reason.
+    """
     with offered.separated(t.stack.pids().values()):
         customers = await t.load.found_more(CUSTOMERS)
         await warm(t)
@@ -44,7 +46,9 @@ async def requests(t: Trial) -> None:
 
 
 async def _overload(t: Trial, target: Target) -> None:
-    """Offer a process its capacity, twice and four times that; each between two measurements of its peak."""
+    """Send a process its capacity, twice and four times that; each between two measurements of its
+    peak.
+    """
     seconds = max(1.0, t.lasting(OFFER_SECONDS))
     peak, cost = await _peak(t, target, seconds)
     for times in TIMES:
@@ -60,7 +64,7 @@ async def _overload(t: Trial, target: Target) -> None:
             load=f"{times} x {peak.served:.0f}/s",
             offered=found.offered,
             served=found.served,
-            # Of the lower peak: what others take from the machine meanwhile is no fault of the process.
+            # Of the lower peak: other work on the machine is not the process's fault.
             share=found.served / min(peak.served, later.served),
             refused=found.refused,
             reasons=found.reasons,
@@ -76,7 +80,7 @@ async def _overload(t: Trial, target: Target) -> None:
 
 
 async def _peak(t: Trial, target: Target, seconds: float) -> tuple[offered.Answered, float]:
-    """Return what a process serves in a closed loop, and the processor seconds of one answer."""
+    """Return the rate of a closed loop, and the processor seconds of one response."""
     pid = t.stack.pids(target.process)[target.process]
     used = offered.processor_seconds(pid)
     found = await offered.send(target.closed(seconds))
@@ -87,7 +91,7 @@ async def _peak(t: Trial, target: Target, seconds: float) -> tuple[offered.Answe
 
 
 def judge(t: Trial, result: Measured, found: offered.Answered, true_reasons: Iterable[str]) -> None:
-    """Note every promise that is broken."""
+    """Record every broken guarantee."""
     t.broken += measured.broken_promises(result, t.slack, true_reasons)
     name = f"{result.process} at {result.load}"
     t.expect(not found.broken, f"I12: {name} broke {found.broken} connections")
@@ -101,7 +105,7 @@ def judge(t: Trial, result: Measured, found: offered.Answered, true_reasons: Ite
 
 
 async def until_normal(t: Trial, since: float) -> float | None:
-    """Return the seconds until the portal and the writer answer as usual again; None when that takes too long."""
+    """Return the seconds until portal and writer respond normally; None when that takes too long."""
     good = 0
     url = t.stack.description["urls"]
     cookie = {"Cookie": f"sessionid={t.readers.browsers[0].cookie}"}
@@ -135,13 +139,13 @@ async def _all_good(
 
 
 async def warm(t: Trial) -> None:
-    """Fill pools and caches, so that what is held afterwards can be compared with before."""
+    """Fill pools and caches, so that the resources afterwards are comparable."""
     if await until_normal(t, time.monotonic()) is None:
         raise InconclusiveError("the system is not normal before the load")
 
 
 async def nothing_leaked(t: Trial, before: dict[str, operators.Held]) -> None:
-    """Wait until every process holds no more than before; note what it still holds when that takes too long."""
+    """Wait until every process holds no more than before; record the excess after a deadline."""
     found: list[str] = []
     until = time.monotonic() + REST_SECONDS * t.slack
     while time.monotonic() < until:

@@ -1,4 +1,4 @@
-"""Processes that stand still, come back too late, or leave in order (rows 8, 14, 15, 16, 17, 18, 19)."""
+"""Processes that are paused, resume too late, or stop in order (rows 8, 14, 15, 16, 17, 18, 19)."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tests.chaos.trial import InconclusiveError, Scenario, Trial
 from tests.oracle.settle import eventually
 
 PROJECTORS = ("projector-1", "projector-2")
-# A projector says so in its log when it gets partitions.
+# A projector logs its new partitions.
 ASSIGNED = '"message":"assigned"'
 GROWTH_MIB = 32
 
 
 async def zombie(t: Trial) -> None:
-    """Stopped with an old document in its hand; another publishes a newer one; then the old one is handed in."""
+    """Pause a projector before it publishes; another publishes newer counts; then resume the first."""
     await t.load.drain(30)
     await t.applied()
     customer = t.load.hot[0]
@@ -48,7 +48,7 @@ async def _held(t: Trial, customer: int) -> int:
 
 
 async def paused(t: Trial) -> None:
-    """Both projectors stand still: readers see old figures that say how old they are."""
+    """Pause both projectors: readers see old figures with their age."""
     await t.freeze(*PROJECTORS)
     began = time.time()
     await t.acked(30)
@@ -59,7 +59,7 @@ async def paused(t: Trial) -> None:
     if not said:
         raise InconclusiveError("nobody was told a lag")
     for read in said:
-        # Nothing can have been published since they stand, so the lag is their pause at least.
+        # Nothing can have been published during the pause, so the lag is at least as long.
         t.expect(
             (read.lag or 0) >= read.began - began - 1,
             f"I8: {read.began - began:.1f} s into the pause the lag is said to be {read.lag} s",
@@ -68,7 +68,7 @@ async def paused(t: Trial) -> None:
 
 
 async def both_down(t: Trial) -> None:
-    """No projector at all while commands come in; then they catch up faster than life goes on."""
+    """Stop both projectors under commands; afterwards they catch up faster than new events arrive."""
     await t.down(*PROJECTORS)
     began, before = time.monotonic(), len(t.load.acks.done)
     await t.acked(40)
@@ -86,7 +86,7 @@ async def both_down(t: Trial) -> None:
 
 
 async def leaves_in_order(t: Trial) -> None:
-    """SIGTERM in the middle of a batch, to each process of the pipe: gone within ten seconds, with status 0."""
+    """Send SIGTERM to each process of the pipe within a batch: exit within ten seconds, status 0."""
     for name in ("projector-1", "projector-2", "relay", "writer"):
         restarts = t.supervised()[name]["restarts"]
         began = time.monotonic()
@@ -105,7 +105,9 @@ def _is_back(t: Trial, name: str, restarts: int) -> bool:
 
 
 async def two_leaders(t: Trial) -> None:
-    """The leading relay is stopped and loses its lock; a second leads; then the first goes on as if it still did."""
+    """Pause the leading relay until it loses its lock; a second leads; then the first resumes as
+    leader.
+    """
     t.stack.system.spares.add("relay-2")
     try:
         t.stack.want()
@@ -137,7 +139,7 @@ def _as_wanted(t: Trial) -> bool:
 
 
 async def rebalances(t: Trial) -> None:
-    """A third projector comes and goes: in each window of ten seconds something is counted."""
+    """Start and stop a third projector: each window of ten seconds counts some events."""
     system, storms = t.stack.system, 0
     counted = "SELECT coalesce(sum(revision), 0)::bigint FROM portal.customer"
     progress: list[int] = [await t.one(counted)]
@@ -158,7 +160,7 @@ async def rebalances(t: Trial) -> None:
 
 
 async def slow_database(t: Trial) -> None:
-    """Each answer of PostgreSQL takes 50 ms more on its way to the projectors: slower, nothing piles up."""
+    """Delay PostgreSQL's responses to the projectors by 50 ms: slower, without a backlog."""
     names = [f"{name}>postgres" for name in PROJECTORS]
     pids = t.stack.pids(*PROJECTORS)
     held = {name: process_id.resident_bytes(pid) or 0 for name, pid in pids.items()}
@@ -181,7 +183,7 @@ async def slow_database(t: Trial) -> None:
         grown = ((process_id.resident_bytes(pid) or 0) - held[name]) / 2**20
         t.expect(grown < GROWTH_MIB, f"I10: {name} grew by {grown:.0f} MiB behind a slow database")
         t.evidence.append(f"{name} grew by {grown:.1f} MiB")
-        # Who does not poll in time is put out of the group and gets its partitions anew.
+        # A consumer that polls too late leaves the group and gets its partitions again.
         anew = _log_counts(t, name, ASSIGNED) - members[name]
         t.expect(anew == 0, f"I10: {name} was put out of its group {anew} times")
     t.links.flow(names)

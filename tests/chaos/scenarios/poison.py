@@ -1,4 +1,4 @@
-"""What does not belong on the topic, and what an older projector does not know (rows 10, 24, 25, 26)."""
+"""Foreign records on the topic, and events newer than a projector (rows 10, 24, 25, 26)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LETTERS = "SELECT count(*) FROM portal.dead_letter"
 
 
 async def not_json(t: Trial) -> None:
-    """Each kind of rubbish becomes a dead letter, and what follows it flows."""
+    """Send each kind of invalid bytes: each becomes a dead letter, and later events flow."""
     customer = str(t.load.hot[0]).encode()
     before = await t.one(LETTERS)
     rubbish = [
@@ -50,7 +50,7 @@ async def not_json(t: Trial) -> None:
 
 
 async def events_of_others(t: Trial) -> None:
-    """A customer's event under another's key, revisions from the future, a known revision with another body."""
+    """Send an event under another's key, future revisions, a known revision with another body."""
     await t.acked(10)
     stored = await t.sql(
         "SELECT payload FROM writer.event WHERE customer_id = ANY($1) ORDER BY revision DESC LIMIT 8",
@@ -78,7 +78,7 @@ async def events_of_others(t: Trial) -> None:
 
 
 def told_as(change: Callable[[Event], None]) -> Callable[[Trial], Any]:
-    """Return a step that has the writer accept a command whose event then says something else."""
+    """Return a step that makes the writer accept a command with a modified event."""
 
     async def run(t: Trial) -> int:
         await t.down("relay")
@@ -119,7 +119,7 @@ def _newer_major(event: Event) -> None:
 
 
 async def newer_minor(t: Trial) -> None:
-    """Fields and facts of a newer minor version: ignored where unknown, counted all the same."""
+    """Send fields and facts of a newer minor version: unknown ones are ignored, the event counts."""
     for change in (_newer_minor, _unknown_fact):
         await told_as(change)(t)
         await t.ready()
@@ -129,7 +129,9 @@ async def newer_minor(t: Trial) -> None:
 
 
 async def newer_major(t: Trial) -> None:
-    """An unknown major version parks its customer, and it alone; after the upgrade it goes on."""
+    """Send an unknown major version: it parks its customer only; after the upgrade the customer
+    continues.
+    """
     customer = await told_as(_newer_major)(t)
     await t.ready()
     parked = "SELECT parked_at IS NOT NULL FROM portal.customer WHERE customer_id = $1"
@@ -155,7 +157,7 @@ async def newer_major(t: Trial) -> None:
 
 
 async def too_big(t: Trial) -> None:
-    """A row of two megabytes is set aside with its reason; everybody else's flow."""
+    """Send a row of two megabytes: it becomes a dead letter with its reason; all others flow."""
     customer = t.load.hot[0]
     await t.sql(
         "INSERT INTO writer.outbox (customer_id, event_id, payload, accepted_at) "

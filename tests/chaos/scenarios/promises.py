@@ -1,4 +1,6 @@
-"""What a publisher is promised by its key, on wires that break (rows 3, 4, 5), and what a reader of one fleet sees (50, 53)."""
+"""Guarantees of an idempotency key over broken links (rows 3, 4, 5), and of a reader of one fleet
+(50, 53).
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,8 @@ from tests.chaos.load import Command
 from tests.chaos.system import link_name
 from tests.chaos.trial import InconclusiveError, Scenario, Trial
 
-# Both sides of each change of the clock, of a month, a year and a leap day, in the portal's zone (UTC-6, UTC-5).
+# Both sides of each change of the clock, of a month, a year and a leap day, in the portal's zone
+# (UTC-6, UTC-5).
 EDGES = (
     "2024-02-29T05:59:59Z", "2024-03-01T05:59:59Z", "2024-03-01T06:00:00Z", "2025-01-01T05:59:59.999999Z",
     "2025-01-01T06:00:00Z", "2025-03-09T07:59:59Z", "2025-03-09T08:00:00Z", "2025-03-31T23:59:59-05:00",
@@ -20,7 +23,9 @@ EDGES = (
 
 
 async def answer_lost(t: Trial) -> None:
-    """The answer is cut after a few bytes: who asks again gets the same body and revision, and there is one effect."""
+    """Cut the response after a few bytes: a repetition gets the same body and revision; there is
+    one effect.
+    """
     await t.load.drain(30)
     link = link_name("publisher", "writer")
     for length in (0, 1, 17, 120, 300):
@@ -43,7 +48,7 @@ async def answer_lost(t: Trial) -> None:
 
 
 async def post(t: Trial, command: Command) -> tuple[int, dict[str, Any]]:
-    """Send a command once and return what is said."""
+    """Send a command once and return the response."""
     async with t.load.http.request(
         command.method,
         t.stack.publisher_url + command.path,
@@ -54,7 +59,7 @@ async def post(t: Trial, command: Command) -> tuple[int, dict[str, Any]]:
 
 
 async def other_body(t: Trial) -> None:
-    """The same key with another body is refused, and the first effect stays."""
+    """Send another body with the same key: it is rejected, and the first effect stays."""
     ack = await t.load.send(t.load.record(t.load.hot[0]))
     if ack is None:
         raise InconclusiveError("the first command was refused")
@@ -67,7 +72,9 @@ async def other_body(t: Trial) -> None:
 
 
 async def same_key_at_once(t: Trial) -> None:
-    """Fifty times the same command at once: one is taken, the others hear the same or that it is being done."""
+    """Send the same command fifty times at once: one succeeds; the others get its result or "in
+    progress".
+    """
     command = t.load.record(t.load.hot[1])
     counted = asyncio.create_task(t.load.send(command))
     answers = await asyncio.gather(*(post(t, command) for _ in range(50)))
@@ -81,7 +88,7 @@ async def same_key_at_once(t: Trial) -> None:
 
 
 async def month_edges(t: Trial) -> None:
-    """Repairs around every kind of edge of a month: each counts in the month that its date has in the portal's zone."""
+    """Record repairs around every edge of a month: each counts in its month in the portal's zone."""
     customer = t.load.hot[2]
     commands = [t.load.record(customer, repair_date=date) for date in EDGES]
     acks = await asyncio.gather(*(t.load.send(command) for command in commands))
@@ -90,7 +97,9 @@ async def month_edges(t: Trial) -> None:
 
 
 async def moved_between_fleets(t: Trial) -> None:
-    """Repairs go from one customer to another while both read: nothing counts twice or for the wrong one in the end."""
+    """Move repairs between customers during reads: in the end each counts once, for the right
+    customer.
+    """
     await t.load.drain(30)  # other traffic would change or remove these repairs meanwhile
     one, other = t.load.hot[3:5]
     made = await asyncio.gather(*(t.load.send(t.load.record(one)) for _ in range(10)))

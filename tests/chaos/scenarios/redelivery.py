@@ -1,4 +1,4 @@
-"""Events come again, late, or never (rows 20, 21, 22, 23), and numbers commit out of order (9)."""
+"""Events arrive again, late, or never (rows 20, 21, 22, 23), and numbers commit out of order (9)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def standing(t: Trial) -> dict[int, tuple[int, int]]:
 
 
 def told_again(order: str, newest: int) -> Callable[[Trial], Awaitable[None]]:
-    """Return a scenario that sends events again that were applied long ago."""
+    """Return a scenario that redelivers old events."""
 
     async def run(t: Trial) -> None:
         await t.acked(25)
@@ -58,7 +58,7 @@ def told_again(order: str, newest: int) -> Callable[[Trial], Awaitable[None]]:
 
 
 async def offsets_to_the_beginning(t: Trial) -> None:
-    """The group's offsets are lost: everything is read again."""
+    """Reset the group's offsets to the beginning: all events are read again."""
     await t.acked(25)
     await t.load.drain(30)
     await t.applied()
@@ -74,7 +74,7 @@ async def offsets_to_the_beginning(t: Trial) -> None:
 
 
 async def offsets_to_the_end(t: Trial) -> None:
-    """Records are skipped: the numbers show the gap, and the heads those that were the last of their customer."""
+    """Skip records: a revision gap reveals most; the heads reveal the last ones of a customer."""
     await t.down(*PROJECTORS)
     await t.acked(25)
     await t.load.drain(30)
@@ -92,7 +92,7 @@ async def offsets_to_the_end(t: Trial) -> None:
 
 
 async def numbers_out_of_order(t: Trial) -> None:
-    """Outbox numbers are taken before the commit, and commits are late by up to 0.3 s: none may be passed over."""
+    """Delay commits after their outbox numbers by up to 0.3 s: the relay must not skip any."""
     try:
         for statement in SLOW_COMMITS.split(";\n"):
             if statement.strip():
@@ -103,7 +103,7 @@ async def numbers_out_of_order(t: Trial) -> None:
     finally:
         await t.sql("DROP TRIGGER IF EXISTS commit_late ON writer.outbox")
     late = await t.one(
-        # xmin rises as transactions begin to write, ids of the outbox as they come to it.
+        # xmin increases as transactions begin to write, outbox ids as they reach it.
         "SELECT count(*) FROM (SELECT accepted_at, lag(accepted_at) OVER (ORDER BY xmin::text::bigint) AS before "
         "FROM writer.event WHERE customer_id = ANY($1)) e WHERE before > accepted_at",
         t.load.customers,

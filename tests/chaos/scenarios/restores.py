@@ -1,4 +1,4 @@
-"""The truth itself goes back in time (row 54), and a migration that dies half-way (row 40)."""
+"""The writer restored from an older copy (row 54), and a migration that dies half-way (row 40)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WHERE table_schema IN ('writer', 'portal', 'gateway') ORDER BY 1, 2, 3
 
 
 async def writer_restored(t: Trial) -> None:
-    """The writer comes back from an older copy and goes on from there: every list is the restored one in the end."""
+    """Restore the writer from an older copy: every stream is the restored one in the end."""
     await t.load.drain(30)
     await _copy(t)
     kept = len(t.load.acks.done)
@@ -40,7 +40,7 @@ async def writer_restored(t: Trial) -> None:
     lost = await _put_back(t)
     t.stage("writer restored", f"{lost} events are gone from the lists")
     await t.ready()
-    # To approve what is approved again in the restored lists is no change, and told no new revision.
+    # Approving an approved repair in the restored streams changes nothing and has no new revision.
     t.load.forget_repairs()
     t.load.start()
     await t.acked(30)
@@ -60,7 +60,7 @@ async def _lists_and_refolds(t: Trial) -> tuple[dict[int, check.Events], dict[in
 async def _judge_the_meantime(
     t: Trial, lists: dict[int, check.Events], numbers: dict[int, int]
 ) -> None:
-    """Judge by the old lists what was read of customers before their new lists were counted."""
+    """Check reads from before the new streams were counted against the old streams."""
     _, now = await _lists_and_refolds(t)
     anew = {customer for customer, refold in now.items() if refold != numbers[customer]}
     old = [
@@ -85,7 +85,7 @@ async def _copy(t: Trial) -> None:
 
 
 async def _put_back(t: Trial) -> int:
-    """Replace the writer's rows by the copy; return how many events that takes away."""
+    """Replace the writer's rows by the copy; return the number of events that this removes."""
     connection = await asyncpg.connect(t.owner_url)
     try:
         async with connection.transaction():
@@ -108,7 +108,7 @@ async def _put_back(t: Trial) -> int:
 
 
 async def _judge_what_was(t: Trial, kept: int) -> None:
-    """Check what was promised and read until now, and forget what the restore takes back."""
+    """Check all acknowledgements and reads so far, and drop those that the restore removes."""
     await t.readers.stop()
     await verdict.laws(t)
     t.readers.reads.clear()
@@ -127,7 +127,7 @@ async def _judge_what_was(t: Trial, kept: int) -> None:
 
 
 async def migration_dies(t: Trial) -> None:
-    """Each service's migration is killed again and again, later each time, and then run to its end."""
+    """Kill each service's migration repeatedly, later each time, and then run it to its end."""
     async with _empty_database(t) as name:
         killed = 0
         for role, command in MIGRATED.items():
@@ -162,7 +162,7 @@ async def _empty_database(t: Trial) -> AsyncIterator[str]:
 
 
 async def _killed_after(t: Trial, name: str, role: str, command: str, seconds: float) -> bool:
-    """Start a migration and kill it; False when it had ended before, as it should."""
+    """Start a migration and kill it; return False when it had finished before."""
     url = _at(t.databases[role], name)
     running = await asyncio.create_subprocess_exec(
         venv_command(command),

@@ -1,4 +1,6 @@
-"""Pauses under load: of a process, a Postgres backend, Valkey, Kafka, and the event loop (rows 55, 56, 57)."""
+"""Pauses under load: of a process, a Postgres backend, Valkey, Kafka, and the event loop (rows 55,
+56, 57).
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 SERVING = ("gateway", "query", "writer")
 STREAMING = ("relay", "projector-1", "projector-2")
 SERVERS = ("valkey-documents", "kafka")
-#: As often as the fault that was found needed; the short form repeats a tenth as often.
+#: As many as the known fault needed; the short form repeats a tenth as often.
 REPEATS = 50
 SHORT = 0.1
 CONNECTIONS = 64
@@ -39,7 +41,7 @@ POOLS = "^(gateway|portal-query|repair-writer|projector|repair-relay)"
 
 
 async def processes(t: Trial) -> None:
-    """Each own process stands for 0.1 to 2 s, again and again, under 64 connections."""
+    """Pause each process of ours for 0.1 to 2 s, repeatedly, under 64 connections."""
     async with _loaded(t) as loads:
         for name in SERVING:
             await _paused(t, loads[name], lambda name=name: _pause_process(t, name))  # type: ignore[misc]
@@ -48,14 +50,14 @@ async def processes(t: Trial) -> None:
 
 
 async def servers(t: Trial) -> None:
-    """Valkey and Kafka stand for 0.1 to 2 s, again and again."""
+    """Pause Valkey and Kafka for 0.1 to 2 s, repeatedly."""
     async with _loaded(t) as loads:
         for name in SERVERS:
             await _paused(t, loads["query"], lambda name=name: _pause_process(t, name))  # type: ignore[misc]
 
 
 async def backends(t: Trial) -> None:
-    """Single Postgres backends stand for 0.3 to 0.7 s, around each deadline of ours."""
+    """Pause single Postgres backends for 0.3 to 0.7 s, around each deadline of ours."""
     steps = itertools.count()
 
     async def pause() -> str:
@@ -69,13 +71,13 @@ async def backends(t: Trial) -> None:
 
 
 async def pause_backend(t: Trial, seconds: float) -> None:
-    """Stop one backend that serves a process of ours, for so long."""
+    """Pause one backend of a process of ours for so long."""
     rows = await t.sql("SELECT pid FROM pg_stat_activity WHERE application_name ~ $1", POOLS)
     await stand(t.rng.choice(rows)["pid"], seconds)
 
 
 async def event_loop(t: Trial) -> None:
-    """The event loop of each serving process is blocked for 0.1 to 1 s by other work of the process."""
+    """Block the event loop of each serving process for 0.1 to 1 s with other work of the process."""
     async with _loaded(t) as loads:
         for name in SERVING:
             await _paused(t, loads[name], lambda name=name: _block_loop(t, name))  # type: ignore[misc]
@@ -83,7 +85,7 @@ async def event_loop(t: Trial) -> None:
 
 @asynccontextmanager
 async def _loaded(t: Trial) -> AsyncIterator[dict[str, Target]]:
-    """Yield a request for each process that serves; nothing may leak meanwhile."""
+    """Yield a request for each serving process; nothing may leak meanwhile."""
     customers = await t.load.found_more(4)
     await overload.warm(t)
     found = {one.name.partition(",")[0]: one for one in reversed(targets(t, customers))}
@@ -95,7 +97,7 @@ async def _loaded(t: Trial) -> AsyncIterator[dict[str, Target]]:
 
 
 async def _paused(t: Trial, target: Target, pause: Callable[[], Awaitable[str]]) -> None:
-    """Pause again and again under load; afterwards all is normal within five seconds, at the old throughput."""
+    """Pause repeatedly under load; service is normal within five seconds, at the old throughput."""
     seconds = max(1.0, t.lasting(BASE_SECONDS))
     peak = await offered.send(target.closed(seconds))
     held = operators.held(t.stack, target.process)
@@ -130,7 +132,7 @@ async def _paused(t: Trial, target: Target, pause: Callable[[], Awaitable[str]])
     t.expect(not found.unanswered, f"I12: pauses of {name}: {found.unanswered} without an answer")
 
 
-#: While a server stands, that it cannot be reached is true.
+#: During the pause of a server, "unavailable" is the true reason.
 PAUSED_REASONS = measured.TRUE_REASONS | {"503 unavailable", "503"}
 
 
@@ -140,7 +142,7 @@ async def _pause_process(t: Trial, name: str) -> str:
 
 
 async def stand(pid: int, seconds: float) -> None:
-    """Stop a process for so long; one that ends meanwhile has been replaced."""
+    """Pause a process for so long; one that ends meanwhile has been replaced."""
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGSTOP)
         try:
@@ -155,7 +157,7 @@ async def _block_loop(t: Trial, name: str) -> str:
 
 
 async def block_loop(t: Trial, name: str, seconds: float) -> None:
-    """Have the event loop of a process sleep: its operators' port passes a failpoint."""
+    """Block the event loop of a process: its operators' port passes a failpoint that sleeps."""
     port = t.stack.system.ports[f"{name}_ops"]
     point = t.stack.system.failpoints / f"ops.{port}"
     point.write_text(f"sleep {seconds:.2f}")

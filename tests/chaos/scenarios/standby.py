@@ -1,4 +1,6 @@
-"""The database's machine is lost, and its standby takes over (row 34): nothing that was acknowledged is gone."""
+"""Loss of the database's machine and failover to its standby (row 34): no acknowledged change is
+lost.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,7 @@ NAME = "standby"
 
 
 class Standby(Cluster):
-    """A second server beside the first, fed by it."""
+    """A second server beside the first, replicating it."""
 
     def __init__(self, primary: Cluster, port: int) -> None:
         super().__init__(primary.place, primary.password)
@@ -34,7 +36,7 @@ class Standby(Cluster):
         self.port = port
 
     def copy(self, primary_port: int) -> None:
-        """Copy the primary's data as a standby that knows where to follow it. Raises InconclusiveError."""
+        """Copy the primary's data as a configured standby. Raises InconclusiveError."""
         source = (
             f"host={HOST} port={primary_port} user={SUPERUSER} password={self.password} "
             f"application_name={NAME}"
@@ -53,12 +55,12 @@ class Standby(Cluster):
             raise InconclusiveError(f"pg_basebackup: {done.stderr[-500:]}")
 
     def spec(self, port: int) -> Spec:
-        """Return how it is run."""
+        """Return the process of the standby."""
         return replace(super().spec(port), name=NAME)
 
 
 async def failover(t: Trial) -> None:
-    """The primary dies by kill -9 and stays away; the standby is promoted, and everybody finds it by the same address."""
+    """Kill the primary for good and promote the standby, which clients reach by the same address."""
     system = t.stack.system
     original = system.ports["postgres"]
     standby = Standby(system.cluster, ports.choose({NAME: 0})[NAME])
@@ -88,7 +90,7 @@ async def failover(t: Trial) -> None:
 
 
 async def _take_over(t: Trial, standby: Standby) -> None:
-    """Promote the standby and lead everybody there."""
+    """Promote the standby and route all clients to it."""
     began, before = time.monotonic(), len(t.load.acks.done)
     connection = await asyncpg.connect(url(SUPERUSER, standby.password, standby.port, "postgres"))
     try:
@@ -106,7 +108,7 @@ async def _take_over(t: Trial, standby: Standby) -> None:
 
 
 async def _follow(t: Trial) -> None:
-    """From now on a commit is one when the standby has it too."""
+    """Require the standby's confirmation for each commit from now on."""
     await t.sql(f"ALTER SYSTEM SET synchronous_standby_names = '{NAME}'")
     await t.sql("SELECT pg_reload_conf()")
     modes = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'"
@@ -118,7 +120,9 @@ async def _follow(t: Trial) -> None:
 
 
 async def _lose_the_primary(t: Trial) -> None:
-    """Kill it under load, cut its clients off, and keep it down: it must never take a command again."""
+    """Kill the primary under load, disconnect its clients, and keep it down: it must never accept a
+    command again.
+    """
     pid = t.stack.pids("postgres")["postgres"]
     commands = len(t.load.acks.done)
     with contextlib.suppress(ProcessLookupError):

@@ -1,4 +1,6 @@
-"""Wires between two processes: silent in one direction (row 46), slow (47), and crowded by a hostile caller (52)."""
+"""Links between two processes: silent in one direction (row 46), slow (47), and flooded by a
+hostile caller (52).
+"""
 
 from __future__ import annotations
 
@@ -20,18 +22,20 @@ if TYPE_CHECKING:
 
 SLOW_SECONDS = 0.1
 LORIS = 150
-# The wires that somebody who waits for an answer has to come by, and the longest promise there is.
+# The links behind a waiting caller, and the longest deadline.
 ASKED = (
     "browser>gateway", "gateway>postgres", "gateway>query", "query>documents", "query>postgres", "publisher>writer",
     "writer>postgres",
 )  # fmt: skip
 PROMISED_SECONDS = 10.0
-#: Each wire is used within this, in one direction or both.
+#: Each link is used within this time, in one direction or both.
 USED_SECONDS = 4.0
 
 
 def silent(*processes: str) -> Callable[[Trial], Awaitable[None]]:
-    """Return a scenario in which each wire of these processes falls silent, first one way and then the other."""
+    """Return a scenario that silences each link of these processes, in one direction and then the
+    other.
+    """
 
     async def run(t: Trial) -> None:
         wires = [link_name(*pair) for pair in every_link() if pair[0] in processes]
@@ -65,7 +69,7 @@ async def _silence(t: Trial, wire: str, direction: str) -> None:
 
 
 async def slow(t: Trial) -> None:
-    """Everything takes 100 ms more in each direction: slower, and nothing else."""
+    """Delay all links by 100 ms in each direction: slower, without other effects."""
     names = [name for name in t.links.matching() if not name.endswith(">kafka")]
     t.links.delay(names, SLOW_SECONDS)
     before = len(t.readers.reads)
@@ -79,7 +83,7 @@ async def slow(t: Trial) -> None:
 
 
 async def each_slow(t: Trial) -> None:
-    """One wire after another takes 200 ms more, there and back; what that costs whom, wire by wire."""
+    """Delay one link after another by 200 ms in each direction, and record the cost of each."""
     for name in ASKED:
         t.links.delay([name], SLOW_SECONDS)
         reads, acks, delayed = len(t.readers.reads), len(t.load.acks.done), _delayed(t, name)
@@ -106,7 +110,7 @@ def _delayed(t: Trial, name: str) -> int:
 
 
 async def hostile(t: Trial) -> None:
-    """Huge bodies, huge headers, connections that say nothing: refused, and other people's reads go on."""
+    """Send huge bodies, huge headers, silent connections: rejected, while reads of others continue."""
     at = t.stack.browser_url
     cookie = {
         "Cookie": f"sessionid={t.readers.browsers[0].cookie}; csrftoken={TOKEN}",
@@ -141,7 +145,7 @@ async def _say_nothing(t: Trial, stack: contextlib.AsyncExitStack) -> None:
 
 
 async def _status(http: aiohttp.ClientSession, method: str, url: str, **sent: object) -> int:
-    """Return the status of one request, 0 when the connection was ended instead."""
+    """Return the status of one request, 0 when the connection was closed instead."""
     try:
         async with http.request(method, url, allow_redirects=False, **sent) as answer:  # type: ignore[arg-type]
             return answer.status
