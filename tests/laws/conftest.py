@@ -1,4 +1,4 @@
-"""The laws run thousands of cases: what the processes say meanwhile would be millions of lines."""
+"""Log settings: thousands of simulated cases would log millions of lines."""
 
 import logging
 

@@ -1,4 +1,6 @@
-"""Compare every hop with the fold of the writer's list, in the order of the flow; the first that differs is named."""
+"""Comparison of every hop with the fold of the writer's stream, in the order of the flow; it names
+the first difference.
+"""
 
 import json
 from collections.abc import Collection, Mapping
@@ -8,7 +10,7 @@ from typing import Any
 from tests.oracle import hops
 from tests.oracle.fold import Folded, fold
 
-# What a customer may see of a repair, and hence what the read model copies.
+# Fields of a repair for its customer, which the read model copies.
 COPIED = (
     "customer_id", "unit_number", "repair_date", "status", "description", "damage_type", "cost", "customer_notes",
     "requested_by", "batch_id", "removed",
@@ -16,12 +18,12 @@ COPIED = (
 
 
 class HopDiffersError(AssertionError):
-    """A hop does not hold what the hop before it says; the message names hop, customer and the difference."""
+    """A hop differs from the hop before it; the message names hop, customer and difference."""
 
 
 @dataclass(frozen=True)
 class Places:
-    """Where the hops are: the addresses that `./dev status --json` gives."""
+    """Addresses of the hops, as in `./dev status --json`."""
 
     writer_database: str
     portal_database: str
@@ -32,10 +34,10 @@ class Places:
 
 
 async def agree(places: Places, ids: Collection[int], *, topic: bool = True) -> dict[int, Folded]:
-    """Compare list, writer tables, topic, projector tables and Redis documents of these customers.
+    """Compare stream, writer tables, topic, projector tables and Redis of these customers.
 
-    `topic` leaves the topic out where it has lost what it held, which it may. Returns the folds, for whoever
-    compares HTTP answers as well. Raises HopDiffersError.
+    `topic` excludes a topic that has lost its records, which it may.
+    Returns the folds, for a further comparison with HTTP responses. Raises HopDiffersError.
     """
     payloads = await hops.event_list(places.writer_database, ids)
     folds = {
@@ -63,7 +65,8 @@ def _writer(folds: Mapping[int, Folded], tables: Mapping[int, hops.Tables]) -> N
         )
         there = {key: repair for key, repair in folded.repairs.items() if key in table.repairs}
         gone = [repair for key, repair in folded.repairs.items() if key not in table.repairs]
-        # A repair that moved away stays in this history as removed; its row now belongs to the other customer.
+        # A moved repair stays in this history as removed; its row now belongs to the other
+        # customer.
         _same(
             "writer.repair", customer_id, [], [repair for repair in gone if not repair["removed"]]
         )
@@ -120,7 +123,7 @@ def _copied(repairs: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any
 def _documents(
     folds: Mapping[int, Folded], found: Mapping[int, Mapping[bytes, bytes]], time_zone: str
 ) -> None:
-    """A document may be missing (they live for a minute), but one that is there holds the present counts."""
+    """Check cached counts: they may be missing (they live for a minute), but must be current."""
     for customer_id, document in found.items():
         for view, body in folds[customer_id].counts(time_zone).bodies().items():
             if body not in document.values():

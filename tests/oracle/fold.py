@@ -1,4 +1,6 @@
-"""The right answer: a customer's numbered list folded by hand, and the bytes that the portal must then answer."""
+"""Expected results: an independent fold of a customer's numbered stream, and the portal's bytes for
+it.
+"""
 
 import json
 from collections import Counter
@@ -16,7 +18,7 @@ FIELDS = (
 
 
 class ListBrokenError(AssertionError):
-    """A customer's list is not 1, 2, 3, ... with each event naming the one before it."""
+    """A customer's stream is not 1, 2, 3, ... with each event naming its predecessor."""
 
 
 @dataclass
@@ -28,7 +30,9 @@ class Counts:
     statuses: dict[str, int] = field(default_factory=dict)
 
     def bodies(self) -> dict[str, bytes]:
-        """Return the documented answers to the byte: `units`, `months` and the dashboard's `statuses`."""
+        """Return the documented bodies to the byte: `units`, `months` and the dashboard's
+        `statuses`.
+        """
         units = sorted(self.units.items(), key=lambda item: (-item[1], item[0]))
         rows = {
             "units": [{"unit_number": unit, "repair_count": n} for unit, n in units],
@@ -62,7 +66,7 @@ class Folded:
 
 
 def count(repairs: Iterable[RepairLike], time_zone: str) -> Counts:
-    """Count repairs by unit, by month there, and by status; removed ones count nowhere."""
+    """Count repairs by unit, by local month, and by status; removed ones count nowhere."""
     present = [repair for repair in repairs if not repair["removed"]]
     return Counts(
         units=dict(Counter(rules.unit_of(repair["unit_number"]) for repair in present)),
@@ -74,9 +78,9 @@ def count(repairs: Iterable[RepairLike], time_zone: str) -> Counts:
 
 
 def fold(customer_id: int, events: Iterable[Mapping[str, Any]]) -> Folded:
-    """Fold a customer's events, given in the list's order.
+    """Fold a customer's events, given in the stream's order.
 
-    Raises ListBrokenError at the first event that is out of place.
+    Raises ListBrokenError at the first misplaced event.
     """
     folded = Folded(customer_id)
     for event in events:
@@ -97,7 +101,7 @@ def fold(customer_id: int, events: Iterable[Mapping[str, Any]]) -> Folded:
 
 
 def canonical(repair: RepairLike) -> dict[str, Any]:
-    """Return what a repair says in one spelling, whichever hop it was read from."""
+    """Return the content of a repair in one spelling, from whichever hop it was read."""
     plain = {name: repair.get(name) for name in FIELDS}
     plain["repair_date"] = rules.moment(repair["repair_date"])
     plain["cost"] = rules.money(repair["cost"])
@@ -107,7 +111,7 @@ def canonical(repair: RepairLike) -> dict[str, Any]:
 
 
 def check_moves(events: Iterable[Mapping[str, Any]]) -> None:
-    """Check that every status command in a list made a move that the rules allow from the status before it."""
+    """Check that every status command in a stream made an allowed move."""
     before: dict[str, str] = {}
     for event in events:
         repair = event["data"].get("repair")
@@ -125,16 +129,17 @@ def check_acks(
     events: Mapping[tuple[int, int], Mapping[str, Any]],
     changes: Mapping[tuple[int, int], Mapping[str, Any]],
 ) -> None:
-    """Check acknowledged changes and events against each other: none missing, none that nobody asked for.
+    """Check acknowledged changes against events: none is missing, none is unrequested.
 
-    Both are by customer and revision; a change is the repair as the writer answered it.
+    Both are by customer and revision; a change is the repair in the writer's response.
     """
     for place, body in changes.items():
         data = events[place]["data"]
         assert data["repair"]["repair_id"] == body["repair_id"], f"{place} is another repair"
         listed, answered = canonical(data["repair"]), canonical(body)
         assert listed == answered, f"{place}: answered {answered}, listed {listed}"
-    # A move is two events and one answer: the removal from the old list goes with the record in the new one.
+    # A move is two events and one response: the removal from the old stream belongs to the record
+    # in the new one.
     arrived = {(body["repair_id"], place[0]) for place, body in changes.items()}
     unasked = [
         place
@@ -145,7 +150,7 @@ def check_acks(
 
 
 def _left(event: Mapping[str, Any], arrived: Collection[tuple[str, int]]) -> bool:
-    """Say whether an event is a removal of a repair that an answer places with another customer."""
+    """Return whether an event removes a repair that a response places with another customer."""
     repair = event["data"]["repair"]
     elsewhere = any(key == repair["repair_id"] and n != repair["customer_id"] for key, n in arrived)
     return repair["removed"] and elsewhere

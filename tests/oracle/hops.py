@@ -1,4 +1,4 @@
-"""What each hop of the pipe holds for a few customers, read straight from it: tables, topic, Redis, HTTP."""
+"""Contents of each hop of the pipe for a few customers, read directly: tables, topic, Redis, HTTP."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DIMENSIONS = ("units", "months", "statuses")
 
 @dataclass
 class Tables:
-    """One customer in the writer's or the portal's tables: its place in the list and its repairs by id."""
+    """One customer in the writer's or the portal's tables: its revision and its repairs by id."""
 
     revision: int
     event_id: str | None
@@ -62,7 +62,7 @@ async def writer_tables(url: str, ids: Collection[int]) -> dict[int, Tables]:
 
 
 async def event_list(url: str, ids: Collection[int]) -> dict[int, list[bytes]]:
-    """Read the stored payloads of each customer's list, in order."""
+    """Read the stored payloads of each customer's stream, in order."""
     async with connected(url) as connection:
         rows = await connection.fetch(
             "SELECT customer_id, payload FROM writer.event WHERE customer_id = ANY($1) ORDER BY customer_id, revision",
@@ -75,7 +75,7 @@ async def event_list(url: str, ids: Collection[int]) -> dict[int, list[bytes]]:
 
 
 async def event_list_over_http(writer: str, key: str, customer_id: int) -> list[bytes]:
-    """Read a customer's list as the projector reads it."""
+    """Read a customer's stream as the projector reads it."""
     headers = {"Authorization": f"Bearer {key}"}
     async with (
         aiohttp.ClientSession(headers=headers) as http,
@@ -95,7 +95,7 @@ async def records_of(bootstrap: str, topic: str) -> list[tuple[bytes | None, byt
         partitions = [TopicPartition(topic, number) for number in range(PARTITIONS)]
         consumer.assign(partitions)
         ends = await consumer.end_offsets(partitions)
-        # Not seek_to_beginning(): a position that was asked for meanwhile may put it back to the end.
+        # Not seek_to_beginning(): a position requested meanwhile may set it back to the end.
         for partition, first in (await consumer.beginning_offsets(partitions)).items():
             consumer.seek(partition, first)
         records: list[tuple[bytes | None, bytes | None]] = []
@@ -111,7 +111,9 @@ async def records_of(bootstrap: str, topic: str) -> list[tuple[bytes | None, byt
 async def topic_lists(
     bootstrap: str, topic: str, ids: Collection[int]
 ) -> dict[int, dict[int, list[bytes]]]:
-    """Read the topic: customer -> revision -> the payloads that claim it (one, or copies of one)."""
+    """Read the topic: customer -> revision -> the payloads with that revision (one, or copies of
+    one).
+    """
     lists: dict[int, dict[int, list[bytes]]] = {customer_id: {} for customer_id in ids}
     keys = {str(customer_id).encode(): customer_id for customer_id in ids}
     for key, value in await records_of(bootstrap, topic):
@@ -168,7 +170,9 @@ def _text(value: object) -> str | None:
 
 
 async def documents(redis_url: str, ids: Collection[int]) -> dict[int, dict[bytes, bytes]]:
-    """Read each customer's document as the raw hash that Redis holds; customers without one are left out."""
+    """Read each customer's cached counts as the raw hash in Redis; leave out customers without
+    them.
+    """
     redis = Redis.from_url(redis_url)
     try:
         found: Mapping[int, Any] = {n: await redis.hgetall(f"portal:{n}") for n in ids}

@@ -1,4 +1,4 @@
-"""The rules of counting, written again from the documents: nothing here comes from the services' code."""
+"""Rules of counting, written independently from the documents, without the services' code."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -17,18 +17,20 @@ MOVES: Final = {
 
 
 def may_move(old: str, new: str) -> bool:
-    """Say whether a status command from `old` to `new` is accepted; the same status again is (and changes nothing)."""
+    """Return whether a status command from `old` to `new` is accepted; the same status is (without
+    a change).
+    """
     return old == new or new in MOVES[old]
 
 
 def moment(text: str | datetime) -> datetime:
-    """Read a point in time, RFC 3339 or already read, as UTC."""
+    """Return a point in time, RFC 3339 or already parsed, as UTC."""
     read = text if isinstance(text, datetime) else datetime.fromisoformat(text)
     return read.astimezone(UTC)
 
 
 def month_of(text: str | datetime, time_zone: str) -> str:
-    """Return the calendar month, `YYYY-MM`, in which the moment lies in that time zone."""
+    """Return the calendar month, `YYYY-MM`, of the moment in that time zone."""
     local = moment(text).astimezone(ZoneInfo(time_zone))
     return f"{local.year:04d}-{local.month:02d}"
 
@@ -39,5 +41,5 @@ def unit_of(text: str) -> str:
 
 
 def money(value: str | Decimal) -> Decimal:
-    """Read an amount with two places."""
+    """Return an amount with two places."""
     return Decimal(value).quantize(Decimal("0.01"))

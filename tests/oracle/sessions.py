@@ -1,4 +1,6 @@
-"""Signed-in browsers by the hundred, put straight into the gateway's tables: signing in has tests of its own."""
+"""Signed-in browsers by the hundred, inserted into the gateway's tables: signing in has tests of
+its own.
+"""
 
 import hashlib
 import secrets
@@ -8,7 +10,7 @@ from collections.abc import Sequence
 from tests.oracle.hops import connected
 
 LETTERS = string.ascii_lowercase + string.digits
-# No password has this hash, so nobody can sign in as these users.
+# No password has this hash, so these users cannot sign in.
 NO_PASSWORD = "!made-for-a-measurement"
 
 _USER = """
@@ -26,9 +28,10 @@ VALUES ($1, $2, now(), now() + interval '6 hours', now(), $3, '127.0.0.1', 'test
 
 
 async def open_sessions(gateway_database: str, customers: Sequence[int | None]) -> list[str]:
-    """Make one user with one live session for each entry and return the session ids, in that order.
+    """Create one user with one live session for each entry and return the session ids, in that
+    order.
 
-    A user is made for each customer and place in the list (None: a user without a customer).
+    Each customer and position in the list gets a user (None: a user without a customer).
     """
     ids = ["".join(secrets.choice(LETTERS) for _ in range(32)) for _ in customers]
     auth = hashlib.sha256(NO_PASSWORD.encode()).digest()

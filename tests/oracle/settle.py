@@ -1,4 +1,4 @@
-"""Waiting with a deadline: until something holds, until every change has come through."""
+"""Waiting with a deadline: for a condition, or for all changes to arrive."""
 
 import asyncio
 import time
@@ -17,7 +17,10 @@ PATHS = {
 async def eventually(
     holds: Callable[[], Awaitable[object]], what: str, patience: float = 30
 ) -> None:
-    """Ask again and again until it holds. Raises AssertionError with the last answer when time is up."""
+    """Repeat until the condition holds.
+
+    Raises AssertionError with the last result after the deadline.
+    """
     end = time.monotonic() + patience
     while True:
         found = await holds()
@@ -28,7 +31,7 @@ async def eventually(
 
 
 async def settled(places: Places, ids: Collection[int], patience: float = 60) -> None:
-    """Wait until the projector's customers stand at the writer's heads, and Redis shows the same.
+    """Wait until the projector's customers reach the writer's heads, and Redis shows the same.
 
     Raises AssertionError naming those that do not.
     """

@@ -1,4 +1,4 @@
-"""Six kinds of callers of one system, and what each is told: the columns of the degradation matrix."""
+"""Six kinds of callers of one system, with their responses: the columns of the degradation matrix."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tests.chaos.system import ChaosStack
 
 OK, SAYS_SO, NOBODY = "ok", "says so", "nobody answers"
-#: What a person or a program reads in a refusal that says so.
+#: Words of a rejection that names its reason.
 WORDS = (
     b"cannot be reached just now",
     b"cannot show this just now",
@@ -34,8 +34,8 @@ WORDS = (
 PASSWORD = "a long password of nobody else's"
 TOKEN = "m" * 32
 CUSTOMER, OTHER = 900_001, 900_002
-# Longer than the longest promise there is (the gateway gives any answer within ten seconds), and for those who wait
-# for what cannot come.
+# Longer than the longest deadline (the gateway responds within ten seconds); the short one is for
+# callers that can get no response.
 PATIENCE_SECONDS, SHORT_PATIENCE_SECONDS = 12.0, 1.5
 COLUMNS = (
     "login",
@@ -49,7 +49,9 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Told:
-    """One answer; status 0 is a connection refused or broken, -1 no answer in the caller's patience."""
+    """One response; status 0 is a refused or broken connection, -1 no response within the caller's
+    patience.
+    """
 
     status: int
     seconds: float
@@ -61,7 +63,7 @@ class Told:
 
     @property
     def outcome(self) -> str:
-        """Say in one word what it was."""
+        """Return the outcome in one word."""
         if self.status in {200, 201, 302}:
             return OK
         if self.status == 503:
@@ -70,7 +72,7 @@ class Told:
 
     @property
     def says_why(self) -> bool:
-        """Tell whether a refusal has its words and says when to come again."""
+        """Return whether a rejection names its reason and the time of a retry."""
         words = self.body.lower()
         return bool(int(self.retry_after or 0)) and any(word in words for word in WORDS)
 
@@ -83,7 +85,7 @@ class Callers:
         self._sessions = sessions
         self._numbers = itertools.count(1)
         self._run = secrets.token_hex(4)
-        #: Revision and time of the last change that was acknowledged to an internal system.
+        #: Revision and time of the last change acknowledged to an internal system.
         self.acked: tuple[int, float] | None = None
 
     async def __aenter__(self) -> Self:
@@ -98,7 +100,7 @@ class Callers:
         await self._redis.aclose()
 
     async def everybody(self, hopeless: Container[str] = ()) -> dict[str, Told]:
-        """Have all ask at once. Who is among the hopeless gives up soon."""
+        """Send all requests at once. The `hopeless` callers wait for a short time only."""
         every = (
             self.login, self.counts, self.unknown_counts, self.dashboard, self.command, self.customers_command,
         )  # fmt: skip
@@ -111,7 +113,7 @@ class Callers:
         return dict(zip(COLUMNS, answers, strict=True))
 
     async def all_well(self) -> bool:
-        """Tell whether everybody is served."""
+        """Return whether all callers are served."""
         return all(told.outcome == OK for told in (await self.everybody()).values())
 
     async def login(self) -> Told:
@@ -120,11 +122,11 @@ class Callers:
         return await self._visit("POST", "/accounts/login/", None, data=form)
 
     async def counts(self) -> Told:
-        """Read a list that was read a moment ago."""
+        """Read a recently read list."""
         return await self._visit("GET", PATHS["units"], CUSTOMER)
 
     async def unknown_counts(self) -> Told:
-        """Read a list of which Redis holds nothing."""
+        """Read a list that Redis lacks."""
         await self._redis.delete(f"portal:{OTHER}")
         return await self._visit("GET", PATHS["units"], OTHER)
 
@@ -133,7 +135,7 @@ class Callers:
         return await self._visit("GET", "/customer/dashboard/", CUSTOMER)
 
     async def customers_command(self) -> Told:
-        """Ask for a repair as a customer does."""
+        """Request a repair as a customer does."""
         visit = {"unit_number": "TRUCK 07", "breaks": [{"damage_type": "star break"}]}
         return await self._visit("POST", "/customer/api/repairs/", OTHER, json=visit)
 
@@ -201,7 +203,9 @@ async def _patiently(ask: Callable[[], Awaitable[Told]], seconds: float) -> Told
 
 
 async def prepare(stack: ChaosStack, folder: Path) -> list[str]:
-    """Make two customers with a repair each, a user who can sign in, and a session for each customer; return these."""
+    """Create two customers with a repair each, a user who can sign in, and a session for each
+    customer; return these.
+    """
     sessions = await open_sessions(stack.description["postgres"]["gateway"], [CUSTOMER, OTHER])
     await asyncio.to_thread(_add_user, stack, folder)
     async with Callers(stack, sessions) as callers:

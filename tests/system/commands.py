@@ -1,4 +1,4 @@
-"""Random commands by several clients at once, each answered or sent again with the same key until it is."""
+"""Random commands by several clients at once, each repeated with its key until it succeeds."""
 
 import asyncio
 import itertools
@@ -30,7 +30,9 @@ KINDS = {
 
 @dataclass
 class Acks:
-    """What the writer has promised: every change by customer and revision, and how often each kind was sent."""
+    """Acknowledgements of the writer: every change by customer and revision, and the attempts of
+    each kind.
+    """
 
     changes: dict[tuple[int, int], dict[str, Any]] = field(default_factory=dict)
     moves: int = 0
@@ -38,7 +40,7 @@ class Acks:
     refused: Counter[str] = field(default_factory=Counter)
 
     def take(self, kind: str, answer: Answer) -> None:
-        """Keep an answer: the repair says itself which revision of which customer it is."""
+        """Record a response: the repair names its customer and revision."""
         self.sent[kind] += 1
         body = answer.body
         if "repair_id" in body:
@@ -46,7 +48,7 @@ class Acks:
 
 
 class World:
-    """Customers, their repairs as far as the clients have heard of them, and the clients themselves."""
+    """Customers, their repairs as far as the clients have seen them, and the clients themselves."""
 
     def __init__(self, writer: Writer, customers: list[int], seed: int, prefix: str) -> None:
         self.acks = Acks()
@@ -58,18 +60,20 @@ class World:
         self._known: list[str] = []
 
     async def found(self) -> None:
-        """Make the customers known to the writer."""
+        """Create the customers in the writer."""
         for customer_id in self._customers:
             await self._writer.put_customer(customer_id, {"name": f"Fleet {customer_id}"})
 
     async def run(self, commands: int, clients: int) -> Acks:
-        """Send so many commands by so many clients at once; return when each has its answer."""
+        """Send so many commands by so many clients at once; return when each has its response."""
         todo = iter(range(commands))
         await asyncio.gather(*(self._client(todo) for _ in range(clients)))
         return self.acks
 
     async def run_until(self, over: asyncio.Event, clients: int) -> Acks:
-        """Send commands, some hundred a second, until `over` is set; return when each has its answer."""
+        """Send some hundred commands a second until `over` is set; return when each has its
+        response.
+        """
         todo = itertools.takewhile(lambda _: not over.is_set(), itertools.count())
         await asyncio.gather(*(self._client(todo, pause=0.02) for _ in range(clients)))
         return self.acks
@@ -97,13 +101,13 @@ class World:
                 )
 
     def _draw(self, number: int) -> tuple[str, Send]:
-        """Draw a command; what it says is fixed here, so that it can be sent again."""
+        """Draw a command; its content is fixed here, so that it can be repeated."""
         kind = self._rng.choices(list(KINDS), list(KINDS.values()))[0]
         if kind == "profile":
             return kind, self._profile(number)
         if kind == "record" or not self._known:
             return "record", self._record(number)
-        # Half of the commands hit the repairs heard of lately, so that clients meet.
+        # Half of the commands hit recently seen repairs, so that clients collide.
         recent = self._known[-40:] if self._rng.random() < 0.5 else self._known
         return kind, self._change(kind, self._rng.choice(recent), number)
 

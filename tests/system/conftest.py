@@ -1,4 +1,4 @@
-"""What the system tests share: the running stack's addresses, fresh customers, a caller, visitors."""
+"""Fixtures of the system tests: the running stack's addresses, new customers, a caller, visitors."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _customers = itertools.count(time.time_ns() // 1_000_000_000 % 1_000_000 * 1_000
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer of the gateway: status, headers, bytes."""
+    """A response of the gateway: status, headers, bytes."""
 
     status: int
     headers: Mapping[str, str]
@@ -42,7 +42,7 @@ class Visitor:
         self._cookie = {"Cookie": f"sessionid={session}"} if session else {}
 
     async def get(self, path: str, *, method: str = "GET", **headers: str) -> Reply:
-        """Ask for a path; redirects are not followed. Underscores in header names stand for dashes."""
+        """Send a GET; redirects are not followed. Underscores in header names stand for dashes."""
         sent = {name.replace("_", "-"): value for name, value in headers.items()} | self._cookie
         async with self._http.request(
             method, self._portal + path, headers=sent, allow_redirects=False
@@ -50,7 +50,9 @@ class Visitor:
             return Reply(answer.status, answer.headers, await answer.read())
 
     async def get_dated(self, path: str, patience: float = 15) -> Reply:
-        """Ask until the answer says how old it is: a system that has just started compares its heads first."""
+        """Repeat a GET until the response has an age: a freshly started system first compares its
+        heads.
+        """
         until = time.monotonic() + patience
         while "Portal-As-Of" not in (reply := await self.get(path)).headers:
             assert time.monotonic() < until, f"{path} does not say how old it is: {reply.headers}"
@@ -79,7 +81,7 @@ class Portal:
         self._portal: str = found["urls"]["portal"]
 
     async def customers(self, count: int) -> list[int]:
-        """Make customers that nobody else has."""
+        """Create customers of this test only."""
         made = [next(_customers) for _ in range(count)]
         for customer_id in made:
             await self.writer.put_customer(customer_id, {"name": f"Fleet {customer_id}"})
@@ -95,7 +97,7 @@ class Portal:
         return Visitor(self._http, self._portal, None)
 
     async def agreed(self, ids: Collection[int], patience: float = 60) -> dict[int, Folded]:
-        """Wait until the projector has everything, compare all hops, HTTP last; return the folds."""
+        """Wait for the projector, compare all hops, HTTP last; return the folds."""
         await settle.settled(self.places, ids, patience)
         folds = await agree(self.places, ids)
         await self._answers_agree(folds)

@@ -1,4 +1,6 @@
-"""One part of a running system away, slow or silent: the rows of the degradation matrix, and how each is staged."""
+"""Degradation matrix: one part of a running system is unavailable, slow or silent, and how to stage
+it.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,7 @@ FLOOD_SECONDS, FLOOD_TIMES = 3.0, 4
 SPELL_SECONDS = 1.5
 HEAL_SECONDS = 60.0
 FELT_SECONDS = 15.0
-# A token of the gateway's is good for others whose clocks differ by five seconds.
+# A gateway's token is valid at services whose clocks differ by at most five seconds.
 CLOCKS = {"gateway": "+3s", "writer": "-1s", "query": "+1s"}
 
 FIGURES = ("counts", "counts that Redis lacks", "dashboard")
@@ -39,19 +41,20 @@ PROJECTORS = ("projector-1", "projector-2")
 
 @dataclass(frozen=True)
 class Row:
-    """A part that may be away: the links that lead to it, or the processes that it is."""
+    """A part that fails: the links to it, or its processes."""
 
     name: str
-    #: The first is the one on which the break has to be felt.
+    #: The first is the link that must show the fault.
     links: tuple[str, ...] = ()
     processes: tuple[str, ...] = ()
-    #: What a caller is told while it is away or silent, where that is not what it wanted.
+    #: Expected outcome by column while the part is unavailable or silent; others succeed.
     lost: Mapping[str, str] = field(default_factory=dict)
-    #: Whether changes reach no reader meanwhile, so that the figures have to say how old they are.
+    #: Whether changes reach no reader meanwhile, so that responses must state the age of their
+    #: figures.
     stale: bool = False
 
     def expected(self, column: str, mode: str) -> str:
-        """Return what a caller is to be told. A slow part is slow, and nothing else."""
+        """Return the expected outcome of a caller. A slow part only costs time."""
         return OK if mode == "slow" else self.lost.get(column, OK)
 
 
@@ -85,33 +88,34 @@ ROWS = (
 
 @dataclass
 class Spell:
-    """What happened while one part was away in one way."""
+    """Record of one part's failure in one mode."""
 
     told: dict[str, list[Told]]
-    #: What was done on the first link of the part, or to its processes: the proof of the fault.
+    #: Faults on the first link of the part, or on its processes: the proof of the failure.
     felt: Counter[str] = field(default_factory=Counter)
     #: Connections that came in on the broken links, from how many processes, in how many seconds.
     taken: int = 0
     links: int = 0
     seconds: float = 0.0
-    #: The last acknowledged change of the time (revision, moment), and a reading after it.
+    #: The last acknowledged change of the time (revision, moment), and a read after it.
     acked: tuple[int, float] | None = None
     read: Told | None = None
     healed_seconds: float = 0.0
-    #: Processes that did not outlive it, without having been stopped by us.
+    #: Processes that ended meanwhile, although the harness did not stop them.
     ended: list[str] = field(default_factory=list)
 
 
 async def spell(stack: ChaosStack, sessions: list[str], row: Row, mode: str) -> Spell:
-    """Break a part, let everybody ask until the break has been felt, mend it, and wait until all is well again.
+    """Break a part, send all requests until the fault shows, heal it, and wait for full recovery.
 
-    Raises AssertionError when nobody feels it, or when all is not well in time.
+    Raises AssertionError when the fault does not show, or recovery takes too long.
     """
     found = Spell({column: [] for column in COLUMNS})
     links, pids = _links(stack, row, mode), stack.pids()
     async with Callers(stack, sessions) as callers:
         if mode == "away" and links:
-            # Refused first; then taken and ended at once, which shows who tries how often.
+            # First refused, then accepted and ended at once, which counts the attempts of each
+            # process.
             stack.links.refuse(links)
             await _ask(callers, row, mode, found)
         began, taken = time.monotonic(), stack.links.taken(links)
@@ -130,7 +134,7 @@ async def spell(stack: ChaosStack, sessions: list[str], row: Row, mode: str) -> 
 
 
 def _links(stack: ChaosStack, row: Row, mode: str) -> list[str]:
-    """Return the links to break: those that lead to the part, or all that a slow process has."""
+    """Return the links to break: those that lead to the part, or all of a slow process."""
     if mode == "slow" and row.processes:
         return [name for name in stack.links.matching() if name.partition(">")[0] in row.processes]
     return list(row.links)
@@ -139,7 +143,7 @@ def _links(stack: ChaosStack, row: Row, mode: str) -> list[str]:
 async def _break_until_felt(
     stack: ChaosStack, callers: Callers, row: Row, mode: str, found: Spell
 ) -> Counter[str]:
-    """Break it and let everybody ask until that has been felt; return by what that is known."""
+    """Break the part and send all requests until the fault shows; return its evidence."""
     links = _links(stack, row, mode)
     seen, began = stack.links.seen(links[:1]), time.monotonic()
     felt = await _break(stack, row, mode, links)
@@ -153,7 +157,7 @@ async def _break_until_felt(
 
 
 async def _break(stack: ChaosStack, row: Row, mode: str, links: list[str]) -> Counter[str]:
-    """Break it; return what was done to its processes."""
+    """Break the part; return the faults on its processes."""
     if mode == "slow":
         stack.links.delay(links, SLOW_SECONDS)
     elif links:
@@ -191,7 +195,7 @@ async def _healed(stack: ChaosStack, sessions: list[str], found: Spell) -> None:
 
 
 async def _all_well_again(stack: ChaosStack, sessions: list[str]) -> None:
-    """Wait until everybody is served, readers see the last change, and the system says that it is ready."""
+    """Wait until all callers succeed, readers see the last change, and the system is ready."""
     async with Callers(stack, sessions) as callers:
         await eventually(callers.all_well, "everybody is served", HEAL_SECONDS)
         revision = callers.acked[0] if callers.acked else 0
@@ -209,7 +213,7 @@ async def _all_well_again(stack: ChaosStack, sessions: list[str]) -> None:
 
 @dataclass
 class Flood:
-    """What callers were told while one part was offered more than it can do, and who did not outlive that."""
+    """Responses while one part was overloaded, and the processes that ended meanwhile."""
 
     told: dict[str, list[Told]]
     answered: Answered
@@ -217,9 +221,9 @@ class Flood:
 
 
 async def overloaded(stack: ChaosStack, sessions: list[str], part: str) -> Flood:
-    """Offer a part four times its capacity while everybody asks, then wait until all is well again.
+    """Overload a part four times while all callers send, then wait for full recovery.
 
-    Raises AssertionError when all is not well in time.
+    Raises AssertionError when recovery takes too long.
     """
     target = next(
         one
@@ -242,9 +246,9 @@ async def overloaded(stack: ChaosStack, sessions: list[str], part: str) -> Flood
 async def under_wrong_clocks(
     stack: ChaosStack, sessions: list[str], folder: Path
 ) -> dict[str, Told]:
-    """Give processes clocks that differ by less than what is allowed for, and let everybody ask.
+    """Shift the clocks of processes within the allowed difference, and send all requests.
 
-    Raises NotStagedError where no process can be given a clock.
+    Raises NotStagedError where clocks cannot be shifted.
     """
     for name, offset in CLOCKS.items():
         (folder / name).write_text(f"{offset}\n")
@@ -260,7 +264,7 @@ async def under_wrong_clocks(
 async def _anew(
     stack: ChaosStack, sessions: list[str], settings: Mapping[str, dict[str, str]]
 ) -> None:
-    """Start processes anew with these settings besides their own."""
+    """Restart processes with these settings in addition to their own."""
     before = stack.pids(*settings).items()
     stack.system.settings.update(settings)
     stack.want()

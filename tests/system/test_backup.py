@@ -1,4 +1,6 @@
-"""Backup and restore as an operator does them: the restored lists are older, and all figures follow by themselves."""
+"""Backup and restore as an operator does them: streams go back in time, and all figures follow
+automatically.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
     from tests.system.conftest import Portal
 
-# The dashboards show what was restored within a minute; where others are at work too, five times as long.
+# The dashboards show the restored data within a minute; a busy machine gets five times as long.
 RESTORED_SECONDS, SLACK = 60.0, 5.0
 AT = "2026-02-11T15:00:00Z"
 PROJECTORS = ("projector-1", "projector-2")
@@ -47,14 +49,14 @@ def dev(portal: Portal, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 async def done(portal: Portal, *words: str) -> str:
-    """Run `./dev`, which has to go well; return what it said."""
+    """Run `./dev`, which must succeed; return its output."""
     found = await asyncio.to_thread(dev, portal, *words)
     assert found.returncode == 0, found.stdout + found.stderr
     return found.stdout
 
 
 async def lived(portal: Portal, customers: list[int], commands: int) -> None:
-    """Let random things happen to these customers."""
+    """Send random commands for these customers."""
     await World(portal.writer, customers, commands, secrets.token_hex(4)).run(commands, 4)
 
 
@@ -96,7 +98,7 @@ async def test_a_restored_backup_is_what_all_dashboards_show(
     assert restored_after < RESTORED_SECONDS * SLACK
     assert await hops.event_list(portal.databases["writer"], customers) == lists
     after = await refolds(portal, [*customers, *newcomers])
-    # Whom the restored lists do not know at all is empty for a moment, and then forgotten.
+    # A customer missing from the restored streams is empty for a moment, and then removed.
     assert {n for n in before if after.get(n) != before[n]} == {*changing, *newcomers}
     assert all(after[n] > before[n] for n in changing)
     assert {n: after[n] for n in quiet} == {n: before[n] for n in quiet}
@@ -115,7 +117,9 @@ async def test_a_restored_backup_is_what_all_dashboards_show(
 async def test_lists_that_went_on_differently_are_seen_at_any_revision(
     portal: Portal, tmp_path: Path
 ) -> None:
-    """While no projector runs, the restored lists become as long as the lost ones, shorter, and longer."""
+    """While no projector runs, the restored streams become as long as the lost ones, shorter, and
+    longer.
+    """
     equal, shorter, longer = customers = await portal.customers(3)
     for customer in customers:
         await record(portal, customer, ("A1", AT, "REQUESTED"))

@@ -1,4 +1,6 @@
-"""What does not belong on the topic: every record is accounted for with its bytes, and no number changes."""
+"""Foreign records on the topic: each is stored with its bytes as a dead letter, and no number
+changes.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ MARCH = "2026-03-10T15:00:00Z"
 
 
 async def publish(portal: Portal, records: list[tuple[bytes, bytes]]) -> None:
-    """Put records on the topic behind the writer's back."""
+    """Produce records to the topic, bypassing the writer."""
     producer = AIOKafkaProducer(bootstrap_servers=portal.places.kafka)
     await producer.start()
     try:
@@ -42,7 +44,7 @@ def _id() -> str:
 
 
 async def set_aside(portal: Portal, values: list[bytes]) -> set[bytes]:
-    """Return those of the values that lie in the projector's dead letters, with their bytes."""
+    """Return those of the values that are in the projector's dead letters, with their bytes."""
     async with hops.connected(portal.databases["portal"]) as connection:
         rows = await connection.fetch(
             "SELECT value FROM portal.dead_letter WHERE value = ANY($1::bytea[])", values

@@ -1,6 +1,7 @@
-"""The degradation matrix: whatever is away, slow or silent, what can work works, what cannot says so, and it heals.
+"""Degradation matrix: with any part unavailable, slow or silent, the rest works, errors name the
+reason, and the system recovers.
 
-A part is broken once in each way, everybody asks, and each test below looks at its own part of what was seen.
+A part is broken once in each mode, all callers send, and each test below checks its own aspect.
 """
 
 from __future__ import annotations
@@ -22,12 +23,13 @@ if TYPE_CHECKING:
     from tests.system.callers import Told
     from tests.system.degraded import Flood, Row, Spell
 
-#: The longest promise there is: the gateway gives any answer within ten seconds.
+#: The longest deadline: the gateway gives any response within ten seconds.
 PROMISED_SECONDS = 10.0
-#: Two seconds are Postgres's where Redis has missed a moment before, one more is for what only Postgres adds
-#: to the page; the rest is a busy machine's.
+#: Two seconds for Postgres after a recent miss in Redis, one for the page's additional reads in
+#: Postgres; the rest is for a busy machine.
 SOON_SECONDS = 4.0
-#: A driver that tries ten times a second on each of a few connections is no storm; one without a pause is thousands.
+#: A driver with ten attempts a second on a few connections is moderate; one without a pause makes
+#: thousands.
 TRIES_A_SECOND = 50
 
 rows = pytest.mark.parametrize("row", degraded.ROWS, ids=lambda row: row.name)
@@ -35,7 +37,7 @@ modes = pytest.mark.parametrize("mode", degraded.MODES)
 
 
 class Matrix:
-    """A running system, and what was seen of each spell; a spell happens when it is first asked for."""
+    """A running system with its failures; each failure is staged at its first use."""
 
     def __init__(self, stack: ChaosStack, sessions: list[str]) -> None:
         self._stack = stack
@@ -44,7 +46,7 @@ class Matrix:
         self._by_wrong_clocks: dict[str, Told] | None = None
 
     def spell(self, row: Row, mode: str) -> Spell:
-        """Return what was seen while the part was away in this way."""
+        """Return the record of the part's failure in this mode."""
         place = (row.name, mode)
         if place not in self._seen:
             work = degraded.spell(self._stack, self._sessions, row, mode)
@@ -52,11 +54,11 @@ class Matrix:
         return self._seen[place]
 
     def flood(self, part: str) -> Flood:
-        """Return what was seen while a part was offered more than it can do."""
+        """Return the record of the part's overload."""
         return asyncio.run(degraded.overloaded(self._stack, self._sessions, part))
 
     def under_wrong_clocks(self, folder: Path) -> dict[str, Told]:
-        """Return what everybody was told while clocks differed a little. Raises NotStagedError."""
+        """Return all responses under slightly different clocks. Raises NotStagedError."""
         if self._by_wrong_clocks is None:
             work = degraded.under_wrong_clocks(self._stack, self._sessions, folder)
             self._by_wrong_clocks = asyncio.run(work)
@@ -93,8 +95,8 @@ def test_a_page_does_not_wait_for_what_it_can_do_without(matrix: Matrix, mode: s
     assert max(one.seconds for one in told) < SOON_SECONDS
 
 
-#: The part, and the columns whose callers do not concern it: these are served as always. An import floods relay
-#: and projector with as many events as the writer can accept.
+#: Parts with their unaffected columns. An import overloads relay and projector with as many events
+#: as the writer accepts.
 FLOODED = {
     "gateway": {"command"},
     "query, counts": {"login", "command"},

@@ -1,4 +1,6 @@
-"""The demo goes in as an internal system would put it in, ends as its generator says, and goes in only once."""
+"""The demo is imported as by an internal system, ends as its generator states, and is imported only
+once.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
 
 async def load_and_check(portal: Portal, fleet: Fleet) -> None:
-    """Load a fleet twice and compare each repair with the generator's last word on it."""
+    """Load a fleet twice and compare each repair with the generator's last state of it."""
     first_day = SystemClock().now().date() - timedelta(days=DAYS)
     await load_fleet(portal.writer, fleet, portal.time_zone, first_day)
     folded = (await portal.agreed([fleet.customer_id], patience=120))[fleet.customer_id]

@@ -1,4 +1,6 @@
-"""Nothing is left but the truth: the read model, Kafka and Valkey are thrown away, and everything is right again."""
+"""Recovery from the writer's data alone: read model, Kafka and Valkey are deleted and become
+correct again.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
 
 async def mark(portal: Portal) -> None:
-    """Leave something in each copy that nobody would make again."""
+    """Leave a marker in each copy that no process would recreate."""
     async with hops.connected(portal.databases["portal"]) as connection:
         await connection.execute("CREATE TABLE portal.witness (n int)")
     async with Redis.from_url(portal.places.redis) as redis:
@@ -27,7 +29,9 @@ async def mark(portal: Portal) -> None:
 
 
 async def left(portal: Portal) -> tuple[object, object, int]:
-    """Return what is left of the marks in Postgres and Valkey, and how many records the topic has had."""
+    """Return the remaining markers in Postgres and Valkey, and the number of records ever on the
+    topic.
+    """
     async with hops.connected(portal.databases["portal"]) as connection:
         table = await connection.fetchval("SELECT to_regclass('portal.witness')::text")
     async with Redis.from_url(portal.places.redis) as redis:
@@ -42,7 +46,7 @@ async def left(portal: Portal) -> tuple[object, object, int]:
     return table, value, sum(ends.values())
 
 
-# It starts the system once more: minutes where others keep the machine busy.
+# It starts the system once more, which takes minutes on a busy machine.
 @pytest.mark.timeout(900)
 async def test_all_copies_are_made_again_from_the_writers_lists(portal: Portal) -> None:
     customers = await portal.customers(6)
@@ -60,12 +64,12 @@ async def test_all_copies_are_made_again_from_the_writers_lists(portal: Portal) 
     assert "Everything agrees" in (said := await done(portal, "run", "portal-query", "verify")), (
         said
     )
-    # For those who read the topic; our own projector drops it all.
+    # For other consumers of the topic; our own projector ignores all of it.
     await done(portal, "run", "repair-writer", "republish", "--all")
     assert await portal.agreed(customers) == before
     new = await visitor.get(PATHS["units"])
     assert (new.status, new.body) == (200, old.body), "the session and the figures stay"
-    # Pages that are still open have seen the old refold numbers.
+    # Open pages have seen the old refold numbers.
     anew = await refolds(portal, customers)
     assert all(anew[customer] > number for customer, number in numbers.items())
     await lived(portal, customers, 60)

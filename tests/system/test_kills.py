@@ -1,4 +1,6 @@
-"""`kill -9` of each process in turn while commands come in: it comes back, nothing is lost, the numbers agree."""
+"""`kill -9` of each process in turn under commands: it restarts, nothing is lost, the numbers
+agree.
+"""
 
 from __future__ import annotations
 
@@ -24,9 +26,10 @@ async def _reached(world: World, changes: int, load: asyncio.Task[Acks]) -> bool
 
 
 async def kill_during_load(portal: Portal, names: list[str], commands: int) -> None:
-    """Kill the processes one after another, each when the one before is back and commands have passed.
+    """Kill the processes one after another, each after the previous has restarted and commands have
+    passed.
 
-    Commands come in until the last one is back, however fast the writer is.
+    Commands continue until the last one is back, however fast the writer is.
     """
     customers = await portal.customers(20)
     world = World(portal.writer, customers, 11, secrets.token_hex(4))

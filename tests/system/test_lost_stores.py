@@ -1,4 +1,6 @@
-"""What the stores hold is removed, in any combination, with the system up or down: one more start, and all is right."""
+"""Deleted data of the stores, in any combination, with the system up or down: one more start
+restores all.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +23,8 @@ STORES = ("portal", "kafka", "valkey", "postgres")
 COMBINATIONS = [
     chosen for n in range(1, len(STORES) + 1) for chosen in itertools.combinations(STORES, n)
 ]
-#: Each store alone while the system is up, and what may be lost together while it is down; all
-#: thirty take a quarter of an hour, so the others are for the long run.
+#: Each store alone while the system is up, and likely combinations while it is down; all thirty
+#: take a quarter of an hour, so the others are for the long run.
 SHORT = {
     (("portal",), True),
     (("kafka",), True),
@@ -41,7 +43,7 @@ CASES = [
     for lost in COMBINATIONS
     for running in (True, False)
 ]
-#: What a step has to say of a store that it has made again, by the store.
+#: Output of a step about a store that it has recreated, by store.
 WORDS = {
     "portal": "had no tables, made: portal",
     "kafka": "made: kafka",
@@ -52,7 +54,7 @@ WORDS = {
 
 @pytest.fixture(scope="module")
 def own_stack() -> Iterator[whole.Stack]:
-    """A system of these tests' own: whoever shares it would lose what is removed here."""
+    """Yield a system of these tests' own: they delete its data."""
     with whole.started() as running:
         yield running
 
@@ -80,7 +82,7 @@ def _expected(lost: tuple[str, ...]) -> set[str]:
     return words
 
 
-# Each starts the system once more: minutes where others keep the machine busy.
+# Each starts the system once more, which takes minutes on a busy machine.
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(("lost", "running"), CASES)
 async def test_one_more_start_makes_it_right(
@@ -100,10 +102,10 @@ async def test_one_more_start_makes_it_right(
 
     for words in _expected(lost):
         assert any(words in line for line in said), (words, said)
-    # A start ends when all is ready; a starved machine may be late for one question afterwards.
+    # A start ends when all is ready; a starved machine may fail one request afterwards.
     ready = await asyncio.to_thread(probe.eventually, lambda: stack.status()["ready"], 30)
     assert ready, stack.status()
-    if "postgres" in lost:  # the lists themselves are gone: it has to be as good as new
+    if "postgres" in lost:  # the streams themselves are gone: it must equal a new system
         customers = await own_portal.customers(3)
         await lived(own_portal, customers, 30)
         before = await own_portal.agreed(customers)

@@ -1,4 +1,4 @@
-"""What happens to a repair moves the numbers, old bucket down and new bucket up, in one step."""
+"""Effects of a change on the numbers: old bucket down and new bucket up, in one step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Data, logs and secrets of the local start are their owner's alone, and no command line holds a secret."""
+"""Data, logs and secrets of the local start are readable by their owner only; command lines hold no
+secret.
+"""
 
 from __future__ import annotations
 
@@ -21,19 +23,19 @@ def test_nobody_else_may_read_a_file_or_look_into_a_folder(stack: Stack) -> None
         path
         for top in (state, unprivileged.elsewhere(state))
         for path in top.rglob("*")
-        # Programs are no data, and PostgreSQL's user has to run them.
+        # Programs are not data, and PostgreSQL's user must run them.
         if not path.is_symlink() and "programs-" not in str(path.relative_to(top.parent))
     ]
     kinds = {path.name for path in found}
     assert {"meta.properties", "PG_VERSION", "valkey.conf", "gateway.log", "internal_key"} <= kinds
     open_to_others = {str(path): oct(mode) for path in found if (mode := _mode_of(path)) & 0o077}
     assert open_to_others == {}
-    # Where servers run as another user, that one passes through the folder itself.
+    # Servers of another user need to pass through the folder itself.
     assert stat.S_IMODE(state.stat().st_mode) == (0o711 if unprivileged.is_root() else 0o700)
 
 
 def _mode_of(path: Path) -> int:
-    """Return the rights of a path; none of one that a running server has removed meanwhile."""
+    """Return the rights of a path; 0 for one that a running server has removed meanwhile."""
     try:
         return stat.S_IMODE(path.stat().st_mode)
     except FileNotFoundError:

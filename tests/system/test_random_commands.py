@@ -1,4 +1,6 @@
-"""Random commands over fifty customers by eight clients at once: every hop agrees with an independent fold."""
+"""Random commands over fifty customers by eight clients at once: every hop agrees with an
+independent fold.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,7 @@ CLIENTS = 8
 
 
 async def check_world(portal: Portal, world: World, customers: list[int]) -> None:
-    """Compare all hops with each other and the list with what the writer has answered."""
+    """Compare all hops with each other and the stream with the writer's responses."""
     folds = await portal.agreed(customers)
     lists = await hops.event_list(portal.databases["writer"], customers)
     events = {

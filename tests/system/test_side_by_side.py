@@ -1,4 +1,6 @@
-"""Two customers side by side: what the writer publishes, each reads through the gateway, to the byte, alone."""
+"""Two customers side by side: each reads its own published changes through the gateway, to the
+byte.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ UNITS, MONTHS, STATUSES = PATHS["units"], PATHS["months"], PATHS["statuses"]
 
 
 def repair(customer_id: int, ref: str, **fields: Any) -> dict[str, Any]:
-    """Return a repair to record, with what the test says of it."""
+    """Return a repair to record, with the test's fields."""
     return {
         "customer_id": customer_id,
         "source": "system-test",
@@ -86,7 +88,7 @@ async def test_the_answer_carries_its_revision_and_its_tag(portal: Portal) -> No
     assert reply.headers["Portal-Revision"] == "2"
     assert {"Portal-Refold", "Portal-Lag"} <= reply.headers.keys()
     assert (await one.get(UNITS, If_None_Match=reply.headers["ETag"])).status == 304
-    # The other customer stands at the same revision with the same numbers: the tag is another all the same.
+    # The other customer has the same revision and the same numbers; the tag differs all the same.
     assert (await two.get(UNITS, If_None_Match=reply.headers["ETag"])).status == 200
     assert (await one.get(UNITS + "?customer_id=" + str(second))).body == reply.body
     assert (await one.get(UNITS, method="HEAD")).body == b""

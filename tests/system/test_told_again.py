@@ -1,4 +1,6 @@
-"""The same history told again: offsets set back, every customer refolded, Redis emptied, a read model emptied."""
+"""Redelivery of the same history: offsets reset, every customer rebuilt, Redis emptied, a read
+model emptied.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,7 @@ GROUP = "projector"
 
 
 async def some_history(portal: Portal) -> list[int]:
-    """Let a few customers live a little, and return them."""
+    """Record a short history for a few customers, and return them."""
     customers = await portal.customers(6)
     await World(portal.writer, customers, 5, secrets.token_hex(4)).run(300, 4)
     await portal.agreed(customers)
@@ -31,7 +33,9 @@ async def some_history(portal: Portal) -> list[int]:
 
 
 async def offsets(portal: Portal, *, back: bool) -> dict[TopicPartition, int]:
-    """Return what the projectors' group has committed; `back` sets all of it to the beginning first."""
+    """Return the offsets that the projectors' group has committed; `back` first resets all to the
+    beginning.
+    """
     consumer = AIOKafkaConsumer(
         bootstrap_servers=portal.places.kafka, group_id=GROUP, enable_auto_commit=False
     )

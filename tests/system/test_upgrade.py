@@ -1,7 +1,8 @@
-"""An upgrade under load: the next release's tables come first, then each process is made anew, and nobody notices.
+"""An upgrade under load: first the new tables, then a restart of each process, without failed
+requests.
 
-What a migration may do without a pause is done to the tables: columns, an index, a table more. The code of today is
-then the code of the release before, and has to work on as if nothing had happened.
+The tables change as a migration may change them without a pause: columns, an index, a new table.
+The present code then is the code of the previous release, and must keep working.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ TOKEN = "u" * 32
 
 
 class Customers:
-    """Customers at work: they read, and now and then ask for a repair. What was not answered well is kept."""
+    """Customers that read and sometimes request a repair; failed responses are recorded."""
 
     def __init__(self, portal: Portal, sessions: list[str]) -> None:
         self._url = portal.stack.description["urls"]["portal"]
@@ -43,7 +44,7 @@ class Customers:
         self.during = "the beginning"
 
     async def run_until(self, over: asyncio.Event) -> None:
-        """Be at work until `over` is set."""
+        """Send requests until `over` is set."""
         async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http:
             await asyncio.gather(
                 *(self._read(http, session, over) for session in self._sessions),
@@ -51,7 +52,7 @@ class Customers:
             )
 
     async def _read(self, http: aiohttp.ClientSession, session: str, over: asyncio.Event) -> None:
-        # A kept connection that died is opened anew for a GET, as browsers do.
+        # A GET on a dead kept connection opens a new one, as browsers do.
         while not over.is_set():
             for path in READ:
                 cookie = {"Cookie": f"sessionid={session}"}
@@ -90,7 +91,7 @@ class Customers:
 
 @asynccontextmanager
 async def wider_tables(portal: Portal) -> AsyncIterator[None]:
-    """Have every schema as the next release may leave it; afterwards as it was."""
+    """Change every schema as the next release may; restore it afterwards."""
     system = portal.stack.system
     at = postgres.url(postgres.SUPERUSER, system.cluster.password, system.ports["postgres"])
     owner = await asyncpg.connect(at)
@@ -154,7 +155,7 @@ async def test_an_upgrade_is_seen_by_nobody_and_loses_nothing(portal: Portal) ->
 
 
 async def _more(world: World, customers: Customers) -> None:
-    """Wait until commands and readings have gone on."""
+    """Wait until commands and reads have progressed."""
     commands, reads = len(world.acks.changes) + 20, customers.served["GET"] + 20
 
     async def gone_on() -> bool:

@@ -1,4 +1,4 @@
-"""Documents in any order leave the newest in a real Valkey, and the cache in memory does the same."""
+"""Cached counts in any order leave the newest in a real Valkey; the cache in memory does the same."""
 
 import asyncio
 from typing import Any

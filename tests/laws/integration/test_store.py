@@ -1,4 +1,4 @@
-"""Live fold and refold agree on real PostgreSQL, on every row; and the store in memory agrees with it."""
+"""Live fold and rebuild agree on real PostgreSQL, on every row; the store in memory agrees with it."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -43,7 +43,7 @@ async def rows(connection: "asyncpg.Connection[Any]") -> dict[str, list[tuple[An
 
 
 def in_memory(tables: Tables) -> dict[str, list[tuple[Any, ...]]]:
-    """Return the same rows of the tables in memory, as far as both hold them alike."""
+    """Return the rows of the tables in memory, as far as both stores hold them alike."""
     held = [row for _, row in sorted(tables.customers.items()) if row.revision]
     return {
         "customer": [
@@ -75,7 +75,7 @@ def in_memory(tables: Tables) -> dict[str, list[tuple[Any, ...]]]:
 
 
 def shortened(found: dict[str, list[tuple[Any, ...]]]) -> dict[str, list[tuple[Any, ...]]]:
-    """Return of rows of PostgreSQL what the tables in memory hold alike."""
+    """Return the part of PostgreSQL's rows that the tables in memory hold as well."""
     keep = {"repair": (0, 1, 2, 4, 5, 12, 13), "history": (0, 1, 2, 5, 6, 7, 8, 9)}
     return {
         name: sorted(tuple(row[n] for n in keep.get(name, range(len(row)))) for row in found[name])
@@ -84,7 +84,7 @@ def shortened(found: dict[str, list[tuple[Any, ...]]]) -> dict[str, list[tuple[A
 
 
 async def followed(url: str, database: Any, writer: Writer, batches: list[list[Known]]) -> None:
-    """Follow in PostgreSQL and in memory, and compare; then count all again, and compare."""
+    """Apply events in PostgreSQL and in memory, and compare; then rebuild, and compare."""
     tables = Tables(lambda: NOON)
     real, imagined = Follower(writer, url), Follower(writer, memory(tables))
     connection = await asyncpg.connect(database.owner_url)

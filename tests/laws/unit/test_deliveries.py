@@ -1,4 +1,4 @@
-"""However a list is cut into batches, repeated, reordered and thinned out, the fold is the same."""
+"""However a stream is batched, repeated, reordered and thinned out, the fold is the same."""
 
 import asyncio
 from collections.abc import Iterator
@@ -36,7 +36,7 @@ def written(decisions: bytes) -> tuple[Writer, list[Known]]:
 
 
 def folded(writer: Writer, batches: list[list[Known]]) -> dict[int, Any]:
-    """Return what the tables say after these batches, for each customer with an event."""
+    """Return the tables after these batches, for each customer with an event."""
     tables = Tables(lambda: NOON)
 
     async def follow() -> None:
@@ -87,7 +87,9 @@ def test_cut_anywhere_and_told_twice_it_is_the_same(decisions: bytes, sizes: lis
     at = 0
     while at < len(events):
         size = sizes[len(batches) % len(sizes)]
-        batches.append(events[max(0, at - 2) : at + size])  # the last two of the batch before again
+        batches.append(
+            events[max(0, at - 2) : at + size]
+        )  # the last two of the previous batch again
         at += size
 
     assert folded(writer, batches) == folded(writer, [events])

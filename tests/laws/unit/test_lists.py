@@ -1,4 +1,4 @@
-"""Lists as `decide` and `History` make them, from commands in any order."""
+"""Properties of streams that `decide` and `History` write, from commands in any order."""
 
 import json
 from collections import Counter
@@ -40,7 +40,7 @@ def test_a_list_has_no_gap_and_makes_only_moves_that_are_allowed(decisions: byte
 
     for customer in CUSTOMERS:
         events = events_of(writer, customer)
-        folded = oracle.fold(customer, events)  # raises at the first that is out of place
+        folded = oracle.fold(customer, events)  # raises at the first misplaced event
         oracle.check_moves(events)
         assert folded.revision == len(events)
         folded.counts("America/Chicago").total()

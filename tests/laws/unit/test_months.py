@@ -1,4 +1,4 @@
-"""The edges of months, worked out by hand with a calendar: midnight there, told in UTC."""
+"""Edges of months, computed by hand with a calendar: local midnight, written in UTC."""
 
 import pytest
 
@@ -35,7 +35,7 @@ EDGES = [
     (AUCKLAND, "2026-12-31T10:59:59Z", "2026-12-31T11:00:00Z", "2026-12", "2027-01"),
 ]
 
-#: The hour that is left out and the hour that comes twice: never another month.
+#: The skipped hour and the repeated hour: never another month.
 CHANGES_OF_CLOCK = [
     (CHICAGO, "2026-03-08T07:59:59Z", "2026-03"),
     (CHICAGO, "2026-03-08T08:00:00Z", "2026-03"),

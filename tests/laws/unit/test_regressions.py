@@ -1,4 +1,4 @@
-"""Schedules in which the simulation once found a broken law, each as explicit steps."""
+"""Schedules with which the simulation once broke an invariant, each as explicit steps."""
 
 from collections.abc import Callable, Iterator
 
@@ -13,7 +13,7 @@ from repair_events import topic
 CUSTOMER = 2
 PARTITION = topic.partition(CUSTOMER)
 
-#: Does one thing when no process can go on, and returns whether the next step may follow.
+#: Does one thing when all processes are blocked, and returns whether the next step may follow.
 Step = Callable[[World], bool]
 
 
@@ -24,10 +24,12 @@ def _doors() -> Iterator[None]:
 
 
 class ScriptedWorld(World):
-    """A world that runs its steps in order; after the last one nothing fails and all must agree."""
+    """A simulation that runs its steps in order; afterwards nothing fails and all copies must
+    agree.
+    """
 
     def __init__(self, *steps: Step) -> None:
-        super().__init__(b"", record_lost)  # no decisions: no fault is ever drawn
+        super().__init__(b"", record_lost)  # no decisions: the schedule draws no fault
         self._steps = list(steps)
 
     def _heal(self, seconds: float | None) -> None:
@@ -38,7 +40,7 @@ class ScriptedWorld(World):
 
 
 def _go_on(world: World, without: str | None = None) -> None:
-    """Answer the oldest call, except those with this word in their names, or let time pass."""
+    """Complete the oldest call, except those with this word in their names, or let time pass."""
     calls = world.calls.answerable()
     answerable = [one for one in calls if without is None or without not in one.name]
     if answerable:
@@ -49,7 +51,7 @@ def _go_on(world: World, without: str | None = None) -> None:
 
 
 def all_agree(world: World) -> bool:
-    """Go on until all copies agree."""
+    """Continue until all copies agree."""
     if not world.truth.differences():
         return True
     _go_on(world)
@@ -64,7 +66,7 @@ def accept_event(world: World) -> bool:
 
 
 def relay_sends(world: World) -> bool:
-    """Go on until the outbox is empty, while no projector reads."""
+    """Continue until the outbox is empty, while no projector reads."""
     if not world.writer.state.outbox:
         return True
     _go_on(world, without="getmany")
@@ -99,7 +101,7 @@ def redeliver_first_event(world: World) -> bool:
     ],
 )
 def test_as_of_does_not_pass_a_gap_in_the_offsets(losses: list[Step]) -> None:
-    """A lost record with an older one behind it was passed when one read returned both its sides."""
+    """A read that returned both sides of a lost record once skipped an older record behind it."""
     ScriptedWorld(
         accept_event,
         all_agree,

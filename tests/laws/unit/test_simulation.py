@@ -1,10 +1,10 @@
-"""The whole pipe in one loop: whoever is answered first, fails, sleeps, dies or comes too late.
+"""Simulation of the whole pipe in one loop: any order of responses, failures, pauses and deaths.
 
-Relay, projector and publisher are those of production, put together as in production; Kafka, the
-two databases, Redis and the clock are in memory (`tests/laws/world`). What is judged, and when,
-stands in `world/truth.py`. Left out by name: a clock of the writer that is set back, a record that
-fits perfectly as the next event of a list and is in none, a record that another takes the place of
-after it was read, and a relay that runs through a restore.
+Relay, projector and publisher are those of production, composed as in production.
+Kafka, the two databases, Redis and the clock are in memory (`tests/laws/world`).
+`world/truth.py` defines the invariants and the moments of their checks.
+Excluded cases: a writer's clock set back; a forged record that fits as the next event of a stream.
+Also excluded: a record replaced after it was read, and a relay that runs through a restore.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from tests.laws.world.doors import opened
 from tests.laws.world.faults import FAULTS, Fault
 from tests.laws.world.world import World
 
-#: Long enough for some commands to come through, short enough to be read.
+#: Long enough for some commands to pass, short enough to be read.
 schedules = st.binary(min_size=200, max_size=500)
 
 

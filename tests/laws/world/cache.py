@@ -1,6 +1,7 @@
-"""Redis in memory: the hashes of documents and of times, and the two scripts that touch them.
+"""Redis in memory: the hashes of cached counts and of times, and the two scripts that change them.
 
-A stand-in for the server; `integration/test_cache.py` gives the real one the same documents and compares.
+A stand-in for the server; `integration/test_cache.py` gives the real one the same input and
+compares.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +19,7 @@ _FIELDS: Final = 8
 
 @dataclass(frozen=True)
 class Held:
-    """A document as Redis holds it, and until when."""
+    """Cached counts as Redis holds them, with their expiry."""
 
     refold: int
     revision: int
@@ -29,22 +30,22 @@ class Held:
 
 
 class Server:
-    """What Redis holds: documents by customer, times by partition."""
+    """Contents of Redis: cached counts by customer, times by partition."""
 
     def __init__(self, seconds: Callable[[], float]) -> None:
         self._seconds = seconds
         self.documents: dict[int, Held] = {}
         self.times: dict[int, str] = {}
-        #: Told of each document that is taken, before and after.
+        #: Called for each accepted write, with the state before and after.
         self.taken: Callable[[int, Held | None, Held], None] = lambda *_: None
 
     def get(self, customer: int) -> Held | None:
-        """Return a document that has not expired."""
+        """Return cached counts that have not expired."""
         held = self.documents.get(customer)
         return held if held is not None and self._seconds() < held.until else None
 
     def put(self, arguments: Sequence[Any]) -> int:
-        """Take those documents that are newer, as the script does; return how many."""
+        """Store those cached counts that are newer, as the script does; return their number."""
         taken = 0
         for at in range(2, len(arguments), _FIELDS):
             customer, refold, revision, tag, frozen, *bodies = arguments[at : at + _FIELDS]
@@ -73,7 +74,7 @@ def _newer(held: Held, made: Held) -> int:
 
 
 class MemoryRedis:
-    """What stands where a client of redis-py would."""
+    """Stand-in for a client of redis-py."""
 
     def __init__(self, calls: Calls, process: Process, server: Server) -> None:
         self._calls = calls
@@ -81,7 +82,7 @@ class MemoryRedis:
         self._server = server
 
     def register_script(self, text: str) -> Callable[..., Any]:
-        """Return what runs one of the two scripts; they are told apart by what they write."""
+        """Return a runner of one of the two scripts; their writes distinguish them."""
         if "HSET" in text:
             return self._put
         return self._read
@@ -114,7 +115,7 @@ class MemoryRedis:
         await self._ask("hset", lambda: self._server.times.update(made), late=True)
 
     async def hdel(self, key: str, *fields: str) -> None:
-        """Forget times of partitions."""
+        """Remove times of partitions."""
         assert key == AS_OF_KEY
 
         def delete() -> None:
@@ -124,7 +125,7 @@ class MemoryRedis:
         await self._ask("hdel", delete)
 
     def pipeline(self, *, transaction: bool) -> "_Pipeline":
-        """Return what asks for versions of several documents at once."""
+        """Return a reader of several customers' versions at once."""
         assert not transaction
         return _Pipeline(self)
 

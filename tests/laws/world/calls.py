@@ -1,7 +1,8 @@
-"""Everything a process asks of the world outside: it waits here until somebody lets it be answered.
+"""Calls of a process to the outside world: each waits here until the simulation completes it.
 
-A call may be answered, fail before or after it took effect, be given up by its caller and take
-effect later all the same, or never be answered because its process has died.
+A call may succeed, or fail before or after it took effect.
+Its caller may give it up, and it may take effect later all the same.
+A call of a dead process never completes.
 """
 
 import asyncio
@@ -14,13 +15,13 @@ from service_runtime.kafka import KafkaError
 
 Answer = TypeVar("Answer")
 
-#: What the world may answer to somebody who does not listen any more.
+#: Possible results for a caller that no longer waits.
 _NOT_OUR_MISTAKES: Final = (OSError, KafkaError)
 
 
 @dataclass(eq=False)
 class Process:
-    """Whose calls these are. A halted process gets no answers; a dead one never again."""
+    """Owner of calls. A halted process gets no results for now; a dead one never again."""
 
     name: str
     alive: bool = True
@@ -29,7 +30,7 @@ class Process:
 
 @dataclass(eq=False)
 class Call:
-    """One question, with the arguments of `Calls.ask`."""
+    """One call, with the arguments of `Calls.ask`."""
 
     process: Process
     name: str
@@ -43,7 +44,7 @@ class Call:
 
 @dataclass(eq=False)
 class Calls:
-    """All that is under way: `pending` with somebody waiting, `wire` with nobody."""
+    """All calls in flight: `pending` with a waiting caller, `wire` without one."""
 
     pending: list[Call] = field(default_factory=list)
     wire: list[tuple[str, Callable[[], Any]]] = field(default_factory=list)
@@ -59,10 +60,11 @@ class Calls:
         late: bool = False,
         undone: bool = False,
     ) -> Answer:
-        """Wait for the answer of `do`, which takes effect in one moment.
+        """Wait for the result of `do`, which takes effect in one moment.
 
-        It may raise what `error` makes; without one it never fails. `late`: it may take effect
-        after its caller has given it up. `undone`: one that failed has had no effect.
+        It may raise the exception of `error`; without one it never fails.
+        `late`: it may take effect after its caller has given it up.
+        `undone`: a failed call has had no effect.
         """
         if not process.alive:
             raise asyncio.CancelledError
@@ -76,11 +78,11 @@ class Calls:
             raise
 
     def answerable(self) -> list[Call]:
-        """Return what can be answered now, the oldest first."""
+        """Return the calls that can complete now, the oldest first."""
         return [one for one in self.pending if not one.process.halted and one.ready()]
 
     def answer(self, call: Call) -> None:
-        """Let a call take effect and be answered."""
+        """Let a call take effect and return its result."""
         self.pending.remove(call)
         try:
             found = call.do()
@@ -102,13 +104,13 @@ class Calls:
         _set(call.future, call.error())
 
     def arrive(self, number: int) -> None:
-        """Let something that nobody waits for any more take effect."""
+        """Let an abandoned call take effect."""
         _, do = self.wire.pop(number)
         with suppress(*_NOT_OUR_MISTAKES):
             do()
 
     def end(self, process: Process) -> None:
-        """Answer nothing more; what was under way may still arrive."""
+        """Complete no further calls; those in flight may still take effect."""
         process.alive = False
         for call in [one for one in self.pending if one.process is process]:
             self._give_up(call)
@@ -126,7 +128,7 @@ def _set(future: "asyncio.Future[Any]", error: Exception) -> None:
 
 
 class InMemory:
-    """A connection in memory: it runs the statements of the SQL doors by their names."""
+    """A connection in memory: it runs the statements of the SQL modules by their names."""
 
     async def statement(self, name: str, *values: Any, **named: Any) -> Any:
         """Run one statement."""

@@ -1,7 +1,7 @@
-"""Lets the doors to the outside answer from memory, for those who were given an address in memory.
+"""Patches that replace all outside access of production code for addresses in memory.
 
-Each door (the functions that run SQL, those that open a connection, the machine's clock) is asked
-by the production code as always; only what stands behind it is another. Real addresses are real.
+They cover the functions that run SQL, those that open a connection, and the machine's clock.
+Production code calls them unchanged. Real addresses keep the real implementation.
 """
 
 import asyncio
@@ -22,20 +22,20 @@ import portal_query.read_model
 from repair_writer.store import outbox
 from service_runtime.clock import SystemClock
 
-#: When the time of a stepped loop is 0.
+#: Date at time 0 of a stepped loop.
 BEGINNING: Final = datetime(2026, 3, 1, tzinfo=UTC)
 _OURS: Final = ("portal_query", "repair_writer", "service_runtime")
 
 
 class Address(str):
-    """Where something in memory is reached: `open` makes what the named door would."""
+    """Address of something in memory: `open` returns the object that the real function would."""
 
     __slots__ = ("open",)
     open: Callable[..., Any]
 
     @classmethod
     def of(cls, what: Callable[..., Any]) -> "Address":
-        """Return an address that opens what `what` makes."""
+        """Return an address that opens the result of `what`."""
         made = cls("memory://")
         made.open = what
         return made
@@ -43,7 +43,7 @@ class Address(str):
 
 @contextmanager
 def opened() -> Iterator[None]:
-    """Open the doors to memory for as long as the block runs."""
+    """Install the patches for the duration of the block."""
     undo: list[Callable[[], None]] = []
     for name, function in _statements():
         _replace(function, _statement(name, function), undo)
@@ -67,7 +67,7 @@ def opened() -> Iterator[None]:
 
 
 def _statements() -> Iterator[tuple[str, Callable[..., Awaitable[Any]]]]:
-    """Yield every function of the SQL doors that runs on a connection, by module and name."""
+    """Yield every function of the SQL modules that runs on a connection, by module and name."""
     package = portal_query.read_model
     modules = [
         importlib.import_module(f"{package.__name__}.{one.name}")
@@ -127,7 +127,7 @@ def _stepped() -> SteppedLoop | None:
 
 
 def _replace(real: Any, door: Any, undo: list[Callable[[], None]]) -> None:
-    """Put a door wherever our code has bound the function that it stands before."""
+    """Install a patch wherever our code has bound the patched function."""
     for module in list(sys.modules.values()):
         if not getattr(module, "__name__", "").startswith(_OURS):
             continue

@@ -1,4 +1,4 @@
-"""What can go wrong, one function for each: it does it, and says in words what it did."""
+"""Faults of the simulation: each function injects one and returns its description."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -63,7 +63,7 @@ def outbox_breaks(world: "World") -> str:
 
 
 def somebody_dies(world: "World") -> str:
-    """Kill a process, or start one that is dead."""
+    """Kill a process, or start a dead one."""
     names = list(world.processes)
     name = names[world.schedule.pick(len(names))]
     process = world.processes[name]
@@ -75,7 +75,7 @@ def somebody_dies(world: "World") -> str:
 
 
 def somebody_sleeps(world: "World") -> str:
-    """Halt a process longer than its group waits, or wake it: it knows nothing of what happened."""
+    """Halt a process beyond its group's session timeout, or resume it."""
     names = [name for name, one in world.processes.items() if one.alive]
     if not names:
         return "nobody is there to sleep"
@@ -90,7 +90,7 @@ def somebody_sleeps(world: "World") -> str:
 
 
 def group_moves(world: "World") -> str:
-    """Share the partitions anew for no reason."""
+    """Reassign the partitions without a reason."""
     world.group.rebalance()
     return "REBALANCE"
 
@@ -101,7 +101,7 @@ def _some_record(world: "World") -> Known | None:
 
 
 def record_again(world: "World") -> str:
-    """Put a record on the topic once more, after newer ones."""
+    """Append an old record to the topic once more, after newer ones."""
     known = _some_record(world)
     if known is None:
         return "nothing to repeat"
@@ -119,7 +119,7 @@ def record_lost(world: "World") -> str:
 
 
 def records_swapped(world: "World") -> str:
-    """Let the last two records of a partition, which nobody has read, come in the other order."""
+    """Swap the last two unread records of a partition."""
     unread = [one.records for one in world.topic.partitions if len(one.records) > 1]
     unread = [records for records in unread if not (records[-2].given or records[-1].given)]
     if not unread:
@@ -134,7 +134,7 @@ def records_swapped(world: "World") -> str:
 
 
 def record_forged(world: "World") -> str:
-    """Put on the topic what is in no list: another's event, another version, or no event at all."""
+    """Append a forged record: an event of another stream or version, or invalid bytes."""
     known = _some_record(world)
     customer = CUSTOMERS[world.schedule.pick(len(CUSTOMERS))]
     kind = world.schedule.pick(3)
@@ -153,7 +153,7 @@ def _append(world: "World", customer: int, value: bytes) -> None:
 
 
 def topic_lost(world: "World") -> str:
-    """Lose the topic with all records; it is made anew, and the group's offsets are of the old one."""
+    """Lose the topic with all records and recreate it, while the group keeps its old offsets."""
     world.topic.make_anew()
     if world.schedule.pick(2):
         world.group.offsets = {}
@@ -161,7 +161,7 @@ def topic_lost(world: "World") -> str:
 
 
 def offsets_reset(world: "World") -> str:
-    """Send the consumers to the beginning, or to the end."""
+    """Reset the consumers to the beginning, or to the end."""
     to_end = world.schedule.pick(2) == 1
     for one, consumer in world.consumers.items():
         if world.processes[one].alive:
@@ -170,7 +170,7 @@ def offsets_reset(world: "World") -> str:
 
 
 def record_too_large(world: "World") -> str:
-    """Let Kafka never take one of the events that wait, or are about to."""
+    """Let Kafka permanently reject one of the pending or next events."""
     waiting = [one.row.payload for one in world.writer.state.outbox.values()]
     waiting += [known.payload for open_ in world.writer.open for _, known in open_.rows]
     if not waiting:
@@ -186,7 +186,7 @@ def redis_emptied(world: "World") -> str:
 
 
 def writer_restored(world: "World") -> str:
-    """Keep a backup of the writer, or be what the last one says; no relay runs meanwhile."""
+    """Back up the writer, or restore the last backup; no relay runs meanwhile."""
     kept = world.kept
     if kept is None:
         world.kept = world.writer.backup()
@@ -203,7 +203,7 @@ def writer_restored(world: "World") -> str:
 
 
 def clock_of_writer(world: "World") -> str:
-    """Let the writer's clock stand still for a while, or jump ahead."""
+    """Stop the writer's clock for a while, or let it jump ahead."""
     if world.schedule.pick(2):
         world.writer.skew += timedelta(seconds=world.schedule.pick(5) * 10)
         return "the writer's clock jumps ahead"

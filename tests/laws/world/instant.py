@@ -1,4 +1,4 @@
-"""Everything is answered at once: for laws about what is said, not about when."""
+"""Immediate completion of every call: for properties of content, not of time."""
 
 from collections.abc import Callable
 from typing import Any
@@ -20,19 +20,19 @@ _MONTHS = Months(ZONE)
 
 
 class Instant(Calls):
-    """Calls that nobody has to wait for."""
+    """Calls that complete at once."""
 
     async def ask(self, process: Process, name: str, do: Callable[[], Any], **_: Any) -> Any:
-        """Answer at once."""
+        """Return the result at once."""
         assert process.alive, name
         return do()
 
 
 class Follower:
-    """A fold that is fed by hand: batches of records, and the list where something is missing."""
+    """A fold fed by hand: batches of records, and the stream where something is missing."""
 
     def __init__(self, writer: Writer, url: str) -> None:
-        """Take the read model at `url`."""
+        """Open the read model at `url`."""
         lists = MemoryLists(Instant(), Process("follower"), writer)
         self._writer = writer
         self.lines = [Line(url, name=f"laws {job}") for job in ("apply", "refold")]
@@ -40,14 +40,14 @@ class Follower:
         self._refolder = Refolder(self.lines[1], lists, ZONE)
 
     async def deliver(self, events: list[Known]) -> None:
-        """Apply a batch, and refold whoever is in trouble by it."""
+        """Apply a batch, and rebuild the customers that need it."""
         outcome = await self._applier.apply(prepare([_record(one) for one in events], {}, _MONTHS))
         for customer in outcome.troubles:
             suspects = outcome.suspects.get(customer, ())
             await self._refolder.look_after(customer, suspects=suspects)
 
     async def finish(self, *, force: bool = False) -> None:
-        """Look after everybody, as a comparison of heads would; `force` counts all again."""
+        """Reconcile all customers, as a comparison of heads would; `force` rebuilds all."""
         for customer in CUSTOMERS:
             await self._refolder.look_after(customer, force=force)
 

@@ -22,13 +22,13 @@ from service_runtime.kafka import (
 )
 
 _POLL_SECONDS: Final = 0.25
-#: So few that a poll rarely brings everything.
+#: So few that a poll rarely returns everything.
 _AT_ONCE: Final = 5
 
 
 @dataclass(eq=False)
 class Stored:
-    """A record as it lies in its partition."""
+    """A record as stored in its partition."""
 
     value: bytes | None
     key: bytes | None
@@ -41,20 +41,20 @@ class Stored:
 
 @dataclass
 class Partition:
-    """Records by ascending offset, with holes perhaps, and where the next one goes."""
+    """Records by ascending offset, possibly with gaps, and the next offset."""
 
     records: list[Stored] = field(default_factory=list)
     end: int = 0
 
 
 class Topic:
-    """The topic. `number` is another one each time it is made anew."""
+    """The topic. `number` changes each time it is recreated."""
 
     def __init__(self) -> None:
         self.number = 0
         self.partitions = [Partition() for _ in range(PARTITIONS)]
         self.too_large: set[bytes] = set()
-        #: Everything that was ever on it.
+        #: All records ever appended.
         self.seen: set[bytes] = set()
 
     def append(self, partition: int, key: bytes | None, value: bytes | None) -> None:
@@ -66,7 +66,7 @@ class Topic:
             self.seen.add(value)
 
     def make_anew(self) -> None:
-        """Delete it with all records, and make it again."""
+        """Delete the topic with all records, and recreate it."""
         self.number += 1
         self.partitions = [Partition() for _ in range(PARTITIONS)]
 
@@ -76,29 +76,29 @@ class Topic:
 
 
 class Group:
-    """The consumer group: who has which partitions, and up to where they were committed."""
+    """The consumer group: its assignments and committed offsets."""
 
     def __init__(self, run: Callable[[Process, Any], Any]) -> None:
         self._run = run
         self.offsets: dict[int, int] = {}
         self.generation = 0
         self.members: list[MemoryConsumer] = []
-        #: Told of each record that its consumer has been given, and commits as done.
+        #: Called for each record that its consumer has received and then committed.
         self.done: Callable[[Stored], None] = lambda _: None
 
     def join(self, member: "MemoryConsumer") -> None:
-        """Take part."""
+        """Join the group."""
         self.members.append(member)
         self.rebalance()
 
     def leave(self, member: "MemoryConsumer") -> None:
-        """Take part no more."""
+        """Leave the group."""
         if member in self.members:
             self.members.remove(member)
             self.rebalance()
 
     def rebalance(self) -> None:
-        """Share the partitions anew among those who answer; who does not is left out."""
+        """Reassign the partitions among responding members; leave out the others."""
         self.members = [one for one in self.members if one.process.alive]
         answering = [one for one in self.members if not one.process.halted]
         self.generation += 1
@@ -113,7 +113,7 @@ class Group:
 
 
 class MemoryConsumer:
-    """What stands where a consumer of the driver would."""
+    """Stand-in for a consumer of the driver."""
 
     def __init__(
         self, calls: Calls, process: Process, topic: Topic, group: Group, seconds: Callable[[], float]
@@ -131,7 +131,7 @@ class MemoryConsumer:
         self._paused: set[int] = set()
         self._given: list[Stored] = []
         self._assigning = asyncio.Lock()
-        #: The driver's, in which it is told that a consumer has to join again.
+        #: The driver's, which signals that a consumer must join again.
         self._coordinator = None
 
     async def start(self) -> None:
@@ -148,7 +148,7 @@ class MemoryConsumer:
         self._group.join(self)
 
     async def assign_share(self, share: frozenset[int], generation: int) -> None:
-        """Give everything back, then take a share: the driver delivers before it has said so."""
+        """Release all partitions, then take a share: the driver delivers before it reports this."""
         async with self._assigning:  # one after the other, as in the driver
             assert self._listener is not None
             await self._listener.on_partitions_revoked(self.assignment())
@@ -169,7 +169,7 @@ class MemoryConsumer:
     ) -> dict[TopicPartition, list[Stored]]:
         assert max_records is None or max_records >= _AT_ONCE
         until = self._seconds() + min(_POLL_SECONDS, timeout_ms / 1000)
-        # The driver raises only when it has nothing to hand over: no record is lost by that.
+        # The driver raises only when it has nothing to return, so no record is lost.
         return await self._calls.ask(
             self.process,
             f"{self.process.name} kafka getmany",
@@ -190,7 +190,7 @@ class MemoryConsumer:
         for one in sorted(self._assigned - self._paused):
             end = self._topic.partitions[one].end
             if self._at[one] > end:
-                self._at[one] = 0  # out of range: from the beginning, as the driver is told to
+                self._at[one] = 0  # out of range: from the beginning, as the driver is configured
             self._highwater[one] = end
             records = self._topic.after(one, self._at[one])[:_AT_ONCE]
             if records:
@@ -217,7 +217,7 @@ class MemoryConsumer:
         self._given = [one for one in self._given if one.partition != partition.partition]
 
     def seek_all(self, *, to_end: bool) -> None:
-        """Be sent somewhere else, as an operator who resets offsets does."""
+        """Move to another position, as an operator who resets offsets does."""
         for one in self._assigned:
             self._at[one] = self._topic.partitions[one].end if to_end else 0
         self._given = []
@@ -269,7 +269,7 @@ class MemoryConsumer:
 
 
 class MemoryTopics:
-    """What stands where `service_runtime.kafka.Topics` would."""
+    """Stand-in for `service_runtime.kafka.Topics`."""
 
     def __init__(self, calls: Calls, process: Process, topic: Topic) -> None:
         self._calls = calls
@@ -292,7 +292,7 @@ class MemoryTopics:
 
 
 class MemoryProducer:
-    """What stands where a `BatchProducer` would."""
+    """Stand-in for a `BatchProducer`."""
 
     def __init__(self, calls: Calls, process: Process, topic: Topic) -> None:
         self._calls = calls
@@ -303,7 +303,7 @@ class MemoryProducer:
     async def send(
         self, topic: str, partition: int, records: Sequence[Record], *, singly: bool = False
     ) -> Sent:
-        """Append and acknowledge; what fails may have been appended, or a part of it."""
+        """Append and acknowledge; a failed send may have been appended, wholly or in part."""
         assert topic == TOPIC
         done = 0
         while done < len(records):

@@ -1,4 +1,4 @@
-"""Our processes as they are put together in production, at addresses in memory."""
+"""Our processes, composed as in production, at addresses in memory."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def relay(world: "World", process: Process) -> Coroutine[Any, Any, None]:
-    """Return the work of a relay."""
+    """Return the main task of a relay."""
 
     def outbox() -> MemoryOutbox:
         return MemoryOutbox(world.calls, process, world.writer, world.seconds)
@@ -49,7 +49,7 @@ def relay(world: "World", process: Process) -> Coroutine[Any, Any, None]:
 
 
 def projector(world: "World", process: Process) -> Coroutine[Any, Any, None]:
-    """Return the work of a projector."""
+    """Return the main task of a projector."""
 
     async def connect() -> MemoryConnection:
         if not process.alive:

@@ -1,7 +1,8 @@
-"""Time and order, in the hands of whoever explores: a loop that never waits, and bytes that decide.
+"""Time and order under control of the explorer: a loop that never waits, and bytes that decide.
 
-When nothing in the process can go on by itself, the loop asks `idle` what happens next: an answer
-of the outside world, a fault, or the passing of time. The same bytes give the same run.
+When the process is blocked, the loop calls `idle`.
+It completes an outside call, injects a fault or lets time pass.
+The same bytes give the same run.
 """
 
 import asyncio
@@ -10,7 +11,7 @@ from typing import Any
 
 
 class Schedule:
-    """Decisions, one byte each; zero, the most ordinary one, when they are used up."""
+    """Decisions, one byte each; zero, the ordinary choice, when they are used up."""
 
     def __init__(self, decisions: bytes) -> None:
         self._decisions = decisions
@@ -18,7 +19,7 @@ class Schedule:
 
     @property
     def used_up(self) -> bool:
-        """Whether everything from here on is ordinary."""
+        """Return whether only ordinary decisions are left."""
         return self._at >= len(self._decisions)
 
     def byte(self) -> int:
@@ -29,12 +30,12 @@ class Schedule:
         return self._decisions[self._at - 1]
 
     def pick(self, number: int) -> int:
-        """Return which of `number` things is chosen."""
+        """Return the index of the chosen one of `number` things."""
         return self.byte() % number if number > 1 else 0
 
 
 class _Nothing:
-    """A selector that has never anything to tell: there are no sockets here."""
+    """A selector without events: the simulation has no sockets."""
 
     def __init__(self, idle: Callable[[float | None], None]) -> None:
         self._idle = idle
@@ -46,9 +47,10 @@ class _Nothing:
 
 
 class SteppedLoop(asyncio.BaseEventLoop):
-    """An event loop whose clock stands still until `pass_time`.
+    """An event loop whose clock advances by `pass_time` only.
 
-    `idle(seconds)` is called when nobody can go on; the next timer is that far away (None: none).
+    The loop calls `idle(seconds)` when all tasks are blocked; the next timer is that far away
+    (None: none).
     """
 
     def __init__(self, idle: Callable[[float | None], None]) -> None:
@@ -61,11 +63,11 @@ class SteppedLoop(asyncio.BaseEventLoop):
         return self._now
 
     def pass_time(self, seconds: float) -> None:
-        """Let so much time pass."""
+        """Advance the clock."""
         self._now += max(0.0, seconds) + 1e-6
 
     def _process_events(self, _: list[Any]) -> None:
-        """Do nothing: there are none."""
+        """Do nothing: there are no events."""
 
     def _write_to_self(self) -> None:
-        """Do nothing: nobody is asleep."""
+        """Do nothing: the loop never sleeps."""

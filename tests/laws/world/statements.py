@@ -1,4 +1,4 @@
-"""What each statement of the read model does to the rows in memory; named as its function is."""
+"""Effect of each statement of the read model on the rows in memory; named as its function."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -171,7 +171,7 @@ def put_letters(session: "Session", letters: Sequence[Letter]) -> None:
 
 
 def generation(session: "Session") -> int:
-    return 1  # nobody drops the tables of the simulation
+    return 1  # the simulation never drops tables
 
 
 def put_as_of(session: "Session", topic: str, times: Mapping[int, datetime], tables: int) -> None:
@@ -269,7 +269,7 @@ def replace(session: "Session", customer: int, differences: Differences) -> None
 
 
 def _newest(rows: Iterable[EventRow]) -> tuple[dict[str, EventRow], dict[str, str]]:
-    """Return the last row of each repair, and when each was first heard of."""
+    """Return the last row of each repair, and the time of its first event."""
     newest: dict[str, EventRow] = {}
     recorded: dict[str, str] = {}
     for row in rows:
@@ -279,7 +279,7 @@ def _newest(rows: Iterable[EventRow]) -> tuple[dict[str, EventRow], dict[str, st
 
 
 def _repair(row: EventRow | None, recorded: Mapping[str, str]) -> object:
-    """Return what the table of repairs holds of a row."""
+    """Return the columns that the table of repairs holds of a row."""
     if row is None:
         return None
     named = msgspec.structs.asdict(row)
@@ -289,7 +289,7 @@ def _repair(row: EventRow | None, recorded: Mapping[str, str]) -> object:
 
 
 def _told(row: EventRow | None) -> object:
-    """Return what the table of the history holds of a row."""
+    """Return the columns that the table of the history holds of a row."""
     if row is None:
         return None
     occurred = row.occurred_at or row.accepted_at
@@ -383,7 +383,7 @@ def _one(_: "Session", customer: int, *__: object) -> Sequence[int]:
     return (customer,)
 
 
-#: Whose rows a statement waits for.
+#: Statements that wait for the rows of a customer.
 LOCKS: Final[Mapping[str, Callable[..., Sequence[int]]]] = {
     "folding.insert_new": lambda session, customers, *_: [
         one for one in customers if session.row(one) is None

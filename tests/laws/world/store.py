@@ -1,7 +1,8 @@
 """The read model in memory: its rows, row locks, transactions, and the statements of `read_model`.
 
-A stand-in for PostgreSQL, not for our SQL: `integration/test_store.py` runs the same statements here and
-there and compares. A statement that it does not know is an error that names it.
+A stand-in for PostgreSQL, not for our SQL.
+`integration/test_store.py` runs the same statements on both and compares.
+An unknown statement is an error that names it.
 """
 
 import copy
@@ -26,7 +27,7 @@ LOCK_SECONDS: Final = 15.0
 
 @dataclass
 class Customer:
-    """A customer's row with all that hangs on it."""
+    """A customer's row with all dependent rows."""
 
     customer_id: int
     fold_version: str
@@ -45,7 +46,7 @@ class Customer:
     counts: dict[tuple[int, str], int] = field(default_factory=dict)
 
     def copy(self) -> "Customer":
-        """Return one that can be changed without changing this."""
+        """Return an independent copy."""
         made = copy.copy(self)
         made.repairs, made.recorded = dict(self.repairs), dict(self.recorded)
         made.history, made.counts = dict(self.history), dict(self.counts)
@@ -53,7 +54,7 @@ class Customer:
 
     @property
     def still(self) -> bool:
-        """Whether it stands still."""
+        """Return whether the customer is frozen."""
         return self.as_of is not None or self.parked_at is not None
 
     def sums(self) -> list[int]:
@@ -65,7 +66,7 @@ class Customer:
 
 
 class Tables:
-    """What is committed, and which rows are locked by whom."""
+    """Committed rows, and the lock holders of rows."""
 
     def __init__(self, now: Callable[[], datetime]) -> None:
         self.now = now
@@ -75,7 +76,7 @@ class Tables:
         self.locks: dict[int, Session] = {}
         self.advisory: dict[int, Session] = {}
         self.transactions = 0
-        #: Told of each customer that a commit has written, before and after.
+        #: Called for each customer that a commit has written, with the state before and after.
         self.committed: Callable[[Customer | None, Customer | None], None] = lambda *_: None
 
     def milliseconds(self) -> int:
@@ -121,7 +122,7 @@ class Session:
         return held
 
     def number(self) -> int:
-        """Return what names this transaction among all."""
+        """Return the number of this transaction."""
         if self.transaction == 0:
             self.tables.transactions += 1
             self.transaction = self.tables.transactions
@@ -134,11 +135,11 @@ class Session:
             self.tables.locks[one] = self
 
     def free(self, customers: Sequence[int]) -> bool:
-        """Say whether nobody else has locked these."""
+        """Return whether no other session has locked these."""
         return all(self.tables.locks.get(one, self) is self for one in customers)
 
     def commit(self) -> None:
-        """Make visible what was written."""
+        """Make the writes visible."""
         tables = self.tables
         for customer, after in self.written.items():
             before = tables.customers.get(customer)
@@ -154,7 +155,7 @@ class Session:
         self.rollback()
 
     def rollback(self) -> None:
-        """Forget what was written and let go of what is locked."""
+        """Discard the writes and release the locks."""
         self.written, self.letters, self.progress = {}, [], {}
         self.transaction = 0
         self.depth = 0
@@ -168,7 +169,7 @@ class Session:
 
 
 class MemoryConnection(InMemory):
-    """What stands where a connection of asyncpg would."""
+    """Stand-in for a connection of asyncpg."""
 
     def __init__(self, calls: Calls, process: Process, tables: Tables, seconds: Callable[[], float]) -> None:  # fmt: skip
         self.process = process
@@ -178,11 +179,11 @@ class MemoryConnection(InMemory):
 
     @property
     def session(self) -> Session:
-        """The server's side."""
+        """Return the server's side."""
         return self._session
 
     def is_closed(self) -> bool:
-        """Say whether it broke or was closed."""
+        """Return whether it broke or was closed."""
         return self._session.closed
 
     def terminate(self) -> None:
@@ -217,7 +218,7 @@ class MemoryConnection(InMemory):
 
     @asynccontextmanager
     async def transaction(self, **_: object) -> AsyncIterator[None]:
-        """Open a transaction; it is undone when the block fails."""
+        """Open a transaction; roll it back when the block fails."""
         self._check()
         self._session.depth = 1
         try:

@@ -1,9 +1,10 @@
-"""What must hold at every step, whoever did what in whichever order, and what must hold in the end.
+"""Invariants at every step, in any order of events, and agreement in the end.
 
-The numbers are those of `faults.md`, said again here: I1 nothing accepted is lost. I3 the three counts sum
-to the number of repairs, none is below zero. I4 in the end all copies agree. I5 nobody sees time run
-backwards. I7 what is shown at a revision is the fold of exactly those events. I8 the published lag is
-never smaller than the truth. I10 all goes on without a hand. I11 revisions are applied without a gap.
+I1: nothing accepted is lost. I3: the three counts sum to the number of repairs, none is below zero.
+I4: in the end all copies agree. I5: no reader sees time run backwards.
+I7: counts at a revision are the fold of exactly those events.
+I8: the published lag is never smaller than the truth.
+I10: everything recovers without an operator. I11: revisions are applied without a gap.
 """
 
 from datetime import datetime
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Truth:
-    """Looks on."""
+    """Observer of all writes."""
 
     def __init__(self, world: "World") -> None:
         self._world = world
@@ -33,7 +34,7 @@ class Truth:
         self._looked_at: object = None
 
     def committed(self, before: Customer | None, after: Customer | None) -> None:
-        """Judge what a transaction of the read model has written about a customer."""
+        """Check the state that a transaction of the read model has written about a customer."""
         if after is None:
             assert before is None or before.revision == 0, "a customer with a history is forgotten"
             return
@@ -52,7 +53,7 @@ class Truth:
             )
 
     def taken(self, customer: int, before: Held | None, after: Held) -> None:
-        """Judge a document that Redis has taken."""
+        """Check cached counts that Redis has accepted."""
         name = f"the document of customer {customer} at {after.refold}.{after.revision}"
         event_id = after.tag.rpartition(".")[2]
         known = self._known(customer, after.revision, None if event_id == "none" else event_id)
@@ -64,7 +65,7 @@ class Truth:
             assert old <= new, f"I5: {name} takes the place of {old}"
 
     def done(self, record: Stored) -> None:
-        """Judge a record that is committed as done: it need never be delivered again."""
+        """Check a record whose offset is committed: it need never be delivered again."""
         for customer, events in self._world.writer.state.lists.items():
             row, held = self._world.tables.customers.get(customer), self._world.redis.get(customer)
             for one in events:
@@ -73,13 +74,13 @@ class Truth:
                 name = f"{customer}.{one.revision} is committed and not"
                 assert row is not None, f"I1: {name} applied"
                 assert row.revision >= one.revision, f"I1: {name} applied"
-                # Between the commit of a rebuild and its publication Redis holds the document of
-                # the frozen customer. It says how old it is, and without us it expires in a minute.
+                # Between the commit of a rebuild and its publication Redis holds the counts of the
+                # frozen customer. They state their age, and expire in a minute without us.
                 published = held is None or bool(held.frozen) or held.revision >= one.revision
                 assert published, f"I1: {name} published"
 
     def look(self) -> None:
-        """Judge what readers are told: as of when, and that nothing accepted is nowhere."""
+        """Check the readers' view: its `as_of`, and that each accepted change is somewhere."""
         writer, redis, tables = self._world.writer, self._world.redis, self._world.tables
         for customer in CUSTOMERS:
             number = partition(customer)
@@ -103,12 +104,12 @@ class Truth:
     def _honest(
         self, where: str, customer: int, revision: int, event_id: str | None, as_of: datetime | None
     ) -> None:
-        """Judge that everything accepted before `as_of` is shown."""
+        """Check that everything accepted before `as_of` is shown."""
         if as_of is None:
             return
         events = self._world.writer.state.lists[customer]
         while revision and (revision > len(events) or events[revision - 1].event_id != event_id):
-            # A list of before a restore: go back to where it and the list of now part.
+            # A stream from before a restore: go back to the last common event with the present one.
             known = self._world.writer.ever[event_id] if event_id else None
             revision, event_id = (known.revision - 1, known.previous) if known else (0, None)
         if revision < len(events):
@@ -119,7 +120,7 @@ class Truth:
             )
 
     def differences(self) -> list[str]:
-        """Return in words what does not agree yet; empty once all does (I4)."""
+        """Return the remaining differences in words; empty once all copies agree (I4)."""
         world = self._world
         found = []
         if world.writer.state.outbox:
@@ -153,7 +154,7 @@ class Truth:
         return known
 
     def _revisions(self, known: Known | None) -> list[int]:
-        """Return the revisions of a list, up to this event, that are about repairs."""
+        """Return the revisions of a stream, up to this event, that are about repairs."""
         found: list[int] = []
         while known is not None:
             if b'"customer":null' in known.payload:

@@ -1,7 +1,7 @@
-"""Everything that runs, in one loop without time, and a schedule that says what happens next.
+"""The simulated system in one loop without real time, and a schedule that decides each next step.
 
-First the schedule: who is answered, what fails, who dies, what is lost, when time passes. Then,
-when it is used up, nothing fails any more, everyone is started again, and all must agree.
+First the schedule runs: completions, failures, deaths, losses, the passing of time.
+Afterwards nothing fails any more, every process is started again, and all copies must agree.
 """
 
 import asyncio
@@ -20,7 +20,8 @@ from tests.laws.world.store import MemoryConnection, Tables
 from tests.laws.world.truth import Truth
 from tests.laws.world.writer import State, Writer
 
-#: Longer than a document lives, a customer in trouble waits, and a driver is patient.
+#: Longer than the life of cached counts, the wait of a customer in trouble, and a driver's
+#: patience.
 HEALS_WITHIN_SECONDS: Final = 150.0
 _ROLES: Final = {
     "relay-1": processes.relay,
@@ -31,10 +32,12 @@ _ROLES: Final = {
 
 
 class World:
-    """One run. `trace` says what happened, for whoever has to understand a failure."""
+    """One run. `trace` records the steps, for the analysis of a failure."""
 
     def __init__(self, decisions: bytes, fault: Fault) -> None:
-        """Make a world in which `fault` can happen, and a few others that the decisions choose."""
+        """Create a simulation in which `fault` can happen, and a few others that the decisions
+        choose.
+        """
         self.schedule = Schedule(decisions)
         self.loop = SteppedLoop(self._idle)
         self.calls = Calls()
@@ -64,7 +67,7 @@ class World:
         return BEGINNING + timedelta(seconds=self.loop.time())
 
     def run(self) -> None:
-        """Run it all to the end. Raises AssertionError when something does not hold."""
+        """Run to the end. Raises AssertionError for a broken invariant."""
         try:
             self.loop.run_until_complete(self._all())
         except BaseException as error:
@@ -90,7 +93,7 @@ class World:
             self.loop.run_until_complete(asyncio.wait(rest))
         self.loop.close()
 
-    # What happens.
+    # Steps.
 
     def _idle(self, seconds: float | None) -> None:
         if not self.processes or self._done.done():
@@ -131,16 +134,16 @@ class World:
         self.calls.arrive(number)
 
     def pass_time(self, seconds: float | None) -> None:
-        """Let the next timer come, or a poll end without anything."""
+        """Advance to the next timer, or to the end of an empty poll."""
         self.loop.pass_time(min(0.25, seconds if seconds is not None else 0.25))
 
     def _heal(self, seconds: float | None) -> None:
-        """Let everything be well, and time pass, until all agree (I4, I10)."""
+        """Let everything recover, and time pass, until all copies agree (I4, I10)."""
         if self._healed_at is None:
             self._healed_at = self.seconds()
             self.trace.append("--- all is well from here on")
             self.writer.go_on()
-            # Nothing else is done for those who run: an assignment anew would hide what they forgot.
+            # Running processes get no further help: a new assignment would hide what they forgot.
             for name, process in self.processes.copy().items():
                 if not process.alive:
                     self.start(name)
@@ -162,7 +165,7 @@ class World:
             assert waited < HEALS_WITHIN_SECONDS, f"I4, I10: after {waited:.0f} s {differences}"
             self.pass_time(seconds)
 
-    # Who is there.
+    # Processes.
 
     def start(self, name: str) -> None:
         """Start a process, as its supervisor would."""
@@ -171,7 +174,7 @@ class World:
         self.run_in(process, _ROLES[name](self, process))
 
     def run_in(self, process: Process, work: Coroutine[Any, Any, Any]) -> None:
-        """Run something as a part of a process; a part that fails brings the whole down."""
+        """Run a task of a process; its failure ends the whole process."""
         if not process.alive:
             work.close()
             return

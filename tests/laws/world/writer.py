@@ -1,6 +1,6 @@
-"""The writer in memory: lists made by its own `decide` and `History`, an outbox, transactions under way.
+"""The writer in memory: streams from its own `decide` and `History`, an outbox, open transactions.
 
-What a list says is counted here as well, by the oracle that shares no code with the services.
+The oracle, which shares no code with the services, counts each stream here as well.
 """
 
 import copy
@@ -58,7 +58,7 @@ _LINES_AT_ONCE: Final = 3
 
 @dataclass(frozen=True, eq=False)
 class Known:
-    """One event of a list, with what must be counted once it is the last."""
+    """One event of a stream, with the expected counts when it is the last."""
 
     customer_id: int
     revision: int
@@ -80,7 +80,7 @@ class Waiting:
 
 @dataclass
 class State:
-    """What a backup of the writer holds."""
+    """Contents of a writer's backup."""
 
     lists: dict[int, list[Known]] = field(default_factory=lambda: {one: [] for one in CUSTOMERS})
     repairs: dict[str, Repair] = field(default_factory=dict)
@@ -94,7 +94,7 @@ class State:
 
 @dataclass(eq=False)
 class Transaction:
-    """A command that has been decided and not been committed yet."""
+    """A decided, uncommitted command."""
 
     begun: datetime
     repair: Repair | None
@@ -102,7 +102,7 @@ class Transaction:
 
 
 class Writer:
-    """Takes commands, and gives out lists, heads and progress."""
+    """Accepts commands, and serves streams, heads and progress."""
 
     def __init__(self, now: Callable[[], datetime]) -> None:
         self._now = now
@@ -110,7 +110,7 @@ class Writer:
         self._stood: datetime | None = None
         self.state = State()
         self.open: list[Transaction] = []
-        #: Every event that was ever in a list, by its id: lists of before a restore among them.
+        #: Every event ever in a stream, by its id, including streams from before a restore.
         self.ever: dict[str, Known] = {}
         self.leader: object | None = None
 
@@ -119,15 +119,15 @@ class Writer:
         return self._stood or self._now() + self.skew
 
     def stand(self) -> None:
-        """Let the clock stand still, or go on from the right time."""
+        """Stop the clock, or resume at the right time."""
         self._stood = self.now() if self._stood is None else None
 
     def go_on(self) -> None:
-        """Let the clock go."""
+        """Let the clock run."""
         self._stood = None
 
     def begin(self, schedule: Schedule) -> None:
-        """Decide one more command, of a customer whose list nobody has locked."""
+        """Decide one more command, of a customer whose stream is not locked."""
         locked = {one.customer_id for open_ in self.open for _, one in open_.rows}
         free = [one for one in CUSTOMERS if one not in locked]
         if not free:
@@ -191,7 +191,7 @@ class Writer:
         return repair, Correct(given={"customer_id": free[schedule.pick(len(free))]})
 
     def _numbered(self, history: History) -> list[tuple[int, Known]]:
-        """Number the rows of the outbox now, though they are seen only after the commit."""
+        """Number the rows of the outbox now, though they are visible only after the commit."""
         rows = []
         for row in history._events:
             event = json.loads(row.payload)
@@ -220,7 +220,7 @@ class Writer:
         return folded
 
     def commit(self, number: int) -> str:
-        """Commit one of the open transactions: its events are in the list, and in the outbox.
+        """Commit one of the open transactions: its events enter the stream and the outbox.
 
         Returns their customers and revisions, for the trace.
         """
@@ -251,17 +251,17 @@ class Writer:
         )
 
     def restore(self, kept: State) -> None:
-        """Be what a backup says; nothing that was open or under way survives."""
+        """Restore a backup; open transactions and calls in flight are lost."""
         self.state, self.open = kept, []
 
     def progress(self) -> Progress:
-        """Return how far the changes have come, as the api does."""
+        """Return the progress of the changes, as the API does."""
         moments = [self.now(), *(one.begun for one in self.open)]
         moments += [one.accepted_at for one in self.state.outbox.values()]
         return Progress(min(moments), len(self.state.refused))
 
     def heads(self, after: int, since: datetime | None, limit: int) -> HeadPage:
-        """Return a page of heads, as the api does."""
+        """Return a page of heads, as the API does."""
         found = [
             Head(one, len(events), events[-1].event_id, events[-1].accepted_at)
             for one, events in self.state.lists.items()
@@ -271,10 +271,11 @@ class Writer:
 
 
 def foreign(known: Known, customer_id: int) -> bytes:
-    """Return an event as another system might send it: right in shape, and of no list.
+    """Return an event as another system might send it: correct in shape, but of no stream.
 
-    Its predecessor is in no list either. Who writes the very next event of a customer to the
-    topic is believed until the heads are compared: nothing but its list could tell.
+    Its predecessor is in no stream either.
+    A forged next event of a customer is accepted until the heads are compared: only the stream
+    reveals it.
     """
     event = json.loads(known.payload)
     event["id"], event["data"]["previous"] = new_id(), new_id()
@@ -293,7 +294,7 @@ def of_newer_major(known: Known) -> bytes:
 
 
 class MemoryLists(WriterLists):
-    """What stands where the writer's HTTP interface would."""
+    """Stand-in for the writer's HTTP interface."""
 
     def __init__(self, calls: Calls, process: Process, writer: Writer) -> None:
         super().__init__("http://memory", "")
@@ -343,7 +344,7 @@ class MemoryLists(WriterLists):
 
 
 class MemoryOutbox(InMemory):
-    """What stands where a connection to the outbox would, and a pool of them."""
+    """Stand-in for a connection to the outbox, and for a pool of them."""
 
     def __init__(self, calls: Calls, process: Process, writer: Writer, seconds: Callable[[], float]) -> None:  # fmt: skip
         self.process = process
@@ -360,7 +361,7 @@ class MemoryOutbox(InMemory):
         state = self._writer.state
 
         def do() -> Any:
-            # What was sent to a server that has since been restored never arrives.
+            # A statement for a server that has since been restored never arrives.
             if self.closed or state is not self._writer.state:
                 raise ConnectionResetError("the connection is closed")
             return run(*values, **named)
@@ -387,7 +388,7 @@ class MemoryOutbox(InMemory):
         self.terminate()
 
     def terminate(self) -> None:
-        """Close it now, and give the leader's lock back."""
+        """Close it now, and release the leader's lock."""
         self.closed = True
         if self._writer.leader is self:
             self._writer.leader = None
