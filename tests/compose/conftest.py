@@ -47,7 +47,7 @@ def needs_images() -> Callable[..., None]:
 
 @pytest.fixture(scope="session")
 def env_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A .env of its own, as deploy/compose/secrets makes it."""
+    """Return a new .env, as deploy/compose/secrets writes it."""
     path = tmp_path_factory.mktemp("compose") / ".env"
     subprocess.run([ROOT / "deploy/compose/secrets", path], check=True, capture_output=True)
     return path

@@ -1,4 +1,4 @@
-"""The system in containers as an operator has it: one project of compose, started, used and taken away."""
+"""The system in containers as an operator has it: one project of compose."""
 
 import os
 import re
@@ -32,14 +32,14 @@ class Stack:
             str(env_file),
         ]
         self.settings = {
-            **os.environ,  # compose wants PATH and HOME
+            **os.environ,  # compose needs PATH and HOME
             "PORTAL_ADDRESS": self.address,
             "EDGE_SUBNET": f"10.213.{8 + os.getpid() % 240}.0/28",
             "RSWIND_VERSION": "test",
         }
 
     def compose(self, *arguments: str, said: str | None = None) -> str:
-        """Run a command of compose and return what it printed; fail with its words."""
+        """Run a command of compose and return its output; fail with its error text."""
         result = subprocess.run(
             [*self.words, *arguments],
             cwd=self.root,
@@ -55,7 +55,7 @@ class Stack:
         return result.stdout
 
     def remove(self) -> None:
-        """Take away containers, volumes, networks and the images that were built for it."""
+        """Remove the containers, volumes, networks and built images."""
         self.compose("--profile", "*", "down", "--volumes", "--timeout", "40")
         images = [
             f"rswind/{service}:test" for service in ("repair-writer", "portal-query", "gateway")
@@ -67,7 +67,7 @@ class Stack:
         self.compose("exec", "-T", "gateway", "sh", "-euc", command, said=PASSWORD)
 
     def new_key(self, scopes: str) -> str:
-        """Make an API key as an operator does, and return its text."""
+        """Create an API key as an operator does, and return its text."""
         printed = self.compose(
             "exec", "-T", "writer", "repair-writer", "keys", "create", "--client", "test",
             "--scopes", scopes, "--expires-days", "1", "--json",

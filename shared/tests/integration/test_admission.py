@@ -1,4 +1,4 @@
-"""Admission control: what is beyond the bound is refused before the application runs."""
+"""Admission control: requests beyond the limit are rejected before the application runs."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ SECURE = ((b"x-frame-options", b"DENY"),)
 
 
 class Busy:
-    """An application that answers when the test lets it; /stream begins at once and never ends."""
+    """An application that responds on command; /stream begins at once and never ends."""
 
     def __init__(self) -> None:
         self.released = asyncio.Event()
@@ -217,7 +217,7 @@ async def test_bodies_that_have_come_or_gone_are_counted_no_longer() -> None:
 
 
 def test_connections_that_wait_in_the_kernel_are_accepted_many_at_a_time() -> None:
-    """Of one accepted in each turn of the loop, the last would wait for as many turns as there are."""
+    """With one accepted connection in each turn of the loop, the last would wait for as many turns."""
     burst = 200
 
     async def turns() -> int:
@@ -277,7 +277,7 @@ async def test_no_byte_of_a_refused_message_is_a_request(head: str, status: int)
 
 
 async def test_a_refusal_before_the_body_closes_the_connection() -> None:
-    """Nobody reads the rest, so that it could be taken for the next request."""
+    """The unread rest could be taken for the next request."""
     app = Busy()
     async with serving(app, max_requests=0) as connect:
         for rest in ("Content-Length: 5\r\n", "Transfer-Encoding: chunked\r\n"):

@@ -1,4 +1,4 @@
-"""Connections of the HTTP server: framing on real sockets, and limits of time at exact moments."""
+"""Connections of the HTTP server: framing on real sockets, and deadlines at exact moments."""
 
 import asyncio
 import ipaddress
@@ -26,7 +26,7 @@ GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 class Echo:
-    """An application that notes what it got; POST /echo/ reads its body, /large/ answers 4 MB."""
+    """An application that records its requests; POST /echo/ reads its body, /large/ sends 4 MB."""
 
     def __init__(self) -> None:
         self.requests: list[tuple[str, bytes, dict[str, str]]] = []
@@ -348,7 +348,7 @@ async def test_a_client_that_never_reads_is_cut(port: Port) -> None:
 
 
 class HeldTransport:
-    """The transport of a connection whose client takes nothing, or everything, as the test says."""
+    """The transport of a connection whose client reads nothing, or everything, on command."""
 
     def __init__(self, transport: Any) -> None:
         self._transport = transport
@@ -393,7 +393,7 @@ async def test_each_answer_that_waits_has_its_own_time() -> None:
 
 
 class Stuck(Echo):
-    """An application that never answers."""
+    """An application that never responds."""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ARG002
         while (await receive())["type"] != "http.disconnect":

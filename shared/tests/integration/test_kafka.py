@@ -1,4 +1,4 @@
-"""The one door to Kafka, on a real broker."""
+"""The Kafka module on a real broker."""
 
 import asyncio
 import contextlib
@@ -225,7 +225,7 @@ async def _first(consumer: Consumer, place: TopicPartition) -> list[ConsumerReco
 
 
 async def reset_again_and_again(bootstrap_servers: str, topic: str) -> None:
-    """Abort each connection and write to it at once, as the driver may; read on all the same."""
+    """Reset each connection and write to it at once, as the driver may; continue reading."""
     place = TopicPartition(topic, 0)
     async with BatchProducer(bootstrap_servers, client_id="test") as producer:
         consumer = create_consumer(bootstrap_servers, client_id="test", group=topic)
@@ -250,6 +250,6 @@ async def reset_again_and_again(bootstrap_servers: str, topic: str) -> None:
 def test_a_consumer_reads_on_after_its_connections_were_reset(
     kafka_bootstrap: str, made: str
 ) -> None:
-    # On the loop that the services run on: it refuses to write to what is closed in words of its own.
+    # On the loop of the services: it rejects a write to a closed connection with its own error.
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(asyncio.wait_for(reset_again_and_again(kafka_bootstrap, made), 60))

@@ -1,4 +1,4 @@
-"""A migration in a busy database: it waits for a table without making everybody else wait behind it."""
+"""A migration in a busy database: it waits for a table without blocking other statements behind it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The operators' port over a real socket: what it answers, and that nothing hurts it."""
+"""The operators' port over a real socket: its responses, and its robustness."""
 
 import asyncio
 import re
@@ -13,7 +13,7 @@ from service_runtime.testing import ManualClock, eventually
 
 
 class Port:
-    """A started server with the clock and health behind it."""
+    """A started server with its clock and health."""
 
     def __init__(self, **limits: Any) -> None:
         self.clock = ManualClock()
@@ -21,7 +21,7 @@ class Port:
         self.server = OpsServer(self.health, "127.0.0.1", 0, **limits)
 
     async def send(self, request: bytes) -> bytes:
-        """Return all that comes back for these bytes until the server closes."""
+        """Return all bytes received after this request until the server closes."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.server.port)
         writer.write(request)
         try:
@@ -47,7 +47,7 @@ async def away() -> None:
 
 
 async def fine() -> None:
-    """Find nothing wrong."""
+    """Return no problem."""
 
 
 async def test_a_process_is_alive_until_one_of_its_hearts_is_silent(port: Port) -> None:

@@ -1,4 +1,4 @@
-"""The gauge of lent connections: what a leak shows in, on a real Postgres."""
+"""The gauge of lent connections, which shows a leak, on a real Postgres."""
 
 from prometheus_client import generate_latest
 

@@ -1,4 +1,4 @@
-"""Pools: each task that borrows is cancelled at each of its steps, and nothing is lost by that."""
+"""Pools: each borrowing task is cancelled at each of its steps, and no connection is lost."""
 
 import asyncio
 import time
@@ -25,7 +25,7 @@ SIZE = 2
 
 
 async def cancelled_at_each_step(borrow: Callable[[], Awaitable[object]]) -> None:
-    """Cancel the borrower in the turn in which it was made, a turn later, and so on."""
+    """Cancel the borrower in the turn of its creation, a turn later, and so on."""
     for step in range(STEPS):
         for _ in range(SIZE + 1):
             task = asyncio.ensure_future(borrow())
@@ -86,7 +86,7 @@ async def test_a_full_pool_is_overload_and_an_unreachable_server_is_not(
             async with lease(pool, 0.05):
                 pass
     assert is_overload(full.value)
-    assert is_infrastructure(full.value)  # so whatever runs in the background tries again
+    assert is_infrastructure(full.value)  # so the background task retries
     await close_pool(pool)
 
     nowhere = await create_pool("postgresql://x:x@127.0.0.1:1/x", name="tests", size=1)
@@ -97,7 +97,9 @@ async def test_a_full_pool_is_overload_and_an_unreachable_server_is_not(
 
 
 async def test_a_pool_that_lost_a_connection_is_still_full(postgres_server: str) -> None:
-    """A client that leaves takes a connection along; who gets its place last has no time to connect."""
+    """A departing client takes a connection along; the next holder of its place has no time to
+    connect.
+    """
     pool = await create_pool(postgres_server, name="tests", size=2, connect_seconds=10)
 
     async def borrow() -> None:
@@ -128,7 +130,7 @@ async def test_a_server_that_accepts_no_more_is_not_taken_for_a_full_pool(
 
 @asynccontextmanager
 async def silent_server() -> AsyncIterator[int]:
-    """Yield the port of a server that accepts connections and says nothing."""
+    """Yield the port of a server that accepts connections and sends nothing."""
     done = asyncio.Event()
 
     async def silent(_: Any, writer: Any) -> None:

@@ -22,6 +22,6 @@ async def ask_over_a_connection_that_has_just_been_reset(url: str) -> None:
 
 
 def test_a_connection_that_was_reset_is_opened_anew(redis_url: str) -> None:
-    # On the loop that the services run on: it refuses to write to what is closed in words of its own.
+    # On the loop of the services: it rejects a write to a closed connection with its own error.
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(ask_over_a_connection_that_has_just_been_reset(redis_url))

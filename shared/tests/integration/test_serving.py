@@ -1,4 +1,4 @@
-"""The end of an HTTP server: whoever was let in is answered."""
+"""End of an HTTP server: every accepted request gets a response."""
 
 import asyncio
 from collections import Counter
@@ -21,7 +21,9 @@ async def answers(scope: Any, receive: Any, send: Any) -> None:
 
 
 async def test_who_was_let_in_before_the_end_is_answered() -> None:
-    """A listener stays open elsewhere, as in the local start: who comes later waits for the next process."""
+    """A listener stays open elsewhere, as in the local start: later clients wait for the next
+    process.
+    """
     listener, stop = listen("127.0.0.1", 0, None), asyncio.Event()
     host, port = listener.getsockname()
     ours = listener.dup()

@@ -1,4 +1,4 @@
-"""DataLoader: what it promises its callers, and that nothing is lost however its workers end."""
+"""DataLoader: its guarantees to callers, and completeness however its workers end."""
 
 import asyncio
 import time
@@ -14,7 +14,7 @@ LONG = 5.0
 
 
 class Store:
-    """A store with two connections; `load` is what a test makes of it."""
+    """A store with two connections; `load` is the test's function."""
 
     def __init__(self) -> None:
         self.idle = [1, 2]
@@ -177,7 +177,7 @@ async def test_connecting_goes_on_when_its_callers_have_been_given_up() -> None:
     again = loader.load(2)
     store.taking.set()
     assert await again == "2"
-    assert store.batches == [[2]]  # the call that was given up is not looked up
+    assert store.batches == [[2]]  # the abandoned call is not looked up
 
 
 async def test_a_process_that_stalls_is_not_taken_for_a_store_that_is_silent() -> None:
@@ -235,7 +235,7 @@ async def test_a_check_is_a_lookup_and_content_with_another_one_that_was_answere
     flying = loader.load(1)
     await turns(2)
     waiting = loader.load(2)
-    await loader.check(3)  # refused as overload, and another was answered a moment ago
+    await loader.check(3)  # rejected for overload, and another succeeded a moment ago
     loader._answered_at -= 60
     with pytest.raises(OverloadedError):
         await loader.check(3)

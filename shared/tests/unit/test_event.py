@@ -1,4 +1,4 @@
-"""The codec: encode then decode is identity; what is no event is refused in one line."""
+"""The codec: encode then decode is identity; invalid events are rejected in one line."""
 
 import json
 from typing import Any
@@ -78,7 +78,7 @@ def events(draw: st.DrawFn) -> Event:
 
 
 def whole(**changes: Any) -> dict[str, Any]:
-    """Return the JSON object of a good event with top-level changes."""
+    """Return the JSON object of a valid event with top-level changes."""
     repair = Repair(
         repair_id=new_id(),
         customer_id=7,

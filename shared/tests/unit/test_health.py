@@ -1,11 +1,11 @@
-"""What a process says of itself: checks, hearts, and that it is stopping."""
+"""Health of a process: checks, heartbeats, and its stopping state."""
 
 from service_runtime.ops import HEART_STOPPED_AFTER_SECONDS, Health
 from service_runtime.testing import ManualClock
 
 
 async def fine() -> None:
-    """Find nothing wrong."""
+    """Return no problem."""
 
 
 async def broken() -> None:

@@ -1,4 +1,4 @@
-"""What every HTTP API of ours has, asked over ASGI without a socket."""
+"""Common behaviour of every HTTP API of ours, over ASGI without a socket."""
 
 import json
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class Answer:
 
 
 async def ask(app: ASGIApp, method: str, path: str, body: bytes = b"", **headers: str) -> Answer:
-    """Send one request to an ASGI app and return its answer."""
+    """Send one request to an ASGI app and return its response."""
     sent: list[Message] = []
     pending = [{"type": "http.request", "body": body, "more_body": False}]
 
@@ -74,7 +74,7 @@ class Body(BaseModel):
 
 @pytest.fixture
 def app() -> ASGIApp:
-    """Return an app with one endpoint for each way to fail."""
+    """Return an app with one endpoint for each kind of failure."""
     api = FastAPI()
     install_problem_handlers(api)
 

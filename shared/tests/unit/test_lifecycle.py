@@ -1,4 +1,4 @@
-"""The end of a process's jobs: all of them, even those that lose a cancellation."""
+"""End of a process's jobs: all of them end, even those that lose a cancellation."""
 
 import asyncio
 

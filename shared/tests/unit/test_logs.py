@@ -1,4 +1,4 @@
-"""Logs: one JSON object a line; a library that repeats itself is heard once."""
+"""Logs: one JSON object a line; a library's repeated message is logged once."""
 
 import json
 import logging
@@ -13,7 +13,7 @@ from service_runtime import logs
 
 @pytest.fixture(autouse=True)
 def _as_before() -> Iterator[None]:
-    """Leave logging as the other tests expect it."""
+    """Restore the logging that the other tests expect."""
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
     yield

@@ -43,7 +43,7 @@ CHICAGO, KOLKATA, AUCKLAND = "America/Chicago", "Asia/Kolkata", "Pacific/Aucklan
         (AUCKLAND, "2026-03-31T11:00:00Z", "2026-04"),
         # 29 February.
         (CHICAGO, "2028-03-01T05:59:59Z", "2028-02"),
-        # Offsets other than Z say the same moment.
+        # Offsets other than Z denote the same moment.
         (CHICAGO, "2026-02-01T11:29:59+05:30", "2026-01"),
         (CHICAGO, "2026-01-31T22:00:00-08:00", "2026-02"),
         ("UTC", "1990-01-01T00:00:00Z", "1990-01"),

@@ -1,4 +1,4 @@
-"""Which errors mean 'Postgres could not do it now', so that trying again is right."""
+"""Errors that mean "Postgres could not do it now", so that a retry is right."""
 
 import asyncpg
 import pytest
@@ -8,7 +8,7 @@ from service_runtime.postgres import is_infrastructure, is_not_migrated, server_
 
 
 def wrapped(error: Exception) -> DBAPIError:
-    """Return the error as SQLAlchemy passes it on."""
+    """Return the error as SQLAlchemy wraps it."""
     return DBAPIError("SELECT 1", {}, error)
 
 

@@ -1,4 +1,4 @@
-"""The name of a profile's state: the same for the same words, another for any other."""
+"""The tag of a profile's state: equal for equal content, different for any other."""
 
 import msgspec
 

@@ -1,4 +1,4 @@
-"""Settings: everything that is wrong is named at once, and no secret is ever shown."""
+"""Settings: all errors are reported at once, and secrets are never shown."""
 
 import os
 from pathlib import Path
@@ -21,7 +21,7 @@ GOOD = {"OPS_PORT": "9101", "DATABASE_URL": "postgresql://x", "SECRET_KEY": "s" 
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """Return a way to set variables, in an environment that has none of ours."""
+    """Return a function that sets variables, in an environment without ours."""
     for name in list(os.environ):
         if name.removesuffix("_FILE").lower() in Settings.model_fields:
             monkeypatch.delenv(name)

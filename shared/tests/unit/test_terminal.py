@@ -1,4 +1,4 @@
-"""What a stranger has stored steers no terminal and hides nothing."""
+"""Foreign text on a terminal: it controls nothing and hides nothing."""
 
 import pytest
 

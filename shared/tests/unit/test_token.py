@@ -1,4 +1,4 @@
-"""The gateway's word: what it signs is believed by its audience alone, for thirty seconds."""
+"""Identity tokens: valid for their audience alone, for thirty seconds."""
 
 import base64
 import json
@@ -41,7 +41,7 @@ CLAIMS = {
 
 
 def signed(*, secret: str = "n" * 32, header: dict[str, Any] | None = None, **claims: Any) -> str:
-    """Return a token with the right form, changed here and there, and rightly signed."""
+    """Return a correctly signed token with the given changes."""
     values = {key: value for key, value in (CLAIMS | claims).items() if value is not None}
     algorithm = (header or HEADER).get("alg", "HS256")
     return jwt.encode(
@@ -190,7 +190,7 @@ def test_a_token_that_was_edited_anywhere_is_refused(place: int, change: int) ->
 
 
 def _same_signature(edited: str) -> bool:
-    """The last character of base64 has bits that no decoder looks at."""
+    """The last character of base64 has bits that no decoder reads."""
     return edited[:-1] == signed()[:-1]
 
 

@@ -92,7 +92,7 @@ def test_nothing_is_normalised_that_is_longer_than_a_unit_may_be_typed(
 
 @pytest.fixture
 def normalised(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Return the lengths of all texts that are brought to a normal form from now on."""
+    """Return the lengths of all texts that are normalised from now on."""
     lengths: list[int] = []
     normalize = unicodedata.normalize
 

@@ -1,4 +1,4 @@
-"""Watchdog: who is to blame, the store or the process; counted in checks, not in seconds."""
+"""Watchdog: it tells a failing store from a failing process; it counts checks, not seconds."""
 
 import asyncio
 
@@ -13,7 +13,7 @@ from service_runtime.watchdog import STUCK_STATUS, StuckError, Watchdog
 
 
 class Part:
-    """One side of a path: works, or raises what it was told to."""
+    """One side of a path: it works, or raises the given error."""
 
     def __init__(self, error: Exception | None = None) -> None:
         self.error = error
@@ -92,7 +92,7 @@ async def test_a_store_that_came_back_a_moment_ago_ends_nobody() -> None:
     control.error = None
     await path.look()
     assert path.stuck
-    assert path.failures < 20  # it has still ten checks to recover in
+    assert path.failures < 20  # it still has ten checks to recover in
 
 
 async def test_what_a_process_can_do_without_is_named_only_when_it_is_to_blame() -> None:

@@ -1,4 +1,6 @@
-"""The audit is only ever added to: the gateway's own role cannot change it, give itself rights, or drop it."""
+"""The audit is append-only: the gateway's own role cannot change it, grant itself rights, or drop
+it.
+"""
 
 import asyncpg
 import pytest

@@ -1,4 +1,4 @@
-"""Buckets of attempts: in memory and in Valkey the same, at once as one by one."""
+"""Buckets of attempts: equal in memory and in Valkey, in a batch and one by one."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""A list as a file: passed on as it comes, a few at a time, and never half a file for a whole one."""
+"""Downloads of a list: streamed, limited in number, and never a truncated file that seems complete."""
 
 import asyncio
 from collections.abc import AsyncIterator

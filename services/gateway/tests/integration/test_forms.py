@@ -1,4 +1,4 @@
-"""Forms without a script: what reaches the writer, and which page answers."""
+"""Forms without a script: the writer's request, and the resulting page."""
 
 import asyncio
 import json
@@ -41,7 +41,7 @@ def problem(status: int, code: str, **more: Any) -> Any:
 
 
 def asked_again(gate: Portal) -> dict[str, Any]:
-    """Return what the page was last asked to show, after a look at how it was asked."""
+    """Return the latest form state that the page received, after a check of the request."""
     received = gate.query.received[-1]
     assert (received.method, received.header("content-type")) == ("POST", "application/json")
     assert received.header("x-gateway-token")
@@ -136,7 +136,7 @@ async def test_many_decisions_are_shown_each_with_its_result(
     ]
     body = json.dumps({"results": results}).encode()
     gate.writer.on("/customer/api/repairs/status/", answer(body, portal_revision="8"))
-    # Of the longest page each repair comes with its state, whether it is chosen or not.
+    # The longest page sends each repair with its state, chosen or not.
     chosen = [("repair", f"{n}") for n in range(100)] + [(f"etag-{n}", TAG) for n in range(200)]
 
     answered = await submit(

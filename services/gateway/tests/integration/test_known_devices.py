@@ -1,4 +1,4 @@
-"""Whoever has signed in with a browser before is not shut out by strangers' guesses."""
+"""Known browsers stay usable while strangers guess passwords."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -21,7 +21,7 @@ DEVICE = "portaldevice"
 
 @pytest.fixture
 async def behind(database: Any) -> AsyncIterator[Portal]:
-    """Return a gateway that believes our X-Forwarded-For, so that a test has many addresses."""
+    """Return a gateway that trusts the test's X-Forwarded-For, so that a test has many addresses."""
     async with portal(build, database.gateway_url, gateway_trusted_proxies="127.0.0.1") as gate:
         yield gate
 
@@ -189,7 +189,7 @@ async def test_whether_a_name_exists_takes_one_statement_either_way(behind: Port
 
 
 async def statements(gate: Portal) -> int:
-    """Return how many statements the pool has run, by the connections' own count."""
+    """Return the number of statements that the pool has run, by the connections' own count."""
     holders = gate.gateway.pool._holders  # type: ignore[attr-defined]
     return sum(holder._con._protocol.queries_count for holder in holders if holder._con)
 
@@ -283,7 +283,7 @@ async def test_a_device_that_is_no_longer_known_is_a_stranger(behind: Portal, ho
 
 async def lose(gate: Portal, how: str, stored: str) -> None:
     """Make the devices unknown; the password stays PASSWORD, in another form."""
-    if how == "by hand":  # the same password, stored by somebody else with another salt
+    if how == "by hand":  # the same password, stored elsewhere with another salt
         from gateway.passwords import hash_password
 
         await gate.execute('UPDATE gateway."user" SET password = $1', hash_password(PASSWORD))

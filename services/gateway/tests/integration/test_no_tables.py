@@ -1,4 +1,6 @@
-"""The gateway's schema is missing: 503 with Retry-After, readiness names the migrator, and nothing ends."""
+"""Missing schema of the gateway: 503 with Retry-After; readiness names the migrator; the process
+continues.
+"""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What travels to a service and back, and what a client is told when a service cannot answer."""
+"""Requests to a service and its responses, and the client's error when a service fails."""
 
 import asyncio
 import json

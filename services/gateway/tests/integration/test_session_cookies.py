@@ -1,4 +1,4 @@
-"""Several session cookies in one browser: the one that names a live session of ours counts."""
+"""Several session cookies in one browser: the one of a live session counts."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -56,7 +56,7 @@ async def test_a_live_session_counts_and_no_cookie_is_taken_back(
 
     assert answered.status == 200
     assert answered.all("set-cookie") == []
-    assert readings() - before == 1  # all of them by one reading
+    assert readings() - before == 1  # the same parser for all
 
 
 async def test_where_no_session_lives_every_cookie_is_taken_back(gate: Portal) -> None:

@@ -1,4 +1,4 @@
-"""How long a session has, what prolongs it, and what does not."""
+"""Life of a session, and the requests that prolong it."""
 
 import json
 from datetime import datetime
@@ -63,7 +63,7 @@ async def test_a_use_that_is_written_too_late_revives_nothing(gate: Portal, ran_
     await gate.execute(AGED)
     for one in (browser, other):
         assert (await one.get("/customer/api/figures/")).status == 200
-    # The store was away for as long as one of the two still had.
+    # The store was unavailable for as long as one of the two still had.
     before = await gate.execute(
         f"UPDATE gateway.session SET {ran_out} "
         "FROM gateway.\"user\" u WHERE u.id = user_id AND username = 'anna' "
@@ -96,6 +96,6 @@ async def test_who_belongs_to_no_customer_has_a_session_as_well(gate: Portal) ->
 
 
 async def test_the_customer_is_named_as_text(gate: Portal) -> None:
-    customer = 844197938335842305  # no JavaScript number is this one
+    customer = 844197938335842305  # above JavaScript's exact integers
     browser = await gate.signed_in(customer_id=customer)
     assert json.loads((await browser.get(PATH)).body)["customer"] == str(customer)

@@ -1,4 +1,4 @@
-"""Which attempts to sign in are checked, with the shared store and without it."""
+"""Limits of attempts to sign in, with the shared store and without it."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -17,7 +17,7 @@ HOUR = 3_600.0
 
 
 class BrokenBuckets:
-    """A store that can be broken and mended, and counts how often it is called."""
+    """A store that can be broken and repaired, and counts its calls."""
 
     def __init__(self, fault: Exception | None) -> None:
         self.fault = fault
@@ -142,7 +142,7 @@ async def test_without_the_store_each_process_takes_its_part(fault: Exception) -
     guesses = [await checked(limits, "anna", f"198.51.100.{number}") for number in range(5)]
 
     assert guesses == [True, True, False, False, False]  # five processes check ten an hour
-    assert broken.calls == 1  # and is left alone for a while
+    assert broken.calls == 1  # then it is not called for a while
 
     broken.fault = None
     clock.advance(6)

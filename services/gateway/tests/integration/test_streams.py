@@ -1,4 +1,4 @@
-"""Event streams: passed on as they come, and never longer than the session."""
+"""Event streams: forwarded at once, and never longer than the session."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -20,7 +20,7 @@ HEAD = (
 
 
 class Ticking:
-    """A stream that says a number whenever it is told to, and knows when it was left."""
+    """A stream that sends a number on command, and notices a departed reader."""
 
     def __init__(self) -> None:
         self.tell: asyncio.Queue[int] = asyncio.Queue()
@@ -33,7 +33,7 @@ class Ticking:
                 try:
                     line = f"data: {await asyncio.wait_for(self.tell.get(), 0.05)}\n\n".encode()
                 except TimeoutError:
-                    line = b": still here\n"  # a reader who has left is noticed by writing
+                    line = b": still here\n"  # a write reveals a departed reader
                 writer.write(b"%x\r\n%s\r\n" % (len(line), line))
                 await writer.drain()
         finally:
@@ -60,7 +60,7 @@ async def head_of(reader: asyncio.StreamReader) -> bytes:
 
 
 async def rest_of(reader: asyncio.StreamReader) -> bytes:
-    """Return what comes until the stream has ended properly."""
+    """Return the rest of a stream until its proper end."""
     async with asyncio.timeout(5):
         return await reader.readuntil(b"0\r\n\r\n")
 

@@ -1,4 +1,4 @@
-"""Asking a service that is slow, gone, or talks nonsense; over a real socket, by both clients."""
+"""Slow, dead or faulty upstreams, over a real socket, with both clients."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

@@ -1,4 +1,6 @@
-"""Sessions are true at every request: what has ended, has ended; what cannot be read, is not known."""
+"""Sessions are read for every request: an ended session is rejected; an unreadable one is
+unavailable.
+"""
 
 import asyncio
 import time
@@ -275,7 +277,7 @@ async def test_readiness_takes_the_path_of_requests(gate: Portal) -> None:
 
     with pytest.raises(PoolExhaustedError):
         await visitors.check()
-    await visitors.check_store()  # so the process is to blame, and not the store
+    await visitors.check_store()  # so the process is at fault, and not the store
 
 
 async def test_more_requests_than_can_be_looked_up_are_told_so(gate: Portal) -> None:

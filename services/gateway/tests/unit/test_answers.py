@@ -1,4 +1,4 @@
-"""Refusals in the formats of their places."""
+"""Errors in the formats of their endpoints."""
 
 from gateway import answers
 from gateway.routes import Refusals

@@ -1,4 +1,4 @@
-"""Tokens as Django makes them, and what a browser says of where a request comes from."""
+"""CSRF tokens as Django makes them, and the browser's headers about the origin of a request."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What was typed, what is asked of the writer for it, and how its answer comes back to the fields."""
+"""Forms: parsing, the writer's request, and its errors at the fields."""
 
 from typing import Any
 

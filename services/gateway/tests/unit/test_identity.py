@@ -1,4 +1,4 @@
-"""A token is signed seldom, says who asks, and is always good for the service that gets it."""
+"""Identity tokens: signed rarely, correct in content, and always valid for the receiving service."""
 
 from gateway.identity import IdentityTokens
 from gateway.store import Visitor

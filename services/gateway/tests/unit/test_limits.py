@@ -1,4 +1,4 @@
-"""Counting requests, in the store or without it."""
+"""Counting of requests, with the store and without it."""
 
 import asyncio
 
@@ -23,7 +23,7 @@ RULE = Rule("x", RateLimitItemPerMinute(2))
 
 
 class AwayCounter:
-    """A store that can be broken and mended, and counts how often it is asked."""
+    """A store that can be broken and repaired, and counts its calls."""
 
     def __init__(self, fault: Exception | None) -> None:
         self.fault = fault
@@ -47,7 +47,7 @@ async def test_a_store_that_fails_is_replaced_by_a_count_of_our_own(fault: Excep
 
     verdicts = [await counter.hit(RULE, "one") for _ in range(3)]
     assert [verdict.allowed for verdict in verdicts] == [True, True, False]
-    assert away.asked == 1  # and is left alone for a while
+    assert away.asked == 1  # then it is not called for a while
 
     away.fault = None
     clock.advance(6)

@@ -1,4 +1,4 @@
-"""Hashes that Django made verify; what we make is argon2id; anything else is no password."""
+"""Password hashes: Django's verify; new ones are argon2id; any other text is rejected."""
 
 import pytest
 from hypothesis import given, settings

@@ -1,4 +1,6 @@
-"""Addresses as Django writes and judges them; the expected values are Django 5.2's own answers."""
+"""Redirect targets: written and checked as Django 5.2 does; the expected values are its own
+results.
+"""
 
 import pytest
 
@@ -46,7 +48,7 @@ def test_a_missing_slash_is_added_before_the_query() -> None:
     assert slashed_location(UNITS[:-1], "") == UNITS
 
 
-# Each address with what Django says on http and on https, and the Location it would write.
+# Each address with Django's verdict on http and on https, and the Location it would write.
 ADDRESSES = [
     ("/app/", True, True, "/app/"),
     ("app", True, True, "app"),

@@ -1,4 +1,4 @@
-"""What a request says about itself, and how little of it is believed."""
+"""Parsing of a request's claims, and the trust in them."""
 
 import asyncio
 import re
@@ -116,7 +116,7 @@ def test_the_csrf_cookie_is_letters_and_digits() -> None:
 
 
 def unbounded_repeats(parsed: Any) -> int:
-    """Return how many repeats without a bound give back what they took when the rest fails."""
+    """Return the number of unbounded repeats that backtrack when the rest fails."""
     found = 0
     for operation, argument in parsed:
         if operation in {_constants.MAX_REPEAT, _constants.MIN_REPEAT}:
@@ -149,7 +149,7 @@ def test_a_device_cookie_is_one_text() -> None:
 
 
 def test_cookies_of_a_neighbour_do_not_push_out_ours() -> None:
-    # A browser sends longer paths first, so a neighbour's stand before ours.
+    # A browser sends longer paths first, so a cookie of a neighbouring path precedes ours.
     planted = "; ".join(f"portaldevice=x{n}; csrftoken={'z' * 31}{n}" for n in range(9))
     own = "csrftoken=" + "a" * 32
 
@@ -157,7 +157,7 @@ def test_cookies_of_a_neighbour_do_not_push_out_ours() -> None:
     assert found.device_cookies()[0] == b"7.ours"
     assert found.csrf_cookies()[0] == "a" * 32
 
-    # With the prefix it is of this host alone, so it comes first wherever it stands.
+    # The prefix binds it to this host, so it takes precedence in any position.
     found = request(("Cookie", f"__Host-portaldevice=7.ours; {planted}"))
     assert found.device_cookies()[0] == b"7.ours"
     assert len(found.device_cookies()) == len(found.csrf_cookies()) == 4

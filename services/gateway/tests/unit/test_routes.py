@@ -1,4 +1,4 @@
-"""What the portal has, and that nothing else is ever found."""
+"""The route table: all paths of the portal, and no others."""
 
 import pytest
 
@@ -16,7 +16,7 @@ from gateway.routes import (
 
 TABLE = RouteTable()
 
-# The whole portal, one line a row: a change here is a change of what strangers can reach.
+# The whole portal, one line a row: a change here changes the reach of strangers.
 EXPECTED = """
 GET HEAD                    /                                  anyone   page   home
 GET HEAD                    /customer/                         anyone   page   home

@@ -1,4 +1,4 @@
-"""Bad settings are named, all of them, before anything is opened."""
+"""Invalid settings: all are named before any resource is opened."""
 
 import pytest
 from pydantic import ValidationError

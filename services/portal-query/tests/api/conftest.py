@@ -1,4 +1,4 @@
-"""The query api as it runs, on a real Postgres and Valkey, and a read model to put before it."""
+"""The query API as in production, on a real Postgres and Valkey, with a read model to fill."""
 
 import asyncio
 import itertools
@@ -35,7 +35,7 @@ ZONE = "America/Chicago"
 
 @dataclass
 class Repair:
-    """A repair of a test, with values that rarely matter."""
+    """A repair of a test, with defaults for rarely relevant values."""
 
     unit: str = "A1"
     status: str = "COMPLETED"
@@ -49,7 +49,7 @@ class Repair:
 
 
 class ReadModel:
-    """Writes what the projector would have written, by an independent count."""
+    """Writes the projector's rows, by an independent count."""
 
     def __init__(self, connection: "asyncpg.Connection[Any]", cache: DocumentCache) -> None:
         self.connection = connection
@@ -111,7 +111,7 @@ class ReadModel:
     async def history(
         self, customer_id: int, repair_id: uuid.UUID, *facts: str, after: int = 0
     ) -> None:
-        """Give a repair's history these facts, the first at the revision behind `after`."""
+        """Set a repair's history to these facts, the first at the revision after `after`."""
         await self.connection.executemany(
             "INSERT INTO portal.repair_history (customer_id, repair_id, revision, occurred_at,"
             " accepted_at, event_id, fact, by, status, reason)"
@@ -120,7 +120,7 @@ class ReadModel:
         )
 
     async def as_of(self, customer_id: int, moment: datetime) -> None:
-        """Say in both places until when the customer's partition has been published."""
+        """Set in both stores the time until which the customer's partition has been published."""
         at = partition(customer_id)
         await self.connection.execute(
             "INSERT INTO portal.partition_progress VALUES ('t', $1, $2)"
@@ -130,19 +130,19 @@ class ReadModel:
         await self.cache.put_as_of({at: moment})
 
     async def document(self, customer_id: int) -> Document:
-        """Return the document of what the tables hold."""
+        """Return the cached counts of the tables."""
         (counts,) = await load_counts(self.connection, [customer_id])
         return render(counts)
 
     async def publish(self, customer_id: int) -> Document:
-        """Put the document of what the tables hold into Redis, as the publisher does."""
+        """Put the cached counts of the tables into Redis, as the publisher does."""
         document = await self.document(customer_id)
         await self.cache.put_many([document])
         return document
 
 
 class Api:
-    """A running query api and a client of it."""
+    """A running query API with a client."""
 
     def __init__(self, url: str, client: aiohttp.ClientSession, parts: Parts) -> None:
         self.url = url
@@ -156,7 +156,7 @@ class Api:
         return self._signer.sign(identity, SystemClock().now())
 
     def page_headers(self, customer_id: int) -> dict[str, str]:
-        """Return what the gateway adds to the requests of a browser."""
+        """Return the gateway's headers on requests of a browser."""
         return {"X-Gateway-Token": self.token(customer_id), "X-Csrf-Token": "m" * 64}
 
     def ask(
@@ -171,7 +171,7 @@ class Api:
 
 @asynccontextmanager
 async def running(query_url: str, redis_url: str, **settings: Any) -> AsyncIterator[Api]:
-    """Run the query api in this loop, on a port of its own."""
+    """Run the query API in this loop, on a port of its own."""
     made = Settings(
         ops_port=0,
         query_database_url=SecretStr(query_url),
@@ -214,14 +214,14 @@ async def read_model(database: Any, redis_url: str) -> AsyncIterator[ReadModel]:
 
 @pytest.fixture
 async def api(database: Any, redis_url: str) -> AsyncIterator[Api]:
-    """Return the query api, running on the same database and Redis."""
+    """Return the query API, running on the same database and Redis."""
     async with running(database.query_url, redis_url) as started:
         yield started
 
 
 @pytest.fixture
 def eventually() -> Any:
-    """Return what waits until a condition holds, for ten seconds at most."""
+    """Return a function that waits until a condition holds, for ten seconds at most."""
 
     async def wait(condition: Callable[[], Awaitable[bool]]) -> None:
         async with asyncio.timeout(10):
@@ -233,13 +233,13 @@ def eventually() -> Any:
 
 @pytest.fixture
 def start_api() -> Any:
-    """Return what starts a query api on backends of the test's choice."""
+    """Return a function that starts a query API on the given backends."""
     return running
 
 
 @pytest.fixture
 def repair() -> type[Repair]:
-    """Return how to make a repair."""
+    """Return a maker of repairs."""
     return Repair
 
 

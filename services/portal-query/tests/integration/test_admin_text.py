@@ -1,4 +1,4 @@
-"""What a record or a list says, shown to an operator: no markup, nothing that steers the terminal."""
+"""Text of records and streams on an operator's terminal: no markup, no control sequences."""
 
 import asyncio
 from typing import Any

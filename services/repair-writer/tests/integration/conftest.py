@@ -1,4 +1,4 @@
-"""The writer's API on a real socket over a fresh database, and a caller who knows it by heart."""
+"""The writer's API on a real socket over a fresh database, with a strict client."""
 
 import asyncio
 import json
@@ -32,7 +32,7 @@ NDJSON = "application/x-ndjson"
 
 @dataclass
 class Answer:
-    """An answer, read to its end."""
+    """A complete response."""
 
     status: int
     headers: Mapping[str, str]
@@ -48,7 +48,7 @@ class Answer:
 
     @property
     def code(self) -> str:
-        """The code of a problem, after a look at its shape."""
+        """Return the code of a problem, after a check of its shape."""
         assert self.headers["Content-Type"] == "application/problem+json", self.body
         problem = self.json
         assert problem["status"] == self.status
@@ -68,7 +68,7 @@ class Answer:
 
 @dataclass
 class Writer:
-    """A caller of the API with every scope, unless a request says otherwise."""
+    """A client of the API with every scope, unless a request says otherwise."""
 
     url: str
     key: str
@@ -89,7 +89,7 @@ class Writer:
         idempotency_key: str | None = None,
         patient: bool = True,
     ) -> Answer:
-        """Send a request; a `patient` caller comes back after a 503, as callers should."""
+        """Send a request; a `patient` client retries after a 503, as clients should."""
         sent = {"Authorization": f"Bearer {key or self.key}"}
         if idempotency_key is not None:
             sent["Idempotency-Key"] = idempotency_key
@@ -140,7 +140,7 @@ class Writer:
         headers: Mapping[str, str] | None = None,
         audience: str = WRITER,
     ) -> Answer:
-        """Call as the gateway does for a customer."""
+        """Send a request as the gateway does for a customer."""
         token = self.token(customer_id, audience)
         sent = {HEADER: token, "Authorization": "", **(headers or {})}
         return await self.call(method, path, body, headers=sent)
@@ -170,7 +170,7 @@ class Writer:
 
 
 def repair(customer_id: int = 7, **fields: Any) -> dict[str, Any]:
-    """A repair as an internal system records it."""
+    """Return a repair as an internal system records it."""
     return {
         "customer_id": customer_id,
         "unit_number": "A123",
@@ -182,7 +182,7 @@ def repair(customer_id: int = 7, **fields: Any) -> dict[str, Any]:
 
 
 async def _check_lists(pool: "asyncpg.Pool[asyncpg.Record]") -> None:
-    """The laws of the numbered lists, over everything that the database holds."""
+    """Check the invariants of the numbered streams, over the whole database."""
     faults = await pool.fetch(
         "SELECT customer_id FROM writer.event GROUP BY customer_id"
         " HAVING min(revision) <> 1 OR max(revision) <> count(*)"
@@ -215,13 +215,13 @@ async def _eventually(holds: Callable[[], Awaitable[bool]]) -> None:
 
 @pytest.fixture
 def eventually() -> Callable[..., Awaitable[None]]:
-    """Give a wait, with a deadline, until something holds."""
+    """Return a function that waits, with a deadline, until a condition holds."""
     return _eventually
 
 
 @pytest.fixture
 def free_ports() -> list[int]:
-    """Name two ports that nobody listens on at this moment."""
+    """Return two ports that are free at this moment."""
     sockets = [listen("127.0.0.1", 0, None) for _ in range(2)]
     ports = [int(one.getsockname()[1]) for one in sockets]
     for one in sockets:
@@ -231,7 +231,7 @@ def free_ports() -> list[int]:
 
 @pytest.fixture
 def check_lists() -> Callable[..., Awaitable[None]]:
-    """Give the laws of the lists as a function of a pool."""
+    """Return the check of the streams as a function of a pool."""
     return _check_lists
 
 
@@ -242,7 +242,7 @@ def _plain_logs() -> None:
 
 @pytest.fixture
 async def writer(database: Any) -> AsyncIterator[Writer]:
-    """The API over an empty database, with customer 7."""
+    """Return the API over an empty database, with customer 7."""
     async with serving(database.writer_url) as running:
         assert (await running.put_customer(7)).status == 201
         yield running
@@ -250,7 +250,7 @@ async def writer(database: Any) -> AsyncIterator[Writer]:
 
 @pytest.fixture
 def serve(database: Any) -> Callable[..., "serving"]:
-    """Give the API with limits of its own, as a context manager."""
+    """Return the API with limits of its own, as a context manager."""
     return partial(serving, database.writer_url)
 
 

@@ -186,7 +186,7 @@ repairs = st.builds(
 
 
 def line(repair: Repair, names: set[str]) -> Restate:
-    """A line says of a repair what its fields say."""
+    """Return an import line with the fields of a repair."""
     return Restate(
         repair=msgspec.structs.replace(repair, removed=False),
         given={name: getattr(repair, name) for name in names},

@@ -1,4 +1,4 @@
-"""Lines of an import out of pieces of any size."""
+"""Lines of an import from pieces of any size."""
 
 from collections.abc import AsyncIterator, Iterable
 
@@ -6,7 +6,7 @@ from repair_writer.imports import MAX_LINE_BYTES, _lines
 
 
 class Piece(bytes):
-    """A piece that counts the bytes that joining it to others copies."""
+    """A piece that counts the bytes copied when it is joined to others."""
 
     copied = 0
 

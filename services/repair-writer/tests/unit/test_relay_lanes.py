@@ -1,4 +1,4 @@
-"""Lanes: a partition that fails holds back its own customers and nobody else."""
+"""Lanes: a failing partition holds back its own customers only."""
 
 from dataclasses import dataclass
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""The relay's loop: what a task has taken is given back however the task ends."""
+"""The relay's loop: a task returns its resources however it ends."""
 
 import asyncio
 from typing import Any

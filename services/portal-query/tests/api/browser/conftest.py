@@ -1,4 +1,4 @@
-"""Debian's Chromium, and a page of the query api in it; a proxy's headers stand for the gateway."""
+"""Debian's Chromium with a page of the query API; a proxy adds the gateway's headers."""
 
 import shutil
 from collections.abc import AsyncIterator
@@ -18,7 +18,7 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
     "--disable-dev-shm-usage",
-    # A name that is no secure origin, as that of a portal in a company's network without TLS.
+    # A name that is no secure origin, like a portal without TLS in a company's network.
     "--host-resolver-rules=MAP portal.test 127.0.0.1",
 ]
 PATH = "/customer/dashboard/"
@@ -26,7 +26,7 @@ HERE = Path(__file__).parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip the pages' tests where there is no browser."""
+    """Skip the pages' tests without a browser."""
     if CHROMIUM is None:
         for item in items:
             if item.path.is_relative_to(HERE):
@@ -43,7 +43,9 @@ async def browser() -> AsyncIterator[Browser]:
 
 @pytest.fixture
 async def visit(browser: Browser, api: Any) -> AsyncIterator[Any]:
-    """Return what opens the page; at the end no page may have complained or gone elsewhere."""
+    """Return a function that opens the page; at the end no page may have logged an error or left
+    the origin.
+    """
     complaints: list[str] = []
 
     async def open_page(customer_id: int = 1, *, at: str = api.url, **options: Any) -> Page:

@@ -1,4 +1,4 @@
-"""The page in Debian's Chromium, against the real query api; a proxy's headers stand for the gateway."""
+"""The page in Debian's Chromium, with the real query API; a proxy adds the gateway's headers."""
 
 import re
 from datetime import UTC, datetime
@@ -183,7 +183,7 @@ async def test_no_page_waits_for_what_nobody_has_shown(
     await page.goto(api.url + PATH)
     await hold([*a_fleet, repair("new")], 1)
     await expect(whole).to_have_text("13")
-    # Nor for the old end of a list that was restored to an earlier one.
+    # Nor for the old end of a stream that was restored to an earlier revision.
     await page.goto(f"{api.url}/customer/repairs/?seen=13")
     await hold(a_fleet[:5], 2)
     await page.goto(api.url + PATH)
@@ -298,7 +298,7 @@ async def test_tabs_share_one_stream_and_a_hidden_one_has_none(
     for page in (first, second):
         await expect(page.locator("#statuses .whole")).to_have_text("2")
     assert await one()
-    # The one that has the stream goes: the other takes it over.
+    # The page with the stream closes: the other takes it over.
     await first.close()
     await read_model.put(1, [*repairs, repair("new"), repair("newer")])
     await read_model.publish(1)
@@ -384,7 +384,8 @@ async def test_two_customers_in_one_browser_never_see_each_others_answers(
     page = await visit(1)
     await expect(page.locator("#units .mark")).to_have_text("mine 1")
     await page.context.set_extra_http_headers(api.page_headers(2))
-    # The browser holds the other's answers under the same addresses, at the same revision.
+    # The browser holds the other customer's responses under the same addresses, at the same
+    # revision.
     await page.goto(api.url + "/customer/api/unit-repair-data/")
     await expect(page.locator("body")).to_contain_text("theirs")
     await page.go_back()
@@ -399,7 +400,7 @@ async def test_a_page_of_another_customer_begins_anew(
     await read_model.put(2, [repair("theirs")], refold=7, name="Theirs")
     page = await visit(1)
     await expect(page.get_by_role("heading", level=1)).to_have_text("Mine")
-    # Somebody else signs in with this browser, in another tab, while this one is open.
+    # Another user signs in with this browser, in another tab, while this one is open.
     await page.context.set_extra_http_headers(api.page_headers(2))
     await page.evaluate("window.dispatchEvent(new Event('online'))")
     await expect(page.get_by_role("heading", level=1)).to_have_text("Theirs")

@@ -1,4 +1,4 @@
-"""What keeps an open page fresh: one stream for all windows of a browser, polls, and the calendar."""
+"""Updates of an open page: one stream for all windows of a browser, polls, and the calendar."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -91,7 +91,7 @@ async def test_a_stream_without_an_event_is_not_live_and_stops_no_poll(
         async with asyncio.timeout(10):
             await opened.wait()
         standing = page.locator("#standing")
-        # Three polls: the stream is found silent and opened anew in between.
+        # Three polls: in between, the page detects the silent stream and reopens it.
         for n in range(1, 4):
             await read_model.put(1, [*a_fleet, *(repair(f"new {k}") for k in range(n))])
             await read_model.publish(1)
@@ -170,7 +170,7 @@ async def test_seven_windows_share_one_stream(
     await eventually(one_stream)
     await change(6, windows)
     assert await one_stream()
-    # Whichever of them has the stream goes: another takes it over.
+    # The page with the stream closes: another takes it over.
     while len(windows) > 1:
         await windows.pop(0).close()
         await eventually(one_stream)

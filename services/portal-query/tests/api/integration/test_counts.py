@@ -200,7 +200,7 @@ async def test_requests_that_wait_leave_room_for_others(
     eventually: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Else one customer could hold every connection of the gateway for two seconds at a time."""
+    """Otherwise one customer could hold every connection of the gateway for two seconds at a time."""
     monkeypatch.setattr(live, "WAIT_SECONDS", 30.0)
     for customer_id in (1, 2):
         await read_model.put(customer_id, a_fleet)

@@ -1,4 +1,4 @@
-"""The API's documentation: a page without script, and examples that look like real answers."""
+"""The API's documentation: a page without script, and examples with the shape of real responses."""
 
 import json
 from html.parser import HTMLParser
@@ -14,7 +14,7 @@ OPENAPI = "/customer/api/openapi.json"
 
 
 class Page(HTMLParser):
-    """Notes links, anchors and scripts of a page, and all of its text."""
+    """Collects links, anchors and scripts of a page, and all of its text."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -78,7 +78,7 @@ async def test_every_example_is_shaped_like_a_real_answer(
 
 
 def shape_of(value: object) -> object:
-    """Return names and kinds; of a list its first entry; what may be null is any kind."""
+    """Return names and kinds; of a list its first entry; a nullable value is any kind."""
     if isinstance(value, dict):
         return {name: shape_of(one) for name, one in value.items() if name not in MAYBE_NULL}
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""The file of a list: the same repairs as the list, harmless to a spreadsheet, whole or not there."""
+"""The file of a list: the same repairs as the list, harmless to a spreadsheet, always complete."""
 
 import asyncio
 import csv

@@ -1,4 +1,4 @@
-"""Lists of any length: each page against an independent reading, and each statement's plan."""
+"""Lists of any length: each page compared with an independent reading; the plan of each statement."""
 
 import itertools
 import json
@@ -46,7 +46,7 @@ def wanted(*parameters: tuple[str, str], **more: str) -> PageWanted:
 
 
 class Fleet:
-    """The same repairs again, read as simply as can be."""
+    """The same repairs, read in the simplest possible way."""
 
     def __init__(self, repairs: list[Any]) -> None:
         self._months = Months(ZONE)
@@ -139,7 +139,7 @@ async def test_however_a_page_is_found_the_list_is_the_same(
 
 
 class Noting:
-    """A connection that notes what is asked of it."""
+    """A connection that records its statements."""
 
     def __init__(self, connection: Any) -> None:
         self.asked: list[tuple[str, tuple[object, ...]]] = []
@@ -154,7 +154,7 @@ class Noting:
 
 
 async def long_history(connection: Any) -> None:
-    """Give customer 1 40 000 repairs among 60 000 of others, as months of events would lay them."""
+    """Insert 40 000 repairs of customer 1 among 60 000 of others, as months of events would."""
     await connection.execute(
         """
         INSERT INTO portal.repair

@@ -13,7 +13,7 @@ class Reader:
         self.alive = 0
 
     async def next(self) -> dict[str, str]:
-        """Return the fields of the next block that says more than that the server is there."""
+        """Return the fields of the next block other than a heartbeat."""
         async with asyncio.timeout(10):
             while True:
                 fields: dict[str, str] = {}
@@ -41,7 +41,7 @@ async def test_a_stream_says_where_it_stands_and_then_each_newer_revision(
         await read_model.put(1, [*a_fleet, repair()], refold=3)
         await read_model.publish(1)
         assert (await reader.next())["id"] == "3.13"
-        await read_model.put(1, a_fleet[:2], refold=4)  # without a hint: Postgres is asked
+        await read_model.put(1, a_fleet[:2], refold=4)  # without a hint: a query of Postgres
         assert (await reader.next())["id"] == "4.2"
 
 

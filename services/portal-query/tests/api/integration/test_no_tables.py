@@ -1,4 +1,4 @@
-"""The read model's schema is missing: 503 with Retry-After everywhere, and well again with the tables."""
+"""Missing schema of the read model: 503 with Retry-After everywhere, and recovery with the tables."""
 
 import asyncio
 from typing import Any
@@ -22,7 +22,7 @@ PATHS = (
 
 @pytest.fixture
 async def lost(database: Any) -> Any:
-    """Drop the schema, and return what an operator does to have it back."""
+    """Drop the schema, and return the operator's command that recreates it."""
     owner = await asyncpg.connect(database.owner_url)
     await owner.execute("DROP SCHEMA portal CASCADE")
 

@@ -10,7 +10,7 @@ PATH = "/customer/dashboard/"
 
 
 class Page(HTMLParser):
-    """What a page consists of: tags with their attributes, and the texts of scripts."""
+    """Elements of a page: tags with their attributes, and the texts of scripts."""
 
     def __init__(self, text: str) -> None:
         super().__init__()

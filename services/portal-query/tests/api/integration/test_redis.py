@@ -52,7 +52,7 @@ async def test_only_a_newer_document_is_taken(cache: Any) -> None:
         (1, 99, "2.1"),
         (1_790_000_000_001, 3, "1790000000001.3"),
         (1_790_000_000_000, 9, "1790000000001.3"),
-        # Lua's numbers, doubles, know no difference between these.
+        # Lua's numbers, doubles, cannot tell these apart.
         (2**53, 5, f"{2**53}.5"),
         (2**53 + 1, 3, f"{2**53 + 1}.3"),
         (2**53, 9, f"{2**53 + 1}.3"),
@@ -172,7 +172,7 @@ async def test_without_redis_the_answers_are_the_same(
         for _ in range(3):
             async with api.ask(LIST) as answer:
                 assert (answer.status, await answer.read()) == (200, expected)
-        # Nobody hints either: Postgres is asked.
+        # Without a hint as well: a query of Postgres.
         await read_model.put(1, a_fleet[:3], revision=20)
         async with api.ask(LIST, Portal_Min_Revision="20") as answer:
             assert answer.headers["Portal-Revision"] == "20"
@@ -209,7 +209,7 @@ async def test_what_is_put_back_too_late_is_noticed(
 ) -> None:
     await read_model.put(1, a_fleet)
     older = await read_model.document(1)
-    # Meanwhile something newer was published, and Redis lost it again.
+    # Meanwhile a newer version was published, and Redis lost it again.
     await read_model.put(1, [*a_fleet, repair("new")])
     await api.parts.documents._put_back(older)
     found = await read_model.cache.read(1, partition(1), UNITS)
@@ -236,7 +236,7 @@ async def test_times_that_redis_has_lost_are_those_of_postgres(
 
 
 async def test_of_whom_no_row_is_there_nothing_is_promised(api: Any, read_model: Any) -> None:
-    """A read model that was emptied, and a Redis that remembers the times of before."""
+    """The read model was emptied; Redis still holds the old times."""
     await read_model.cache.put_as_of({partition(1): datetime.now(UTC)})
     for _ in range(3):
         async with api.ask(LIST) as answer:
@@ -282,7 +282,7 @@ def _free_port() -> int:
 
 @asynccontextmanager
 async def _gate(redis_url: str) -> Any:
-    """Stand between the api and Redis; while the gate is closed, answers do not come through."""
+    """Stand between the API and Redis; a closed gate holds responses back."""
     at = urlsplit(redis_url)
     gate = asyncio.Event()
     gate.set()
@@ -311,7 +311,7 @@ async def _gate(redis_url: str) -> Any:
 
 @pytest.fixture
 async def nowhere() -> Any:
-    """A pool of a Postgres that is not there."""
+    """Return a pool of a missing Postgres."""
     async with await create_pool("postgresql://x@127.0.0.1:1/x", name="tests", size=1) as pool:
         yield pool
 

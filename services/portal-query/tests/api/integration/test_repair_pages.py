@@ -27,7 +27,7 @@ async def read(api: Any, path: str, customer_id: int = 1) -> tuple[int, str]:
 
 
 async def again(api: Any, path: str, body: Any) -> tuple[int, str]:
-    """Ask for a page as the gateway does when a form was not taken."""
+    """Request a page as the gateway does after a rejected form."""
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     headers = {"X-Gateway-Token": api.token(1), "X-Csrf-Token": "m" * 64}
     async with api.client.post(api.url + path, data=data, headers=headers) as answer:

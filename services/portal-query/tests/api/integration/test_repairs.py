@@ -157,7 +157,7 @@ async def test_texts_are_found_in_any_spelling_that_looks_the_same(
 async def test_a_list_by_unit_goes_on_behind_units_as_they_are_stored(
     api: Any, read_model: Any, repair: Any
 ) -> None:
-    # Recorded before units were cleaned: whatever the stream holds is listed once.
+    # Recorded before units were cleaned: every unit of the stream is listed once.
     units = ["A1\u200b", "A1", "A1 ", "A\u202e1", "Cafe\u0301", "  "]
     await read_model.put(1, [repair(unit) for unit in units])
     for path, name in (("repairs/?sort=unit_number&", "repairs"), ("units/?", "units")):

@@ -1,4 +1,4 @@
-"""Texts that are made to cost: what the search text of a repair holds of them, and what it finds."""
+"""Texts designed to be expensive: their part in a repair's search text, and their matches."""
 
 from importlib import import_module
 from typing import Any
@@ -10,7 +10,7 @@ from portal_query.read_model.lists import walking
 from portal_query.read_model.repairs import PageWanted, RepairFilter, Sort
 
 MARKS: str = import_module("portal_query.migrations.versions.0003_search_text").MARKS
-# Two marks of different classes (230 and 220) in an order that NFC has to turn round.
+# Two marks of different classes (230 and 220) in an order that NFC must reverse.
 TURNED = "\u0301\u0316"
 
 

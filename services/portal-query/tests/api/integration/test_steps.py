@@ -1,4 +1,4 @@
-"""However long an answer is, it is made in small steps: calls and bytes of memory are counted, never time."""
+"""Long responses are built in short steps: the tests count calls and bytes of memory, never time."""
 
 import asyncio
 import sys
@@ -74,7 +74,7 @@ async def test_a_long_answer_is_made_in_small_steps(
     changes = ["status-changed"] * LONG
     await read_model.history(1, repairs[0].repair_id, *changes)
     url = api.url + path.format(repair_id=repairs[0].repair_id)
-    async with api.client.get(url, headers=api.page_headers(1)) as answer:  # what is made once
+    async with api.client.get(url, headers=api.page_headers(1)) as answer:  # created once
         assert answer.status == 200
     with counted_steps() as steps:
         async with api.client.get(url, headers=api.page_headers(1)) as answer:

@@ -1,4 +1,4 @@
-"""A projector in this process, on real servers, and a writer that serves the lists of the test."""
+"""A projector in this process, on real servers, with a writer that serves the test's streams."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -29,7 +29,7 @@ ZONE = "America/Chicago"
 
 @dataclass
 class World:
-    """Everything around a projector, and ways to look at what it has done."""
+    """Environment of a projector, with views of its results."""
 
     settings: ProjectorSettings
     writer: ListServer
@@ -42,7 +42,7 @@ class World:
         return self.writer.customer(customer_id)
 
     async def send(self, *events: Event) -> None:
-        """Put events on the topic, each in its customer's partition, in this order."""
+        """Produce events to the topic, each in its customer's partition, in this order."""
         for event in events:
             customer = event.data.customer_id
             await self.send_bytes(encode(event), topics.key(customer), topics.partition(customer))
@@ -53,7 +53,7 @@ class World:
 
     @asynccontextmanager
     async def projector(self, **changed: object) -> AsyncIterator[Projector]:
-        """Run a projector for the length of the block, and end it in order."""
+        """Run a projector for the length of the block, and stop it in order."""
         settings = self.settings.model_copy(update=changed)
         stop = asyncio.Event()
         async with AsyncExitStack() as stack:
@@ -90,7 +90,7 @@ class World:
         return {(Dimension(row[0]), row[1]): row[2] for row in rows}
 
     async def arrives(self, *customers: CustomerList) -> None:
-        """Wait until these customers are what their lists say, in Postgres and in Redis."""
+        """Wait until these customers equal their streams, in Postgres and in Redis."""
         for one in customers:
             await eventually(partial(self._is_whole, one), f"customer {one.customer_id} is whole")
             assert await self.counts(one.customer_id) == one.counts(ZONE)

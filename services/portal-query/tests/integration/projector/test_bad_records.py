@@ -1,4 +1,4 @@
-"""Records that are no events of a list, and lists that cannot be folded."""
+"""Records that are no events of a stream, and streams that cannot be folded."""
 
 import json
 from datetime import UTC, datetime
@@ -102,12 +102,13 @@ async def test_an_invented_event_is_set_aside_and_changes_nothing(world: Any) ->
             return read and await world.revision(55) is None
 
         await eventually(forgotten, "the customer that never was is forgotten")
-    # Customer 7's has no letter when it came alone: it fitted, and was undone with the next event.
+    # Customer 7's, which came alone, has no letter: it was plausible, and undone with the next
+    # event.
     assert {letter["customer_id"] for letter in await world.letters()} <= {7, 55}
 
 
 async def test_an_invented_event_that_fits_is_undone_at_the_next_look(world: Any) -> None:
-    """Nothing in it tells it from a true one, and no list has grown: we know whom we have published."""
+    """It looks like a true event, and no stream has grown: the published customers are compared."""
     fleet = world.customer(7)
     async with world.projector(projector_sweep_page_seconds=3_600.0):
         await world.send(fleet.record(), fleet.record())

@@ -1,4 +1,4 @@
-"""What arrives in order, twice, late or not at all: the customer is what its list says."""
+"""Events in order, repeated, late or missing: the customer equals its stream."""
 
 import random
 from datetime import datetime, timedelta

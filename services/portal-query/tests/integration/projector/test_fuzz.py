@@ -1,7 +1,8 @@
-"""Twenty thousand records that are anything but the lists, on the real topic: no number changes, nothing stops.
+"""Twenty thousand forged records on the real topic: no number changes, the projector keeps running.
 
-Not caught, by design: whoever knows the id of an event that has not been sent yet could send it
-before us with another body. That takes our broker's key and a look into our outbox.
+Excluded by design: an attacker with the id of an unsent event could send it first with another
+body.
+That needs our broker's key and read access to our outbox.
 """
 
 import json
@@ -21,15 +22,15 @@ from repair_events import topic
 from repair_events.ids import new_id
 from service_runtime.testing import eventually
 
-#: Each thought is sent to each of so many customers, because thinking takes longest.
+#: Each generated record goes to each of so many customers, because generation is the slowest part.
 THOUGHTS_IN_ALL, EACH = 5_000, 4
 AT_ONCE = 50
-#: The lists grow while the records come: so often, each by some true events.
+#: The streams grow between the records: so often, each by some true events.
 ROUNDS = 10
 CUSTOMERS = range(1, 61)
-#: The lists of these hold an event of a later version: they end up parked.
+#: The streams of these hold an event of a later version: they end up parked.
 PARKED = (13, 31)
-#: A list that the writer does not have.
+#: A stream that the writer does not have.
 STRANGER = 77_777
 RESULTS = ("applied", "duplicate", "set-aside", "bad", "parked")
 
@@ -40,7 +41,7 @@ JSON = st.recursive(
     ),
     max_leaves=8,
 )
-#: What one field of an event that is otherwise right may hold.
+#: Possible values of one field of an otherwise correct event.
 SPOILT = {
     "status": st.sampled_from(["LOST", "", "pending"]),
     "unit_number": st.sampled_from(["\x00", "U" * 9_000, "\u202e", ""]),
@@ -50,7 +51,7 @@ SPOILT = {
 }
 
 
-#: What is thought of, and what of it is left to chance.
+#: Kinds of generated records, with their random parts.
 THOUGHTS = {
     "true": st.none(),
     "bytes": st.binary(max_size=40),
@@ -72,7 +73,7 @@ THOUGHTS = {
     ),
     "fits": st.none(),
 }
-#: Huge ones are rare, because all of them travel and are kept for a while.
+#: Huge ones are rare, because all of them are sent and kept for a while.
 WEIGHTS = {"true": 16, "huge": 1}
 THOUGHT = st.sampled_from([kind for kind in THOUGHTS for _ in range(WEIGHTS.get(kind, 8))]).flatmap(
     lambda kind: st.tuples(st.just(kind), st.sampled_from(CUSTOMERS), THOUGHTS[kind])
@@ -81,7 +82,7 @@ THOUGHT = st.sampled_from([kind for kind in THOUGHTS for _ in range(WEIGHTS.get(
 
 @dataclass(frozen=True)
 class Sent:
-    """One record: where it goes, and what it is."""
+    """One record: its destination and its kind."""
 
     kind: str
     key: bytes | None
@@ -91,7 +92,7 @@ class Sent:
 
 
 class Topic:
-    """Makes records of thoughts; the true events of a customer keep their order."""
+    """Creates records from generated input; the true events of a customer keep their order."""
 
     def __init__(self, lists: dict[int, CustomerList]) -> None:
         self.records: list[Sent] = []
@@ -100,7 +101,7 @@ class Topic:
         self._next = dict.fromkeys(lists, 0)
 
     def round(self, thoughts: list[tuple[str, int, Any]]) -> list[Sent]:
-        """Return the records of these thoughts, and then all of the lists that is not sent yet."""
+        """Return the records of this input, and then the unsent rest of the streams."""
         self.records = []
         self._lines = {n: one.lines for n, one in self._lists.items()}
         for kind, first, chance in thoughts:
@@ -113,7 +114,7 @@ class Topic:
         return self.records
 
     def true(self, customer: int) -> None:
-        """Send the next event of a list; after the last one, an old one again."""
+        """Send the next event of a stream; after the last one, an old one again."""
         lines, at = self._lines[customer], self._next[customer]
         if at < len(lines):
             self._next[customer] += 1
@@ -122,7 +123,7 @@ class Topic:
             self._send("again", customer, lines[0])
 
     def add(self, kind: str, customer: int, chance: Any) -> None:
-        """Send what was thought of, or the next true event where nothing has been sent yet."""
+        """Send a generated record, or the next true event where nothing has been sent yet."""
         sent = self._lines[customer][: self._next[customer]]
         if kind in {"bytes", "other system", "no value"}:
             self._send(kind, customer, chance)
@@ -149,7 +150,7 @@ class Topic:
             self._send(kind, customer, json.dumps(forged).encode(), key=topic.key(to))
 
     def _forged(self, kind: str, last: dict[str, Any], chance: Any) -> dict[str, Any]:
-        """Return an event that nobody has accepted, made of the last one that was sent."""
+        """Return an event that was never accepted, made of the last one that was sent."""
         data, repair = last["data"], last["data"]["repair"]
         if kind == "another body":
             changed = repair and repair | {"unit_number": "FORGED"}
@@ -176,7 +177,7 @@ class Topic:
 
 
 def thought_of(number: int) -> list[tuple[str, int, Any]]:
-    """Return what hypothesis thinks of for this seed."""
+    """Return hypothesis's input for this seed."""
     thoughts: list[tuple[str, int, Any]] = []
 
     @seed(number)
@@ -196,7 +197,7 @@ def thought_of(number: int) -> list[tuple[str, int, Any]]:
 
 
 def live(customer: CustomerList) -> None:
-    """Let something happen to a customer: a repair is recorded, changed, perhaps removed."""
+    """Change a customer: record a repair, change it, perhaps remove it."""
     n = len(customer.events)
     repair = customer.record(f"A{n % 5}", f"2026-{n % 12 + 1:02d}-01T03:00:00Z").data.repair
     assert repair is not None
@@ -206,7 +207,7 @@ def live(customer: CustomerList) -> None:
 
 
 def end_with_later_version(customer: CustomerList) -> None:
-    """Append an event that this version cannot fold, and keep it out of what is expected."""
+    """Append an event that this version cannot fold, and exclude it from the expected counts."""
     repair = next(iter(customer.repairs.values()))
     customer.append("recorded", repair, type_="com.rswindrepair.repair.recorded.v2")
 
@@ -228,7 +229,7 @@ async def produce(world: Any, records: list[Sent]) -> None:
 
 
 def became() -> Counter[str]:
-    """Return how many records have become what, so far."""
+    """Return the number of records by their outcome so far."""
     return Counter({name: int(metrics.EVENTS.labels(name)._value.get()) for name in RESULTS})
 
 
@@ -259,7 +260,7 @@ async def test_no_number_changes_and_nothing_stops(world: Any) -> None:
         rows = [await world.row(n) for n in PARKED]
     found = became() - before
     assert sent >= THOUGHTS_IN_ALL * EACH
-    # A busy machine may make the group share anew: then some come twice.
+    # A busy machine may cause a rebalance, after which some records come twice.
     shared_anew = metrics.REBALANCES._value.get() - shared > 1
     assert found.total() >= sent + len(whole), found
     assert shared_anew or found.total() == sent + len(whole), found

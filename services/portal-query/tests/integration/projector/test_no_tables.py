@@ -1,4 +1,6 @@
-"""The read model's schema is dropped under a running projector: it waits, and then rebuilds every customer."""
+"""The read model's schema is dropped under a running projector: it waits, and then rebuilds every
+customer.
+"""
 
 import asyncio
 from typing import Any
@@ -16,7 +18,7 @@ async def _faults(projector: Any) -> dict[str, str]:
 
 
 async def _settled(world: Any, projector: Any) -> Any:
-    """Return two customers of different partitions, whole, with a ready projector."""
+    """Return two customers of different partitions, complete, with a ready projector."""
     one, other = world.customer(1), world.customer(2)
     for listed in (one, other):
         await world.send(listed.record(), listed.record(unit="B2"))
@@ -52,7 +54,9 @@ async def test_it_waits_for_the_migrator_and_rebuilds(world: Any, database: Any)
 
 
 async def test_tables_that_are_new_are_no_empty_figures(world: Any, database: Any) -> None:
-    """Dropped and made again in one moment, so that no statement fails, and no other look is due for an hour."""
+    """The schema is dropped and recreated at once: no statement fails, and no comparison is due for
+    an hour.
+    """
     seldom = {"projector_heads_seconds": 3_600.0, "projector_sweep_page_seconds": 3_600.0}
     async with world.projector(**seldom) as projector:
         one, other = await _settled(world, projector)

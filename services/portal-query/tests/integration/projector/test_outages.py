@@ -1,4 +1,4 @@
-"""What the projector needs goes away and comes back: nothing is lost, and time says so meanwhile."""
+"""Outages of the projector's dependencies: nothing is lost, and the lag grows meanwhile."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,7 +13,7 @@ from service_runtime.testing import eventually
 
 
 class Gate:
-    """A way to a server that can be closed: connections are cut, new ones refused or left hanging."""
+    """A path to a server that can be closed: connections are cut, new ones refused or held."""
 
     def __init__(self, url: str) -> None:
         self._at = urlsplit(url)
@@ -167,7 +167,7 @@ async def test_time_stands_still_while_the_writer_does_not_say_how_far_it_has_se
         await world.send(fleet.record())
         await world.arrives(fleet)
         before = await _as_of(world)
-        await asyncio.sleep(2.5)  # the only way to see that something does not happen
+        await asyncio.sleep(2.5)  # the only way to observe the absence of an effect
         assert await _as_of(world) == before == world.writer.sent_until
         world.writer.sent_until = None
 

@@ -1,4 +1,4 @@
-"""The process itself: it starts, says how it is, dies in any moment, and leaves in order."""
+"""The process itself: its start, its health, its death at any moment, its orderly end."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""One customer set right: in one step, never backwards, by one process at a time."""
+"""Rebuild of one customer: in one step, never backwards, by one process at a time."""
 
 import asyncio
 import json
@@ -26,7 +26,7 @@ from repair_events.ids import new_id
 from repair_events.month import Months
 
 ZONE = "America/Chicago"
-# Of a customer that agrees with its list nothing is written.
+# A customer that agrees with its stream causes no writes.
 EMPTY = "TRUNCATE portal.customer, portal.repair, portal.repair_count, portal.repair_history"
 
 
@@ -111,7 +111,7 @@ async def test_a_list_that_was_overtaken_while_it_travelled_is_read_to_its_end(w
 
 
 async def test_an_event_set_aside_while_the_list_travelled_is_in_the_refold(world: Any) -> None:
-    """The refold must not let a customer flow that has just lost an event to it."""
+    """The rebuild must not unfreeze a customer that has just lost an event to quarantine."""
     fleet = world.customer(7)
     for n in range(5):
         fleet.record(f"A{n}")
@@ -195,7 +195,7 @@ async def test_what_a_newer_version_has_counted_stays_when_an_older_one_runs(wor
 async def test_whoever_stands_still_counts_nothing_before_the_list_has_been_asked(
     world: Any,
 ) -> None:
-    """Else what comes again, with another body, would take the place of what was set aside."""
+    """Otherwise a redelivered event with another body could replace the quarantined one."""
     fleet = world.customer(7)
     first, second = fleet.record("A1"), fleet.record("A2")
     beyond = msgspec.structs.replace(second.data, revision=9, previous=new_id())
@@ -289,7 +289,7 @@ async def test_a_refold_rises_its_number_beyond_the_time(world: Any) -> None:
 
 
 async def test_two_projectors_at_the_same_events_count_them_once(world: Any) -> None:
-    """A zombie: paused beyond its session, it applies what another has applied already."""
+    """The zombie was paused beyond its session and applies what another has already applied."""
     fleets = [world.customer(n) for n in range(1, 9)]
     events = [fleet.record(f"A{n % 3}") for n in range(40) for fleet in fleets]
     async with tools(world) as (_, first, verifier), tools(world) as (_, second, _):

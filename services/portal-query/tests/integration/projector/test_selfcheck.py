@@ -1,4 +1,4 @@
-"""A wrong number planted behind the projector's back: found, counted, and right again."""
+"""A wrong number inserted behind the projector: detected, counted, and corrected."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -50,7 +50,7 @@ def grown(before: dict[Invariant, float]) -> set[Invariant]:
 
 
 async def a_fleet(world: Any) -> CustomerList:
-    """Let a customer with three repairs (A1, A1, B2) and a quiet one be folded."""
+    """Fold a customer with three repairs (A1, A1, B2) and a quiet one."""
     fleet: CustomerList = world.customer(7)
     fleet.record("A1")
     fleet.record("A1", status="PENDING")
@@ -66,7 +66,7 @@ async def refold_of(world: Any) -> int:
 
 @asynccontextmanager
 async def idle_projector(world: Any) -> AsyncIterator[Projector]:
-    """Put a projector together without starting it: its rounds are the test's."""
+    """Compose a projector without starting it: the test runs its rounds."""
     async with WriterLists(world.writer.url, KEY) as lists:
         redis = create_redis(world.settings.redis_url.get_secret_value())
         projector = Projector(world.settings, lists, DocumentCache(redis))
@@ -112,7 +112,7 @@ async def test_a_document_that_is_ahead_of_postgres_is_found(world: Any) -> None
 
 
 async def test_a_customer_ahead_of_the_writer_is_found(world: Any) -> None:
-    """The list loses its end, and nobody has compared heads since."""
+    """The stream loses its end, and heads have not been compared since."""
     fleet = await a_fleet(world)
     async with world.projector(
         **SOON, projector_heads_seconds=3_600.0, projector_sweep_page_seconds=3_600.0

@@ -1,4 +1,6 @@
-"""Another rule of counting, while people read: each customer is of the old one or of the new one, never of both."""
+"""Change of the counting rule under reads: each response follows the old rule or the new one, never
+both.
+"""
 
 import asyncio
 from functools import partial
@@ -20,7 +22,7 @@ CUSTOMERS = range(1, 7)
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """What a reader has got: after how many events, which months, and whether it stood still."""
+    """A reader's result: the revision, the months, and whether the customer was frozen."""
 
     revision: int
     months: bytes
@@ -55,7 +57,7 @@ async def read_redis(world: Any, seen: dict[int, list[Seen]], over: asyncio.Even
 async def test_nobody_ever_sees_both_rules_in_one_customer(world: Any) -> None:
     fleets = {n: world.customer(n) for n in CUSTOMERS}
     for fleet in fleets.values():
-        # Three in the morning of the first: of this month in India, of the last one in Chicago.
+        # Three in the morning of the first: this month in India, the previous one in Chicago.
         for n in range(30):
             fleet.record(f"A{n % 4}", f"2026-{n % 12 + 1:02d}-01T03:00:00Z")
     async with world.projector(portal_time_zone=OLD):
@@ -95,7 +97,7 @@ async def test_nobody_ever_sees_both_rules_in_one_customer(world: Any) -> None:
 
 
 def _rule(fleet: CustomerList, one: Seen) -> str:
-    """Return by which rule all of this has been counted."""
+    """Return the rule by which all of this has been counted."""
     found = [zone for zone in (OLD, NEW) if one.months == expected(fleet, one.revision, zone)]
     assert len(found) == 1, f"customer {fleet.customer_id} shows {one}"
     return found[0]

@@ -1,4 +1,4 @@
-"""One customer compared with her list: in one reading, whatever happens to her meanwhile."""
+"""Comparison of one customer with its stream: one reading, whatever changes meanwhile."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -37,7 +37,9 @@ async def apply(applier: Applier, *events: Event) -> None:
 
 
 def happens_to(world: Any, fleet: CustomerList, applier: Applier) -> None:
-    """Let each reading of the list find her rows changed: one repair of the list, and a new one."""
+    """Change the customer's rows at each reading of the stream: one repair of the stream, and a new
+    one.
+    """
     known = next(iter(fleet.repairs))
 
     async def meanwhile() -> None:
@@ -70,7 +72,7 @@ async def test_what_was_wrong_before_is_named_although_something_happens(world: 
 async def test_a_list_that_stands_still_is_a_writer_that_is_away(
     world: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Postgres would end the transaction, and say so in words that do not name the writer."""
+    """Otherwise Postgres would end the transaction, with an error that does not name the writer."""
     monkeypatch.setattr(verify, "_SILENCE_SECONDS", 0.2)
     fleet = world.customer(7)
     over = asyncio.Event()

@@ -59,7 +59,7 @@ def test_bodies_are_what_json_dumps_writes_in_the_documents_order(
 def test_equal_counts_are_in_the_order_of_code_points(units: dict[str, int]) -> None:
     listed = json.loads(render(of(dict.fromkeys(units, 1), {}, {})).bodies[UNITS])
     written = [row["unit_number"].encode("utf-8") for row in listed]
-    assert written == sorted(written)  # as COLLATE "C" has it
+    assert written == sorted(written)  # in the order of COLLATE "C"
 
 
 @given(units, st.integers(1, 31))

@@ -1,4 +1,4 @@
-"""No part of an exported text is a formula, whichever sign parts the cells of the spreadsheet."""
+"""No part of an exported text is a formula, for any separator of the spreadsheet."""
 
 import csv
 import io
@@ -54,7 +54,7 @@ def test_no_cell_of_an_exported_text_begins_with_a_sign(text: str, separator: st
 
 
 def test_a_text_is_looked_at_once() -> None:
-    # A pattern that began anew at each sign would need minutes for these.
+    # A pattern that restarts at each sign would need minutes for these.
     for worst in (" ", ";", "; ", "\t", "\u200b", '"', "\u200b;"):
         text = worst * (400_000 // len(worst))
         assert harmless(f"{text}x") in (f"{text}x", f"'{text}x")

@@ -1,4 +1,4 @@
-"""Places of streams and exports: taken by the task that sends, and given back however it ends."""
+"""Places of streams and exports: taken by the sending task, and released however it ends."""
 
 import asyncio
 from typing import Any
@@ -13,7 +13,7 @@ NOBODY: Any = None
 
 
 class Silent:
-    """Whatever is asked of it never comes."""
+    """A dependency that never responds."""
 
     def __getattr__(self, _: str) -> Any:
         return self._never

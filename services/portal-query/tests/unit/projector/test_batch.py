@@ -1,4 +1,4 @@
-"""From records to what one transaction needs, and what of it follows what is held."""
+"""Preparation of a transaction from records, and its position after the stored state."""
 
 import json
 import random

@@ -1,4 +1,4 @@
-"""The laws of counting, over histories that nobody thought of."""
+"""Properties of counting, over generated histories."""
 
 from collections import Counter
 

@@ -1,4 +1,4 @@
-"""Whatever bytes arrive: reading and preparing never raise, lose nothing and invent nothing."""
+"""Arbitrary bytes: reading and preparing never raise, lose nothing and invent nothing."""
 
 import json
 from typing import Any
@@ -55,7 +55,7 @@ KEYS = st.sampled_from([b"7", b"8", b"9", b"07", b"-7", b"", b"9" * 30, None]) |
 
 @st.composite
 def spoilt(draw: Any) -> bytes:
-    """Return a true event in which one field, at any depth, is something else or is missing."""
+    """Return a true event with one field, at any depth, replaced or missing."""
     value = json.loads(draw(TRUE))
     inside = value
     while True:

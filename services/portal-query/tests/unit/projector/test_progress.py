@@ -1,4 +1,4 @@
-"""Positions, freshness, the buffer and the pace: values that move only as far as is true."""
+"""Positions, freshness, the buffer and the pace: values that advance only as far as is true."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -48,7 +48,7 @@ def test_time_stands_still_where_the_topic_has_become_shorter_than_it_was_seen(
     publish(positions, 0, 100)
     freshness.sent(at(0), {0: 110})
     freshness.sent(at(1), {0: 105})
-    publish(positions, 100, 120)  # other records, in the place of those that are lost
+    publish(positions, 100, 120)  # other records, in the place of the lost ones
     freshness.sent(at(2), {0: 120})
     freshness.advance()
 

@@ -1,4 +1,4 @@
-"""Who waits to be looked after: everybody once, and never more than fit."""
+"""The queue of rebuilds: each customer once, and a bounded number."""
 
 from portal_query.projector.chain import Trouble
 from portal_query.projector.refolds import Refolds

@@ -1,4 +1,4 @@
-"""What the self-check calls broken, and whom it looks at first."""
+"""Findings of the self-check, and its order of customers."""
 
 import dataclasses
 from typing import Any

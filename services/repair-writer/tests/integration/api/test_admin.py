@@ -1,4 +1,4 @@
-"""The command line, run as operators run it."""
+"""The command line, as operators run it."""
 
 import asyncio
 import json

@@ -87,7 +87,7 @@ async def test_a_repair_thrown_to_and_fro_is_always_of_one_customer(
 
 
 async def owners(writer: Any, repair_id: str) -> set[int]:
-    """Fold every list on its own: whose repair is it, as each customer sees it?"""
+    """Fold every stream on its own and return each customer's repairs."""
     found: set[int] = set()
     for customer in (1, 7, 9):
         for event in await writer.events(customer):

@@ -1,4 +1,6 @@
-"""Clients that leave: before their command was decided nothing happens, afterwards it happened once."""
+"""Departed clients: before the decision of their command nothing happens, afterwards it happened
+once.
+"""
 
 import asyncio
 import json
@@ -14,7 +16,7 @@ BODY = {
     "repair_date": "2026-03-01T14:30:00Z",
     "source_ref": "1",
 }
-#: Far beyond the patience of `eventually`: what ends a wait in these tests is not Postgres.
+#: Far beyond the patience of `eventually`: Postgres never ends a wait in these tests.
 PATIENT = {"lock_seconds": 120, "statement_seconds": 120}
 
 COMMANDS: dict[str, tuple[str, str, Any]] = {
@@ -29,7 +31,7 @@ COMMANDS: dict[str, tuple[str, str, Any]] = {
 async def send(
     writer: Any, command: tuple[str, str, Any], kind: str = "application/json", key: str = KEY
 ) -> asyncio.StreamWriter:
-    """Send a whole request and return the connection, on which nothing is read."""
+    """Send a whole request and return the connection without reading from it."""
     (method, path, body), at = command, urlsplit(writer.url)
     data = json.dumps(body).encode()
     _, stream = await asyncio.open_connection(at.hostname, at.port)

@@ -1,4 +1,4 @@
-"""The OpenAPI document that is served: each route and refusal is in it, and the API keeps to it."""
+"""The served OpenAPI document covers each route and rejection, and the API keeps to it."""
 
 import asyncio
 import json

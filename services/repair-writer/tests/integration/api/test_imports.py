@@ -200,7 +200,7 @@ async def test_imports_of_the_same_lines_and_commands_at_once_agree(
 
 
 async def stalled(gate: asyncio.Event, number: int) -> AsyncIterator[bytes]:
-    """A body of one line, and nothing more before the gate opens."""
+    """Yield a body of one line, and the rest after the gate opens."""
     yield json.dumps(line(number)).encode() + b"\n"
     await gate.wait()
 

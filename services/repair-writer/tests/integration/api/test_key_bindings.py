@@ -16,7 +16,7 @@ BY = Operator(name="dana", machine="desk-4")
 
 @pytest.fixture
 async def foreign(writer: Any) -> dict[str, Any]:
-    """A repair of customer 7 that the source billing has published."""
+    """Return a repair of customer 7 that the source billing has published."""
     repair: dict[str, Any] = await writer.recorded(source="billing", source_ref="b-1")
     return repair
 

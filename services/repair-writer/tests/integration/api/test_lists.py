@@ -58,7 +58,7 @@ async def test_lists_that_nobody_takes_hold_no_place_for_ever(
             return bool(answer.status == 200)
 
         at = urlsplit(writer.url)
-        # Small buffers: the answer does not fit between the two.
+        # Small buffers: the response does not fit between the two.
         with socket.socket() as reader:
             reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
             reader.connect((at.hostname, at.port))

@@ -1,4 +1,6 @@
-"""One decision of many repairs: each on its own, all under one key, none for anybody else."""
+"""One request with decisions of many repairs: each independent, all under one key, none of another
+customer.
+"""
 
 import asyncio
 import uuid

@@ -1,4 +1,6 @@
-"""The writer's schema is missing: 503 with Retry-After that names the migrator, and well again with the tables."""
+"""Missing schema of the writer: 503 with Retry-After naming the migrator, and recovery with the
+tables.
+"""
 
 from typing import Any
 

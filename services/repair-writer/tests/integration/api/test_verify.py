@@ -1,4 +1,4 @@
-"""`repair-writer verify`: each list is whole, and one that is not is named."""
+"""`repair-writer verify`: each stream is complete; a broken one is named."""
 
 import asyncio
 import os

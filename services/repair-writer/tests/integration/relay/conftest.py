@@ -34,7 +34,7 @@ Accepted = tuple[int, str]  # row id, event id
 
 
 class Outbox:
-    """The outbox of one database, seen from the side that fills it."""
+    """The outbox of one database, from the writer's side."""
 
     def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
         self.pool = pool
@@ -59,16 +59,16 @@ class Outbox:
             return [await self.accept(customer, connection=connection) for customer in customers]
 
     async def pending(self) -> int:
-        """Return how many rows wait."""
+        """Return the number of pending rows."""
         count: int = await self.pool.fetchval("SELECT count(*) FROM writer.outbox")
         return count
 
     async def is_empty(self) -> bool:
-        """Say whether all has been sent."""
+        """Return whether the outbox is empty."""
         return await self.pending() == 0
 
     async def refused(self) -> list[asyncpg.Record]:
-        """Return what has been set aside."""
+        """Return the dead letters."""
         return await self.pool.fetch("SELECT * FROM writer.outbox_refused ORDER BY id")
 
 
@@ -81,7 +81,7 @@ async def outbox(database: Any) -> AsyncIterator[Outbox]:
 
 @pytest.fixture
 async def new_topic(kafka_bootstrap: str, topic: str) -> AsyncIterator[str]:
-    """Return the name of a fresh topic, made as it must be."""
+    """Return the name of a fresh topic with the correct settings."""
     async with Topics(kafka_bootstrap, client_id="test") as topics:
         await topics.ensure(TopicSettings(topic, PARTITIONS, 1))
         yield topic
@@ -95,7 +95,7 @@ class Reader:
     bootstrap_servers: str
 
     async def records(self, topic: str) -> list[ConsumerRecord]:
-        """Return everything that is on the topic now, each partition in its order."""
+        """Return all present records of the topic, each partition in its order."""
         async with Topics(self.bootstrap_servers, client_id="test") as topics:
             offsets = await topics.offsets(topic)
         wanted = sum(end - first for first, end in offsets.values())
@@ -116,7 +116,7 @@ class Reader:
         return found
 
     async def count(self, topic: str) -> int:
-        """Return how many records are on the topic."""
+        """Return the number of records on the topic."""
         async with Topics(self.bootstrap_servers, client_id="test") as topics:
             return sum(end - first for first, end in (await topics.offsets(topic)).values())
 
@@ -140,7 +140,7 @@ def settings(database: Any, kafka_bootstrap: str, topic: str) -> RelaySettings:
 
 @asynccontextmanager
 async def relaying(settings: RelaySettings) -> AsyncIterator[asyncio.Event]:
-    """Run a relay in this process, as its main does; yields what stops it."""
+    """Run a relay in this process, as its main does; yield its stop event."""
     stop = asyncio.Event()
     task = asyncio.create_task(serve(settings, stop))
     try:
@@ -154,13 +154,13 @@ async def relaying(settings: RelaySettings) -> AsyncIterator[asyncio.Event]:
 
 @pytest.fixture
 def run_relay() -> Callable[[RelaySettings], Any]:
-    """Return what runs a relay in this process while a block lasts."""
+    """Return a function that runs a relay in this process during a block."""
     return relaying
 
 
 @dataclass
 class Process:
-    """A relay of its own."""
+    """A relay in a process of its own."""
 
     port: int
     running: asyncio.subprocess.Process
@@ -171,16 +171,16 @@ class Process:
         self.running.kill()
 
     async def stop(self) -> int:
-        """Ask it to end; return its status."""
+        """Stop it in order; return its status."""
         self.running.send_signal(signal.SIGTERM)
         return await asyncio.wait_for(self.running.wait(), 30)
 
     async def get(self, path: str) -> tuple[int, str]:
-        """Return status and body of its operators' port; (0, "") while it does not answer."""
+        """Return status and body of its operators' port; (0, "") while it does not respond."""
         return await asyncio.to_thread(_get, f"http://127.0.0.1:{self.port}{path}")
 
     async def metric(self, name: str) -> float:
-        """Return the value of a metric; nan while there is none."""
+        """Return the value of a metric; nan while it is missing."""
         _, body = await self.get("/metrics")
         lines = (line.rsplit(" ", 1) for line in body.splitlines() if not line.startswith("#"))
         return next((float(value) for key, value in lines if key == name), float("nan"))
@@ -201,7 +201,7 @@ def _get(url: str) -> tuple[int, str]:
 async def start_process(
     settings: RelaySettings, free_port: Callable[[], int]
 ) -> AsyncIterator[Callable[[], Awaitable[Process]]]:
-    """Return what starts relays as processes of their own; those that live are ended."""
+    """Return a function that starts relays as processes; the running ones are stopped afterwards."""
     started: list[Process] = []
 
     async def start() -> Process:
@@ -232,7 +232,7 @@ async def start_process(
 
 @pytest.fixture
 def free_port() -> Callable[[], int]:
-    """Return what finds ports that nobody listens on."""
+    """Return a function that finds free ports."""
 
     def find() -> int:
         with socket.socket() as listener:

@@ -27,7 +27,7 @@ NOW = datetime(2026, 3, 1, tzinfo=UTC)
 def run(
     database: Any, kafka_bootstrap: str, topic: str, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Any]:
-    """Return what runs one command; the topic is deleted afterwards."""
+    """Return a function that runs one command; the topic is deleted afterwards."""
     monkeypatch.setenv("WRITER_DATABASE_URL", database.writer_url)
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", kafka_bootstrap)
     monkeypatch.setenv("KAFKA_TOPIC", topic)
@@ -47,7 +47,7 @@ async def facts_of(bootstrap_servers: str, topic: str) -> TopicFacts | None:
 
 
 async def fill_list(url: str) -> None:
-    """Write a list of fifty events for each customer; revision n is n days old."""
+    """Write a stream of fifty events for each customer; revision n is n days old."""
     connection = await asyncpg.connect(url)
     try:
         await connection.executemany(

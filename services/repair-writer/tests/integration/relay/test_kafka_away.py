@@ -1,4 +1,4 @@
-"""Kafka goes and comes back: the outbox grows, the process says so, and nothing is lost."""
+"""Outage of Kafka: the outbox grows, readiness names the reason, and nothing is lost."""
 
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager

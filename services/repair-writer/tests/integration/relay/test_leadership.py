@@ -1,4 +1,4 @@
-"""Any number of relays may run; one of them sends."""
+"""Leadership among any number of relays: exactly one sends."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

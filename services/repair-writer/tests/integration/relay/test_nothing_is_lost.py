@@ -1,4 +1,4 @@
-"""Whatever the writers and the processes do: each committed event arrives, in order per customer."""
+"""Completeness: each committed event arrives, in order per customer, whatever the processes do."""
 
 import asyncio
 import random
@@ -19,9 +19,9 @@ TRANSACTIONS = 150
 async def write(
     outbox: Any, seed: int, enough: Callable[[int], bool] = lambda done: done >= TRANSACTIONS
 ) -> list[tuple[int, int, str]]:
-    """Live as one writer: some transactions are held open, some roll back.
+    """Run one writer's transactions: some are held open, some roll back.
 
-    Returns (row id, customer, event id) of what was committed.
+    Returns (row id, customer, event id) of the committed rows.
     """
     rng, committed, done = random.Random(seed), [], 0
     while not enough(done):
@@ -30,7 +30,8 @@ async def write(
         async with outbox.pool.acquire() as connection:
             transaction = connection.transaction()
             await transaction.start()
-            # The writer inserts under the customer's lock; the order of a customer hangs on it.
+            # The writer inserts under the customer's lock, on which the order of a customer
+            # depends.
             await connection.execute("SELECT pg_advisory_xact_lock($1)", customer)
             rows = [
                 (*await outbox.accept(customer, connection=connection), customer)
@@ -47,7 +48,7 @@ async def write(
 
 
 def in_order(records: list[Any]) -> dict[int, list[str]]:
-    """Return the event ids of each customer as they lie on the topic, repetitions dropped."""
+    """Return the event ids of each customer in the order of the topic, without repetitions."""
     found: dict[int, dict[str, None]] = defaultdict(dict)
     for record in records:
         found[int(record.key)][record.value.decode()] = None
@@ -83,7 +84,7 @@ async def test_a_relay_killed_between_acknowledgement_and_delete_sends_again(
 ) -> None:
     accepted = await outbox.accept_many([*CUSTOMERS] * 5)
     async with outbox.pool.acquire() as connection, connection.transaction():
-        # Rows that are locked can be read and sent, and not be deleted.
+        # Locked rows can be read and sent, and not be deleted.
         await connection.execute("SELECT FROM writer.outbox FOR UPDATE")
         process = await start_process()
 
@@ -160,7 +161,7 @@ async def test_a_delete_that_failed_is_noticed_without_another_event(
     outbox: Any, settings: Any, new_topic: str, run_relay: Callable[[Any], Any], database: Any
 ) -> None:
     connection = await asyncpg.connect(database.owner_url)
-    # A number that is taken stays taken when its transaction fails: so only the first one does.
+    # A taken number stays taken when its transaction fails, so only the first attempt fails.
     await connection.execute("""
         CREATE SEQUENCE writer.deletes; GRANT USAGE ON SEQUENCE writer.deletes TO PUBLIC;
         CREATE FUNCTION writer.fail_once() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -1,4 +1,6 @@
-"""What Kafka will not take: the one row is set aside, or its partition waits; the others flow."""
+"""Records that Kafka rejects: one row becomes a dead letter, or its partition waits; the others
+flow.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -57,7 +59,7 @@ async def test_the_one_row_that_the_broker_finds_too_large_is_found_among_many(
 
 
 class Stubborn(BatchProducer):
-    """A producer to which Kafka refuses (or never answers for) one partition for a while."""
+    """A producer for which Kafka rejects (or ignores) one partition for a while."""
 
     partition = 0
     refusals = 0
