@@ -190,7 +190,7 @@ def test_a_token_that_was_edited_anywhere_is_refused(place: int, change: int) ->
 
 
 def _same_signature(edited: str) -> bool:
-    """The last character of base64 has bits that no decoder reads."""
+    """Compare without the last character of base64, which has bits that no decoder reads."""
     return edited[:-1] == signed()[:-1]
 
 

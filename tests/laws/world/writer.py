@@ -191,7 +191,7 @@ class Writer:
         return repair, Correct(given={"customer_id": free[schedule.pick(len(free))]})
 
     def _numbered(self, history: History) -> list[tuple[int, Known]]:
-        """Number the rows of the outbox now, though they are visible only after the commit."""
+        """Assign numbers to the rows of the outbox now, though they are visible only after the commit."""
         rows = []
         for row in history._events:
             event = json.loads(row.payload)
