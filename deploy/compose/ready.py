@@ -1,4 +1,4 @@
-"""Ask this container's own /readyz, for the health check: exit status 0 when it says 200.
+"""Request this container's own /readyz, for the health check: exit status 0 after a 200.
 
 The image has neither curl nor wget. A bare socket starts in a fifth of the time that urllib takes, and health
 checks run for as long as the container does.

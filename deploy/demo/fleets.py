@@ -105,7 +105,7 @@ class Unit:
     retired: float
 
     def in_service(self, moment: float) -> bool:
-        """Say whether the unit is driven at `moment`, a share of the three years."""
+        """Return whether the unit is driven at `moment`, a share of the three years."""
         return self.joined <= moment <= self.retired
 
 

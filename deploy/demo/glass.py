@@ -1,4 +1,4 @@
-"""What happens to windshields: damage, prices, seasons, people and the words they use. Pure data and draws."""
+"""Windshield damage: kinds, prices, seasons, people and their words. Pure data and draws."""
 
 # ruff: noqa: PLR2004  -- shares, waits and prices are the data of this page
 from __future__ import annotations
@@ -77,7 +77,7 @@ REMOVALS = ("Entered twice", "Wrong customer's yard", "Test entry of the new tab
 
 @dataclass(frozen=True)
 class Stop:
-    """A station of a repair's life: the status, how long after the one before, and why, where somebody says why."""
+    """A station of a repair's life: the status, the time since the previous one, and any reason."""
 
     status: str
     after_hours: float = 0

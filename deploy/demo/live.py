@@ -117,7 +117,7 @@ async def _happen(writer: Writer, due: Due, now: datetime) -> Answer:
 
 
 def _line(now: datetime, due: Due, answer: Answer) -> str:
-    """Say in one line what happened: when, to whom, to which unit, and the customer's revision after it."""
+    """Return one line about a change: time, customer, unit, and the customer's new revision."""
     step = due.steps[0]
     status = str(step.after["status"])
     if step.act == "status":

@@ -1,8 +1,8 @@
 """The demo's history: from a seed to the lives of repairs, one step after another.
 
-Pure: the same seed, fleet and first day give the same steps for ever, on every machine. A step carries both the
-command that an internal system would send and the whole repair after it, so that it can be played through the
-commands or through the import.
+Pure: the same seed, fleet and first day always give the same steps, on every machine.
+A step carries the command of an internal system and the whole repair after it.
+It can therefore be sent as a command or as a line of an import.
 """
 
 # ruff: noqa: PLR2004  -- shares, waits and prices are the data of this page

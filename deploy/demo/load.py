@@ -48,7 +48,7 @@ async def load_fleet(writer: Writer, fleet: Fleet, time_zone: str, first_day: da
         moment = datetime.fromisoformat(begun["repair_date"])
         first_day = moment.astimezone(ZoneInfo(time_zone)).date()
     steps = history(fleet, first_day, time_zone)
-    # Played last: whoever finds it knows that the whole history is there.
+    # Sent last: its presence proves that the whole history is there.
     closing = ref_of(fleet, fleet.repairs)
     before = [step for step in steps if step.source_ref != closing]
     ids = await _import(writer, fleet, before) if fleet.repairs > IMPORT_FROM else {}

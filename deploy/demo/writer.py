@@ -37,7 +37,7 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True)
 class Answer:
-    """What the writer answered: the status, the customer's revision, and the repair or profile."""
+    """Response of the writer: the status, the customer's revision, and the repair or profile."""
 
     status: int
     revision: int | None
@@ -134,9 +134,9 @@ class Writer:
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        """Send one request, again while the writer is away or asks for patience. Raises RefusedError.
+        """Send one request; retry while the writer is unavailable or overloaded. Raises RefusedError.
 
-        A change without an idempotency key is sent once: whoever lost its answer cannot know what it did.
+        A change without an idempotency key is sent once: after a lost response its effect is unknown.
         """
         extra = dict(headers or {}) | ({"Idempotency-Key": key} if key else {})
         repeatable = key is not None or method in {"GET", "PUT"}

@@ -1,8 +1,8 @@
 """Backup: one folder with the writer's and the gateway's schemas of one moment, and the data to verify it.
 
-    databases.dump   both schemas in pg_dump's custom format, of one snapshot, so they are consistent
-    secrets/         the API keys and demo passwords whose hashes are in the dump
-    manifest.json    time, versions, sizes, and the checksum of every other file
+- `databases.dump`: both schemas in pg_dump's custom format, of one snapshot, so they are consistent
+- `secrets/`: the API keys and demo passwords whose hashes are in the dump
+- `manifest.json`: time, versions, sizes, and the checksum of every other file
 
 A backup excludes the read model, Kafka and Valkey, because they are derived data. It excludes users' sessions, because
 a session that has ended since must stay ended: after a restore every user signs in again.

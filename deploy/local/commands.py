@@ -196,7 +196,7 @@ def restore_backup(arguments: argparse.Namespace) -> int:
 
 
 def _confirmed(what: str, command: str) -> bool:
-    """Ask a person to confirm an irreversible action. Raises Trouble without a terminal."""
+    """Prompt a person to confirm an irreversible action. Raises Trouble without a terminal."""
     if not sys.stdin.isatty():
         raise Trouble(f"this {what}, and there is nobody to ask", f"Say ./dev {command} --yes.")
     print(f"This {what}. Type yes: ", end="", flush=True)

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
-
 from deploy.local.layout import ROOT
 
 TERMS = Path(".vale/styles/Portal/Terms.yml")
@@ -23,13 +22,14 @@ TERMS = Path(".vale/styles/Portal/Terms.yml")
 MOST_WORDS = 30
 #: A docstring begins with a verb in the imperative or a noun: never with a clause or with speech.
 FIRST_WORDS = frozenset(
-    "What How Who Whose Whoever Which Whether When Where Why Say Says Tell Tells Ask Asks".split()
+    {"What", "How", "Who", "Whose", "Whoever", "Which", "Whether", "When", "Where", "Why"}
+    | {"Say", "Says", "Tell", "Tells", "Ask", "Asks"}
 )
 #: Decisions of the past stay as they were accepted; a new one follows the terms.
 EXEMPT = tuple(f"docs/decisions/{number:04}-" for number in range(1, 11))
 _CODE = re.compile(r"```.*?```|`[^`]*`|<[^>\s]+>|https?://\S+", re.DOTALL)
 _END = re.compile(r"(?<=[.!?])[)\"']*\s+(?=[\"'(`*]*[A-Z])|\n\s*\n|\n\s*(?=[-*|#]\s?|\d+\.\s)")
-_WORD = re.compile(r"[\w'’/.-]*\w[\w'’/.-]*")
+_WORD = re.compile(r"[\w'/.-]*\w[\w'/.-]*")
 _DIRECTIVE = re.compile(r"#:?\s*(noqa|type:|pragma|fmt:|!|codespell)")
 
 

@@ -35,7 +35,7 @@ class DeadlineError(TimeoutError):
 
 
 class LoadAbortedError(ConnectionError):
-    """Abort of a batch before its result; the same call may be made again."""
+    """Abort of a batch before its result; the same call may be repeated."""
 
 
 class _Worker(Generic[Key, Value]):

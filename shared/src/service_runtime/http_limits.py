@@ -217,7 +217,7 @@ class ServerLoad:
 
     @property
     def is_flooded(self) -> bool:
-        """Whether there are too many connections even for a refusal."""
+        """Return whether there are too many connections even for a refusal."""
         return self._turned_away > _REFUSED_AT_ONCE
 
     async def sweep(self, connections: Collection[Connection]) -> None:

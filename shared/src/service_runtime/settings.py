@@ -77,7 +77,7 @@ def _unreadable_files(settings_class: type[BaseSettings]) -> dict[str, str]:
 
 
 class AdminSettings(BaseSettings):
-    """What a command line needs as well: where its messages go."""
+    """Settings of a command line as well: the destination of its messages."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
 
@@ -98,7 +98,7 @@ class AdminSettings(BaseSettings):
 
 
 class ServiceSettings(AdminSettings):
-    """What every long-running process needs: the port of its operators' endpoints."""
+    """Settings of every long-running process: the port of its operators' endpoints."""
 
     ops_host: str = "127.0.0.1"
     ops_port: int = Field(ge=0, le=65_535)

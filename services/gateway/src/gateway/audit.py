@@ -47,7 +47,7 @@ class Audit:
     ) -> None:
         """Log an event and queue its row; texts in details are cut to 200 characters each.
 
-        `by_stranger` marks an event that anybody can cause at will.
+        `by_stranger` marks an event that strangers can cause at will.
         """
         short = {name: _short(value) for name, value in details.items() if value is not None}
         get().info(

@@ -131,7 +131,7 @@ class NewStatus(ChangeBody):
 
 
 class Correction(ChangeBody):
-    """What a repair should say instead; only the fields that are given change."""
+    """Correction of a repair; only the given fields change."""
 
     customer_id: CustomerId = 1
     unit_number: UnitNumber = "-"
@@ -152,7 +152,7 @@ class Correction(ChangeBody):
 
 
 class Removal(ChangeBody):
-    """Why a repair shall not count any more."""
+    """Removal of a repair from the counts, with its reason."""
 
     reason: Reason
 
@@ -162,7 +162,7 @@ class Removal(ChangeBody):
 
 
 class Restoration(ChangeBody):
-    """Why a removed repair shall count again."""
+    """Restoration of a removed repair to the counts, with an optional reason."""
 
     reason: Reason | None = None
 

@@ -41,7 +41,7 @@ class Break(Body):
 
 
 class Visit(Body):
-    """What a customer says when asking for a visit: one unit, and each break a repair of its own."""
+    """Request of a visit by a customer: one unit, and each break a repair of its own."""
 
     unit_number: UnitNumber
     repair_date: VisitDate | None = None
@@ -70,7 +70,7 @@ class Visit(Body):
 
 
 class CustomersDecision(Body):
-    """What a customer decides of a repair that waits for it."""
+    """Decision of a customer about a pending repair."""
 
     status: Decided
     reason: Reason | None = None
@@ -102,7 +102,7 @@ class ManyDecisions(Body):
 
 
 class ProfilePatch(Body):
-    """What a customer may change of the own profile: how to be reached, never the name."""
+    """Changes of a customer's own profile: contact data, never the name."""
 
     email: Email = ""
     phone: ShortText = ""

@@ -64,7 +64,7 @@ def refold(
     ] = None,
     jobs: Jobs = 2,
 ) -> None:
-    """Count customers anew from the writer's lists. Readers see each before or after, never between."""
+    """Rebuild customers from the writer's lists. Readers see each before or after, never between."""
     if sum((everyone, bool(customer), parked)) != 1:
         raise typer.BadParameter("say one of --all, --customer N, --parked")
     begun = before.astimezone() if before else SystemClock().now()

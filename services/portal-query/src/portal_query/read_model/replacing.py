@@ -117,7 +117,7 @@ Counts = Mapping[Key, int]
 
 @dataclass(frozen=True, slots=True)
 class Differences:
-    """How many repair and history rows differ from the stage, and the wrong counts.
+    """Numbers of repair and history rows that differ from the stage, and the wrong counts.
 
     `wrong` maps each count that differs from the stream to its right number, 0 for a surplus
     bucket.

@@ -144,7 +144,7 @@ async def test_figures_carry_the_state_and_are_304_when_known(
         async with api.ask(path, 2, If_None_Match=tag) as answer:
             assert answer.status == 200
         async with api.ask(path, Portal_Min_Revision="99", Portal_Refold="0") as answer:
-            assert answer.status == 200  # another refold: begun anew
+            assert answer.status == 200  # another refold: a new list
         async with api.ask(path, Portal_Min_Revision="99", Portal_Refold="1") as answer:
             assert answer.status == 503
             assert answer.headers["Retry-After"] == "1"

@@ -37,14 +37,14 @@ class PortalRepairView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VisitView(msgspec.Struct, frozen=True, kw_only=True):
-    """What a customer asked for: its repairs, and the id that they share if they are several."""
+    """Repairs of a customer's request; several of them share an id."""
 
     batch_id: str | None
     repairs: list[PortalRepairView]
 
 
 class DecisionView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What became of one decision among many: its status as if it were alone, and what goes with it."""
+    """Result of one decision among many: the status that it alone would have, with its body."""
 
     repair_id: str
     status: int
@@ -53,7 +53,7 @@ class DecisionView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 class DecisionsView(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of each decision, in the order in which they were sent."""
+    """Result of each decision, in the order of the request."""
 
     results: list[DecisionView]
 

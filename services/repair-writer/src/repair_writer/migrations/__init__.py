@@ -1,6 +1,6 @@
 """The writer's tables, step by step: `repair-writer migrate` brings a database to the newest.
 
-A step only adds: the processes of the release before go on working beside it (docs/operating.md, Upgrading).
+A step only adds: the processes of the previous release continue beside it (docs/operating.md, Upgrading).
 """
 
 from pathlib import Path
@@ -11,6 +11,6 @@ from service_runtime.migrations import upgrade
 def migrate(url: str) -> None:
     """Bring the schema `writer` of this database to the newest version; repeatable.
 
-    Blocks until done. Raises what the driver raises when the database is away.
+    Blocks until done. Raises the driver's error when the database is unavailable.
     """
     upgrade(Path(__file__).parent, url)

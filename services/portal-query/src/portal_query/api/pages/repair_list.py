@@ -21,7 +21,7 @@ from portal_query.read_model.lists import Listed, load_list
 from repair_events.status import STATUSES
 from service_runtime.errors import Problem
 
-#: Most repairs of a printed sheet; a longer list says so, and the file holds all. Each takes a
+#: Most repairs of a printed sheet; a longer list states this, and the file holds all. Each takes a
 #: seventh of a millisecond, during which no other request runs.
 SHEET_LIMIT: Final = 500
 

@@ -14,7 +14,7 @@ depends_on = None
 
 # `refold` begins at the milliseconds since 1970: a read model that was emptied and fills again
 # must win over documents and pages that remember the old one.
-# `as_of` is set only while the customer is parked or waits to be refolded: it stands still then.
+# `as_of` is set only while the customer is parked or waits for a rebuild: it does not advance then.
 _CUSTOMER = """
 CREATE TABLE portal.customer (
     customer_id bigint PRIMARY KEY CHECK (customer_id > 0),
@@ -115,7 +115,7 @@ CREATE TABLE portal.dead_letter (
     seen_at timestamptz NOT NULL DEFAULT clock_timestamp()
 )
 """
-# A record that is delivered again is no second letter; a topic that was made anew counts from 0.
+# A redelivered record is no second letter; a recreated topic counts from 0.
 _DEAD_LETTER_ONCE = """
 CREATE UNIQUE INDEX dead_letter_once ON portal.dead_letter
     (topic, partition, record_offset, md5(coalesce(value, ''::bytea)))

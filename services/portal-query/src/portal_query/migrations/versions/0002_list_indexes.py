@@ -1,8 +1,8 @@
-"""Indexes for the lists: one for each order, and one for each way to narrow them.
+"""Indexes for the lists: one for each order, and one for each filter.
 
-Each begins with the customer and ends with the repair, so that a page begins where the last one
-ended. A change of status is now work for these indexes (0001 had kept it away from all of them);
-without them a list of 100 000 repairs takes a tenth of a second, see decision 0008.
+Each begins with the customer and ends with the repair, so that a page starts where the last one
+ended. A change of status now updates these indexes; the tables of 0001 avoided that.
+Without them a list of 100 000 repairs takes a tenth of a second, see decision 0008.
 """
 
 from alembic import op
