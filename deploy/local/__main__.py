@@ -68,7 +68,14 @@ def parser() -> argparse.ArgumentParser:
         help="only what is a copy (read model, Kafka, Valkey), made again from the writer's lists",
     )
     verb("doctor", commands.examine, "what this machine has and lacks")
-    verb("check", commands.check, "format, lint, import contracts, types, coverage, spelling")
+    check = verb(
+        "check", commands.check, "format, lint, prose, import contracts, types, coverage, spelling"
+    )
+    check.add_argument(
+        "--measures",
+        action="store_true",
+        help="print sentence, function and file lengths and weak names instead",
+    )
     test = verb(
         "test",
         commands.test,

@@ -1,4 +1,4 @@
-"""`./dev check`: format, lint, import contracts, unused code, types, coverage of the pure modules, spelling.
+"""`./dev check`: format, lint, prose, import contracts, unused code, types, coverage of the pure modules, spelling.
 
 Type checks run beside all others: each of the two lanes occupies one core. The runs of mypy share a cache, so they run
 one after the other.
@@ -55,6 +55,8 @@ def lanes(members: Collection[str] = tuple(TYPED)) -> tuple[list[Check], list[Ch
         Check("format", [venv_command("ruff"), "format", "--check", "."]),
         Check("lint", [venv_command("ruff"), "check", "."]),
         Check("spelling", [venv_command("codespell"), *_tracked_text()]),
+        Check("prose", [venv_python(), "-m", "deploy.local.prose"]),
+        Check("commit subjects", [venv_python(), "-m", "deploy.local.commit_subjects"]),
         Check("imports", [venv_command("lint-imports")]),
         Check("unused code", [venv_command("vulture")]),
         *_coverage(),

@@ -241,9 +241,12 @@ def examine(_: argparse.Namespace) -> int:
     return doctor.show(doctor.examine(PLACE))
 
 
-def check(_: argparse.Namespace) -> int:
-    """Run every check that needs no server."""
+def check(arguments: argparse.Namespace) -> int:
+    """Run every check that needs no server, or print the measures of the source tree."""
     _packages()
+    if arguments.measures:
+        measure = [venv_python(), "-m", "deploy.local.measures"]
+        return subprocess.run(measure, cwd=ROOT, check=False).returncode
     failed = checks.run()
     say.line(f"failed: {', '.join(failed)}" if failed else "All clean.")
     return 1 if failed else 0

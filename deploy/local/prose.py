@@ -8,13 +8,13 @@ from __future__ import annotations
 import ast
 import re
 import statistics
-import subprocess
 import sys
 import tokenize
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
+from deploy.local import git
 from deploy.local.layout import ROOT
 
 TERMS = Path(".vale/styles/Portal/Terms.yml")
@@ -95,15 +95,10 @@ def sentences(text: Text) -> list[list[str]]:
 
 def tracked(root: Path = ROOT) -> list[str]:
     """Return the files to check; those of the folder where there is no git."""
-    names = ["*.md", "*.py"]
-    done = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", *names],
-        cwd=root,
-        capture_output=True,
-        text=True,
-        check=False,
+    listed = git.lines(
+        root, "ls-files", "--cached", "--others", "--exclude-standard", "*.md", "*.py"
     )
-    found = done.stdout.splitlines() if done.returncode == 0 else _in_folder(root)
+    found = _in_folder(root) if listed is None else listed
     return [name for name in found if (root / name).is_file() and not name.startswith(EXEMPT)]
 
 
