@@ -154,11 +154,11 @@ def list_sessions(
 def end(
     session: Annotated[str | None, typer.Argument(help="The short name from the list.")] = None,
     user: Annotated[str | None, typer.Option("--user", help="All of this user's.")] = None,
-    everybody: Annotated[bool, typer.Option("--all", help="All of everybody's.")] = False,
+    everybody: Annotated[bool, typer.Option("--all", help="Those of all users.")] = False,
 ) -> None:
     """End sessions; it counts from their next request."""
     if [session is not None, user is not None, everybody].count(True) != 1:
-        fail("Say one of: a session, --user NAME, --all.")
+        fail("Give one of: a session, --user NAME, --all.")
     if session is not None:
         ended = _run(lambda database: admin_store.end_session(database, session))
     else:

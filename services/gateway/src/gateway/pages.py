@@ -117,7 +117,7 @@ BAD_REQUEST: Final = Message(
 TOO_MANY: Final = Message(
     429,
     "Too many requests",
-    "More requests came from you, or from your address, than the portal accepts.",
+    "There were more requests from you or from your address than the portal accepts.",
     "Please wait a moment and try again.",
     "/customer/dashboard/",
     "Try again",

@@ -64,7 +64,7 @@ _SEEN: Final = (
 )
 _STATE_HEADERS: Final = {
     "Portal-Revision": "How many of the customer's events are in the answer.",
-    "Portal-Refold": "Which counting of them it is; a higher one begins anew.",
+    "Portal-Refold": "The number of the rebuild; a higher one replaces all earlier responses.",
     "Portal-As-Of": "Everything accepted before this time is in the answer.",
     "Portal-Lag": "Seconds since then, rounded up.",
     "ETag": "Names this state of this customer.",

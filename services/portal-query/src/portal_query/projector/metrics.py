@@ -68,7 +68,7 @@ REFOLDS = Counter(
 )
 REFOLD_SECONDS = Histogram(
     "repair_refold_duration_seconds",
-    "How long it took to look after one customer.",
+    "Seconds for the reconciliation of one customer.",
     buckets=(*SECONDS, 30.0, 60.0, 120.0),
     registry=REGISTRY,
 )
@@ -96,7 +96,7 @@ INVARIANT_VIOLATIONS = Counter(
 )
 INVARIANT_CHECKED = Gauge(
     "invariant_checked_customers",
-    "Customers that the self-check looked at in its last round.",
+    "Customers of the last round of the self-check.",
     registry=REGISTRY,
 )
 HEADS_COMPARED = Counter("repair_heads_compared_total", "Heads compared.", registry=REGISTRY)

@@ -248,11 +248,11 @@ _PROBLEM_SCHEMA: Final = {
 }
 
 _DESCRIPTION: Final = """\
-What happens to repairs is told here, by internal systems with an API key, and by customers
-through the portal's gateway. Every accepted change gets the customer's next revision.
+Internal systems record changes of repairs here with an API key, and customers through the
+portal's gateway. Every accepted change gets the customer's next revision.
 
 An answer 2xx is durable. 4xx is final, except 409 `key-running` and 429; those and 503 may be
-tried again after `Retry-After`. After a lost answer send the same request with the same
+retried after `Retry-After`. After a lost response send the same request with the same
 `Idempotency-Key` again.
 """
 

@@ -254,8 +254,8 @@ async def _profile_changed(d: Dependencies, customer_id: int) -> Problem:
     etag = f'"{profile_tag(held.customer)}"'
     problem = problem_of(
         "precondition-failed",
-        "Somebody changed this after you opened it. Nothing of yours was saved yet; "
-        "please look at what it says now.",
+        "The profile was changed after you opened it. Your changes are not saved; "
+        "please review the present values.",
         extra={"profile": msgspec.structs.asdict(profile_view(held)), "etag": etag},
     )
     problem.headers |= {"ETag": etag, "Portal-Revision": str(held.revision)}
