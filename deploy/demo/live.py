@@ -86,7 +86,7 @@ async def run(writer: Writer, street: Street, rate: float) -> None:
         except RefusedError as refusal:
             print(f"{_clock(now)}  refused: {refusal}", flush=True)
         except aiohttp.ClientError as error:
-            print(f"{_clock(now)}  the writer is away ({error}); trying again", flush=True)
+            print(f"{_clock(now)}  the writer is unavailable ({error}); trying again", flush=True)
             await asyncio.sleep(2)
             street.put_back(due, turn, again=True)
         else:
@@ -176,7 +176,7 @@ def main() -> None:
     except RefusedError as refusal:
         sys.exit(f"the writer refused: {refusal}")
     except aiohttp.ClientError as error:
-        sys.exit(f"the writer is away: {error}")
+        sys.exit(f"the writer is unavailable: {error}")
 
 
 if __name__ == "__main__":

@@ -142,7 +142,7 @@ def main() -> None:
     except RefusedError as refusal:
         sys.exit(f"the writer refused: {refusal}")
     except aiohttp.ClientError as error:
-        sys.exit(f"the writer is away: {error}; what was loaded stays, run this again")
+        sys.exit(f"the writer is unavailable: {error}; loaded repairs stay, run this again")
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ def parser() -> argparse.ArgumentParser:
     )
     verb("down", commands.down, "stop everything; the data stays")
     restart = verb(
-        "restart", commands.restart_process, "make one process anew; nobody is refused meanwhile"
+        "restart", commands.restart_process, "restart one process without failed requests"
     )
     restart.add_argument("name", metavar="NAME", help="of a process, as ./dev status lists it")
     status = verb("status", commands.status, "every process and its memory; 0 when all is ready")
@@ -39,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
     )
     logs = verb("logs", commands.logs, "the last lines of the logs")
     logs.add_argument("name", nargs="?", help="of one process")
-    logs.add_argument("-f", dest="follow", action="store_true", help="go on as they grow")
+    logs.add_argument("-f", dest="follow", action="store_true", help="follow them as they grow")
     logs.add_argument("-n", dest="lines", type=int, default=40, help="how many lines (40)")
     run = verb(
         "run", commands.run, "a service's command with its settings: ./dev run portal-query verify"
@@ -50,13 +50,13 @@ def parser() -> argparse.ArgumentParser:
     back_up = verb(
         "backup",
         commands.back_up,
-        "copy what must not be lost into a new folder, while all goes on",
+        "copy the data that must not be lost into a new folder, while all continues",
     )
     back_up.add_argument("folder", metavar="DIR", help="that does not exist yet")
     restore = verb(
         "restore",
         commands.restore_backup,
-        "put a backup back; returns when all figures are those of the restored lists",
+        "restore a backup; returns when all figures are those of the restored lists",
     )
     restore.add_argument("folder", metavar="DIR", help="that ./dev backup made")
     restore.add_argument("--yes", action="store_true", help="do not ask")
@@ -65,9 +65,11 @@ def parser() -> argparse.ArgumentParser:
     reset.add_argument(
         "--copies",
         action="store_true",
-        help="only what is a copy (read model, Kafka, Valkey), made again from the writer's lists",
+        help="only the copies (read model, Kafka, Valkey), rebuilt from the writer's lists",
     )
-    verb("doctor", commands.examine, "what this machine has and lacks")
+    verb(
+        "doctor", commands.examine, "list the programs and packages that this machine has or lacks"
+    )
     check = verb(
         "check", commands.check, "format, lint, prose, import contracts, types, coverage, spelling"
     )
@@ -85,7 +87,7 @@ def parser() -> argparse.ArgumentParser:
     test.add_argument(
         "--fast",
         action="store_true",
-        help="check, unit tests and the integration tests of what differs from main",
+        help="check, unit tests and the integration tests of members that differ from main",
     )
     test.add_argument("pytest", nargs="*", help="for pytest")
     # These two parse their own options: for this parser a dash starts no option.
@@ -99,11 +101,11 @@ def parser() -> argparse.ArgumentParser:
     demo = verb(
         "demo",
         commands.demo,
-        "live: repairs keep happening until Ctrl-C; load: the three years again",
+        "live: new repairs until Ctrl-C; load: the three years again",
     )
     demo.add_argument("what", choices=("live", "load"))
     demo.add_argument("options", nargs=argparse.REMAINDER, help="for the demo")
-    verb("lock", commands.lock, "write requirements.lock anew (needs uv)")
+    verb("lock", commands.lock, "regenerate requirements.lock (needs uv)")
     return top
 
 
@@ -117,7 +119,7 @@ def main() -> int:
     except Trouble as found:
         say.trouble(found)
     except KeyboardInterrupt:
-        print("\nbroken off; run the same command again to go on", file=sys.stderr)
+        print("\ninterrupted; run the same command again to continue", file=sys.stderr)
         return 130
     except BrokenPipeError:
         # The reader of the output has ended (./dev logs | head).
@@ -137,7 +139,7 @@ def in_words(problem: OSError) -> Trouble:
             f"no permission: {problem}",
             "Were earlier commands run as another user? Use the same one, or ./dev reset.",
         )
-    return Trouble(str(problem), "./dev doctor may know more.")
+    return Trouble(str(problem), "Run ./dev doctor for more.")
 
 
 if __name__ == "__main__":

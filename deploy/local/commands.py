@@ -191,14 +191,16 @@ def restore_backup(arguments: argparse.Namespace) -> int:
             say.line("Nothing was changed.")
             return 1
         restore.restore(system, folder, manifest, say.Steps(restore.STEPS))
-    say.line("Restored. Everybody has to sign in again.")
+    say.line("Restored. All users must sign in again.")
     return 0
 
 
 def _confirmed(what: str, command: str) -> bool:
     """Prompt a person to confirm an irreversible action. Raises Trouble without a terminal."""
     if not sys.stdin.isatty():
-        raise Trouble(f"this {what}, and there is nobody to ask", f"Say ./dev {command} --yes.")
+        raise Trouble(
+            f"this {what}, and needs a terminal to confirm", f"Run ./dev {command} --yes."
+        )
     print(f"This {what}. Type yes: ", end="", flush=True)
     return sys.stdin.readline().strip() == "yes"
 
@@ -215,13 +217,13 @@ def reset(arguments: argparse.Namespace) -> int:
     kafka.remove_container_data(PLACE)
     kafka.remove_all_but_jars(PLACE)
     unprivileged.remove(PLACE.state)
-    say.line("All local data is gone. ./dev up starts anew.")
+    say.line("All local data is deleted. ./dev up starts without data.")
     return 0
 
 
 def _make_copies_again(*, yes: bool) -> int:
     _started()
-    what = "stops everything, deletes read model, Kafka's data and Valkey's, and makes them again"
+    what = "stops everything, deletes read model, Kafka's data and Valkey's, and rebuilds them"
     if not yes and not _confirmed(what, "reset --copies"):
         say.line("Nothing was deleted.")
         return 1
@@ -231,7 +233,7 @@ def _make_copies_again(*, yes: bool) -> int:
         system = System.prepare(PLACE, os.environ)
         copies.check_local(system)
         copies.make_again(system, say.Steps(copies.STEPS))
-    say.line(f"Made again from the writer's lists in {time.monotonic() - began:.0f} s.")
+    say.line(f"Rebuilt from the writer's lists in {time.monotonic() - began:.0f} s.")
     say.line("./dev run portal-query verify compares every row.")
     return 0
 

@@ -208,11 +208,11 @@ def wait_for_agreement(system: System, show: Callable[[str], None]) -> None:
     """Wait until each customer's counts equal its stream. Raises Trouble if that takes too long."""
     deadline = time.monotonic() + AGREE_SECONDS
     while different := _different(system):
-        show(f"{different:,} customers are being made again")
+        show(f"{different:,} customers are being rebuilt")
         if time.monotonic() > deadline:
             raise Trouble(
-                f"{different:,} customers are still being made again; that goes on by itself",
-                "./dev run portal-query verify says which; ./dev logs projector-1 says why.",
+                f"{different:,} customers are still being rebuilt; that continues automatically",
+                "./dev run portal-query verify names them; ./dev logs projector-1 has the reason.",
             )
         time.sleep(LOOK_SECONDS)
 

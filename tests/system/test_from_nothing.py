@@ -59,7 +59,7 @@ async def test_all_copies_are_made_again_from_the_writers_lists(portal: Portal) 
 
     said = await done(portal, "reset", "--copies", "--yes")
 
-    assert re.search(r"Made again from the writer's lists in \d+ s", said), said
+    assert re.search(r"Rebuilt from the writer's lists in \d+ s", said), said
     assert await left(portal) == (None, None, 0)
     assert "Everything agrees" in (said := await done(portal, "run", "portal-query", "verify")), (
         said
