@@ -1,7 +1,7 @@
-"""`./dev test`: check, then all rings of tests, in lanes beside each other: runs of pytest with their own servers.
+"""`./dev test`: check, then all rings of tests, in parallel lanes: runs of pytest with their own servers.
 
-Tests of services and tools compute, those of systems wait: together they use two cores. Tests that measure what a
-process can do run last, with nothing beside them. With `--fast` only check, unit tests, and the integration tests of
+Tests of services and tools compute, those of systems wait: together they use two cores. Tests that measure the
+capacity of a process run last and alone. With `--fast` only check, unit tests, and the integration tests of
 changed members; with arguments for pytest one run with these.
 """
 

@@ -66,7 +66,7 @@ class Scenario:
     reads: float = 12.0
     #: Whether processes connect directly: links are slower than the processes.
     direct: bool = False
-    #: Of the usual length, what the short form takes where that is not the same as everybody's.
+    #: Share of the usual length in the short form, if it differs from the common one.
     short: float | None = None
 
 

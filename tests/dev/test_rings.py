@@ -1,4 +1,4 @@
-"""How `./dev test` divides the tests into runs."""
+"""Division of the tests into runs by `./dev test`."""
 
 from __future__ import annotations
 
