@@ -11,6 +11,7 @@ import statistics
 import sys
 import tokenize
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import yaml
@@ -42,7 +43,7 @@ class Text:
     kind: str
     content: str
 
-    @property
+    @cached_property
     def plain(self) -> str:
         """Return the text with each piece of code replaced by one word, on the same lines."""
         return _CODE.sub(lambda code: "Code" + "\n" * code[0].count("\n"), self.content)
