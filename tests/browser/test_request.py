@@ -106,7 +106,7 @@ async def test_what_was_typed_survives_leaving_and_can_be_thrown_away(
     await expect(page.get_by_label("Unit")).to_have_value("T-55")
     last = page.get_by_role("group", name="Break 4").get_by_label("Kind")
     await expect(last).to_have_value("kind 4")
-    await page.get_by_role("button", name="Begin anew").click()
+    await page.get_by_role("button", name="Start over").click()
     await expect(page.get_by_role("group", name="Break 4")).to_have_count(0)
     await expect(page.get_by_label("Unit")).to_have_value("")
 

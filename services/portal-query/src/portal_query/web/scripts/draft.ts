@@ -60,7 +60,7 @@ function offerToForget(form: HTMLFormElement): void {
   const anew = document.createElement("button");
   anew.type = "button";
   anew.className = "link";
-  anew.textContent = "Begin anew";
+  anew.textContent = "Start over";
   anew.addEventListener("click", () => {
     forgetDraft(form);
     window.location.assign(form.action);
