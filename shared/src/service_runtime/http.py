@@ -14,6 +14,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service_runtime.errors import PROBLEM_MEDIA_TYPE, Problem
@@ -21,6 +22,8 @@ from service_runtime.logs import get
 from service_runtime.metrics import HTTP_DURATION
 
 REQUEST_ID_HEADER: Final = "X-Request-Id"
+#: nginx's status for a client that closed its connection; for the log and the metric alone.
+CLIENT_CLOSED: Final = 499
 
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9_-]{8,64}")
 _HEADER_KEY: Final = REQUEST_ID_HEADER.lower().encode()
@@ -129,7 +132,10 @@ def invalid_request(error: RequestValidationError) -> Problem:
 
 
 def install_problem_handlers(app: FastAPI) -> None:
-    """Turn every error of the app into a problem+json response without a traceback."""
+    """Turn every error of the app into a problem+json response without a traceback.
+
+    A client that leaves while its body arrives is no error: its request ends with 499.
+    """
 
     async def on_problem(request: Request, error: Exception) -> Response:
         assert isinstance(error, Problem)  # noqa: S101 - registered for it below
@@ -155,7 +161,12 @@ def install_problem_handlers(app: FastAPI) -> None:
         )
         return problem_response(problem, _id_of(request))
 
+    async def on_departed(_: Request, error: Exception) -> Response:
+        assert isinstance(error, ClientDisconnect)  # noqa: S101
+        return Response(status_code=CLIENT_CLOSED)
+
     app.add_exception_handler(Problem, on_problem)
+    app.add_exception_handler(ClientDisconnect, on_departed)
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(HTTPException, on_http)
     # Not `Exception`: Starlette handles it outside all middleware and raises it again.

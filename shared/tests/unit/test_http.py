@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from pydantic import BaseModel, Field
 from starlette.types import ASGIApp, Message
 
@@ -29,10 +29,12 @@ class Answer:
         return found
 
 
-async def ask(app: ASGIApp, method: str, path: str, body: bytes = b"", **headers: str) -> Answer:
-    """Send one request to an ASGI app and return its response."""
+async def ask(
+    app: ASGIApp, method: str, path: str, body: bytes = b"", *, cut: bool = False, **headers: str
+) -> Answer:
+    """Send one request to an ASGI app and return its response. `cut`: disconnect within the body."""
     sent: list[Message] = []
-    pending = [{"type": "http.request", "body": body, "more_body": False}]
+    pending = [{"type": "http.request", "body": body, "more_body": cut}]
 
     async def receive() -> Message:
         return pending.pop() if pending else {"type": "http.disconnect"}
@@ -90,7 +92,21 @@ def app() -> ASGIApp:
     async def fail() -> None:
         raise RuntimeError("secret of the house")
 
+    @api.post("/read")
+    async def read(request: Request) -> int:
+        return len(await request.body())
+
     return RequestLog(api)
+
+
+async def test_a_client_that_leaves_while_its_body_arrives_is_no_bug(
+    app: ASGIApp, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer = await ask(app, "POST", "/read", b"half", cut=True)
+    assert (answer.status, answer.body) == (499, b"")
+    logged = capsys.readouterr().out
+    assert "status=499" in logged
+    assert "bug" not in logged
 
 
 async def test_a_good_request_is_answered_with_its_id(app: ASGIApp) -> None:

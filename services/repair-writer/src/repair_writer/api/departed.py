@@ -6,11 +6,10 @@ from typing import Final
 from fastapi.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service_runtime.http import CLIENT_CLOSED
 from service_runtime.logs import get
 
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-#: nginx's status for a client that closed its connection; for the log and the metric alone.
-_CLIENT_CLOSED: Final = 499
 
 
 class CancelDeparted:
@@ -60,6 +59,6 @@ class CancelDeparted:
             if not departed or request.uncancel():
                 raise
             get().info("client_departed", path=scope["path"])
-            await Response(status_code=_CLIENT_CLOSED)(scope, receive, send)
+            await Response(status_code=CLIENT_CLOSED)(scope, receive, send)
         finally:
             watcher.cancel()
