@@ -1,4 +1,4 @@
-"""Header fields: white space, lists and entity tags by RFC 9110; the security headers of pages."""
+"""Header fields: white space, lists, entity tags and codings by RFC 9110; security headers of pages."""
 
 import re
 from collections.abc import Iterable
@@ -24,6 +24,8 @@ _SPACE: Final = b" \t"
 _ELEMENT: Final = re.compile(
     rb'[ \t]*(?:(?:W/)?"(?P<tag>[\x21\x23-\x7e\x80-\xff]*)"[ \t]*)?(?:,|$)'
 )
+# More than 0: a weight has at most three digits behind the point (12.4.2).
+_WEIGHT: Final = re.compile(rb"q=(?:1(?:\.0{0,3})?|0\.(?!0*$)\d{1,3})")
 
 
 class TrimmedHeaders:
@@ -50,6 +52,19 @@ def joined(headers: Headers, name: bytes) -> bytes | None:
     if not values:
         return None
     return values[0] if len(values) == 1 else b", ".join(values)
+
+
+def accepts_coding(headers: Headers, coding: bytes) -> bool:
+    """Return whether Accept-Encoding allows this coding (lower case), by RFC 9110, section 12.5.3.
+
+    A coding that is not listed is allowed by `*`. One with the weight 0 or an invalid weight is not
+    allowed. Without the header the answer is False: the body as it is serves every client.
+    """
+    weights = {}
+    for element in (joined(headers, b"accept-encoding") or b"").split(b","):
+        name, *parameters = (part.strip(_SPACE).lower() for part in element.split(b";"))
+        weights[name] = all(_WEIGHT.fullmatch(one) for one in parameters)
+    return weights.get(coding, weights.get(b"*", False))
 
 
 def tags_of(header: bytes) -> list[bytes] | None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service_runtime.headers import TrimmedHeaders, joined, tags_of
+from service_runtime.headers import TrimmedHeaders, accepts_coding, joined, tags_of
 
 
 @pytest.mark.parametrize(
@@ -33,6 +33,33 @@ def test_a_list_over_several_lines_is_the_list_on_one(lines: list[bytes]) -> Non
     value = joined([(b"if-match", line) for line in lines], b"if-match")
     assert (value is None) == (not lines)
     assert tags_of(value or b"") == [line.strip(b'W/" ') for line in lines if b'"' in line]
+
+
+@pytest.mark.parametrize(
+    ("values", "accepted"),
+    [
+        ([], False),
+        ([b""], False),
+        ([b"gzip"], True),
+        ([b"br, GZIP , zstd"], True),
+        ([b"br", b"gzip"], True),
+        ([b"gzip;q=1.000"], True),
+        ([b"gzip ; Q=0.001"], True),
+        ([b"gzip;q=0"], False),
+        ([b"gzip;q=0.000, *"], False),
+        ([b"gzip;q=0., *"], False),
+        ([b"gzip;q=2"], False),
+        ([b"gzip;q="], False),
+        ([b"*"], True),
+        ([b"*;q=0"], False),
+        ([b"*;q=0, gzip"], True),
+        ([b"br, identity"], False),
+        ([b"xgzip"], False),
+    ],
+)
+def test_a_coding_is_accepted_by_its_weight(values: list[bytes], accepted: bool) -> None:
+    headers = [(b"accept-encoding", value) for value in values]
+    assert accepts_coding(headers, b"gzip") == accepted
 
 
 async def test_white_space_around_values_is_removed_before_anybody_reads_them() -> None:

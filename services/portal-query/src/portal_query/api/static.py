@@ -15,8 +15,8 @@ from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from portal_query.api.answers import Headers, header, is_known
-from service_runtime.headers import joined
+from portal_query.api.answers import Headers, is_known
+from service_runtime.headers import accepts_coding, joined
 
 PREFIX: Final = "/static/portal/"
 FOLDER: Final = Path(__file__).parent.parent / "web" / "static"
@@ -99,14 +99,6 @@ class StaticFiles:
         if is_known(joined(scope["headers"], b"if-none-match"), file.tag):
             return 304, headers, b""
         headers += [(b"content-type", file.media_type), (b"x-content-type-options", b"nosniff")]
-        if _takes_gzip(scope["headers"]):
+        if accepts_coding(scope["headers"], b"gzip"):
             return 200, [*headers, (b"content-encoding", b"gzip")], file.compressed
         return 200, headers, file.body
-
-
-def _takes_gzip(headers: Headers) -> bool:
-    """Return whether the reader names gzip; browsers name it only to accept it."""
-    given = header(headers, b"accept-encoding") or b""
-    return any(
-        coding.strip().lower() == b"gzip" for coding in given.replace(b";", b",").split(b",")
-    )
