@@ -25,7 +25,7 @@ from service_runtime.logs import get
 
 REVISION_HEADER: Final = "Portal-Revision"
 REPLAYED_HEADER: Final = "Idempotent-Replayed"
-#: Longest pause in a request body, or in the reading of a response. Then resources are released.
+#: Longest pause of a client that reads a response. Then resources are released.
 SILENCE_SECONDS: Final = 30
 _CREATED: Final = 201
 _OK: Final = 200

@@ -5,7 +5,6 @@ from typing import Final
 import msgspec
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
-from starlette.requests import ClientDisconnect
 
 from repair_writer.api.views import portal_repair_view
 from repair_writer.asking import RefusedError, Standing
@@ -18,6 +17,8 @@ from service_runtime.http import problem_response
 from service_runtime.logs import get
 from service_runtime.postgres import is_infrastructure, is_not_migrated, is_overload
 
+#: Longest time for a body to arrive; for an import, which may take hours, the longest pause in it.
+BODY_SECONDS: Final = 30
 #: code -> (status, title, example of a detail). Final unless documented otherwise.
 PROBLEMS: Final[dict[str, tuple[int, str, str]]] = {
     "malformed": (400, "The request cannot be read", "This is not JSON: EOF at line 1 column 9."),
@@ -67,7 +68,7 @@ PROBLEMS: Final[dict[str, tuple[int, str, str]]] = {
     "too-slow": (
         408,
         "The request took too long to arrive",
-        "Nothing of the body arrived for 30 seconds.",
+        f"A body arrives within {BODY_SECONDS} seconds; an import pauses for no longer than that.",
     ),
     "too-large": (413, "The request is too large", "A body has at most 262144 bytes."),
     "media-type": (415, "This kind of body is not accepted", "Send application/json."),
@@ -176,11 +177,7 @@ def install_writer_handlers(app: FastAPI) -> None:
             return answer(request, problem_of("unavailable", NO_TABLES))
         return answer(request, (overloaded if busy else unavailable)("Postgres"))
 
-    async def on_gone(request: Request, _error: Exception) -> Response:
-        return answer(request, problem_of("malformed", "The body ended before it was whole."))
-
     app.add_exception_handler(RefusedError, on_refused)
     app.add_exception_handler(BadBodyError, on_bad_body)
-    app.add_exception_handler(ClientDisconnect, on_gone)
     for kind in STORE_ERRORS:
         app.add_exception_handler(kind, on_store)

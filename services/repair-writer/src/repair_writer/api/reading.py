@@ -9,9 +9,14 @@ from typing import Final, TypeVar
 from fastapi import Request
 
 from portal_access.token import HEADER, BadTokenError, TokenVerifier
-from repair_writer.api.answers import SILENCE_SECONDS
 from repair_writer.api.encodings import is_packed
-from repair_writer.api.problems import bad_query, problem_of, problem_of_refusal
+from repair_writer.api.problems import (
+    BODY_SECONDS,
+    PROBLEMS,
+    bad_query,
+    problem_of,
+    problem_of_refusal,
+)
 from repair_writer.asking import Ask
 from repair_writer.bodies import Body, parse
 from repair_writer.callers import Caller, KeyRing
@@ -102,7 +107,7 @@ async def read_bytes(request: Request) -> bytes:
         raise _too_large()
     body = bytearray()
     try:
-        async with asyncio.timeout(SILENCE_SECONDS):
+        async with asyncio.timeout(BODY_SECONDS):
             async for piece in request.stream():
                 body += piece
                 if len(body) > MAX_BODY_BYTES:
@@ -113,11 +118,11 @@ async def read_bytes(request: Request) -> bytes:
 
 
 async def pieces_of(request: Request) -> AsyncIterator[bytes]:
-    """Yield a body of any length as it arrives. Raises the problem 408 after 30 silent seconds."""
+    """Yield a body of any length as it arrives. Raises the problem 408 after too long a pause."""
     stream = aiter(request.stream())
     while True:
         try:
-            async with asyncio.timeout(SILENCE_SECONDS):
+            async with asyncio.timeout(BODY_SECONDS):
                 piece = await anext(stream, None)
         except TimeoutError:
             raise _too_slow() from None
@@ -127,7 +132,7 @@ async def pieces_of(request: Request) -> AsyncIterator[bytes]:
 
 
 def _too_slow() -> Problem:
-    return problem_of("too-slow", f"Nothing of the body arrived for {SILENCE_SECONDS} seconds.")
+    return problem_of("too-slow", PROBLEMS["too-slow"][2])
 
 
 def _too_large() -> Problem:

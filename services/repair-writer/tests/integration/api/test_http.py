@@ -3,6 +3,10 @@ import socket
 from typing import Any
 from urllib.parse import urlsplit
 
+import pytest
+
+from repair_writer.api.problems import BODY_SECONDS
+
 
 async def test_what_is_no_json_is_400(writer: Any) -> None:
     for data in (b"", b"{", b"\xff", b"[" * 9_000):
@@ -33,6 +37,22 @@ async def test_too_large_a_body_is_413_whether_or_not_it_says_so(writer: Any) ->
         answer = await writer.call("POST", "/v1/repairs", data=data, headers=headers)
         assert (answer.status, answer.code) == (413, "too-large")
     assert (await writer.recorded())["revision"] == 2
+
+
+async def test_a_body_that_takes_too_long_is_408_however_often_a_byte_comes(
+    writer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("repair_writer.api.reading.BODY_SECONDS", 0.3)
+
+    async def trickle() -> Any:
+        for _ in range(1_000):
+            yield b" "
+            await asyncio.sleep(0.05)
+
+    headers = {"Content-Type": "application/json"}
+    answer = await writer.call("POST", "/v1/repairs", data=trickle(), headers=headers)
+    assert (answer.status, answer.code) == (408, "too-slow")
+    assert answer.json["detail"].startswith(f"A body arrives within {BODY_SECONDS} seconds")
 
 
 async def test_the_longest_texts_fit_however_they_are_escaped(writer: Any) -> None:
