@@ -11,8 +11,13 @@ import yaml
 from deploy.local import borrowed
 from tests.compose.images import IMAGES, image
 
+from gateway.routes import ROUTES, Kind
+
 Service = dict[str, Any]
 OURS = {"writer", "relay", "projector-1", "projector-2", "query", "gateway"}
+
+#: Settings that a program sets, and no operator: `.env.example` must not offer them.
+SET_BY_PROGRAMS = {"SUDO_USER": "sudo sets it to its caller, whom the audit of API keys names"}
 
 
 @pytest.fixture(scope="session")
@@ -195,7 +200,8 @@ def test_every_setting_of_every_process_is_explained(root: Path, explained: set[
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
     }
 
-    assert settings - {"MODEL_CONFIG"} <= explained
+    settings -= {"MODEL_CONFIG"}
+    assert settings - explained == SET_BY_PROGRAMS.keys()
 
 
 @pytest.mark.parametrize("overlay", [None, "tls.yml", "watch.yml"])
@@ -232,3 +238,18 @@ def test_without_secrets_it_says_what_to_run(
 
     assert result.returncode != 0
     assert "run deploy/compose/secrets first" in result.stderr
+
+
+def test_nginx_waits_longer_than_the_gateway_works(root: Path) -> None:
+    """Otherwise nginx answers first, with less to say; a form is a change and a page."""
+    text = (root / "deploy/nginx/nginx.conf").read_text()
+    common, export = text.partition("\n  server {")[0], text.partition("/export.csv {")[2]
+
+    def seconds(block: str) -> float:
+        found = re.search(r"proxy_read_timeout (\d+)s;", block)
+        assert found, block
+        return float(found[1])
+
+    forms = [row.seconds for row in ROUTES if row.kind is Kind.FORM]
+    assert seconds(common) > 2 * max(forms)
+    assert seconds(export) > max(row.seconds for row in ROUTES if row.name == "export")
