@@ -19,6 +19,12 @@ PATH = "/customer/dashboard/"
 WINDOWS = 7
 BEYOND_A_DOUBLE = 2**53
 HELD_BACK = "/customer/api/events/"
+COUNTED_STREAMS = """
+    window.opened = 0;
+    window.EventSource = class extends EventSource {
+        constructor(address) { super(address); window.opened += 1; }
+    };
+"""
 
 
 @asynccontextmanager
@@ -98,6 +104,23 @@ async def test_a_stream_without_an_event_is_not_live_and_stops_no_poll(
             await expect(standing).not_to_have_attribute("data-state", "live")
             await page.clock.run_for(10_500)
             await expect(page.locator("#statuses .whole")).to_have_text(str(12 + n))
+        await page.close()
+
+
+async def test_a_stream_without_an_event_is_reopened_less_and_less_often(
+    visit: Any, api: Any, read_model: Any, a_fleet: Any
+) -> None:
+    await read_model.put(1, a_fleet)
+    async with buffering_proxy(api.url) as (proxy, _):
+        page = await visit(at=proxy)
+        await page.clock.install()
+        await page.add_init_script(COUNTED_STREAMS)
+        await page.reload()
+        for _ in range(20):
+            await page.clock.run_for(60_000)
+        # Each is silent for 12.5 s: opened again at once, they are 96 in twenty minutes. The eighth
+        # is opened after six minutes at the latest, the others after 160 to 315 s each.
+        assert 10 <= await page.evaluate("opened") <= 20
         await page.close()
 
 

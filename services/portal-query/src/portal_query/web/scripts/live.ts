@@ -9,7 +9,9 @@ const EVENTS = "/customer/api/events/";
 const POLL_MS = 10_000;
 /** While events arrive, only every third poll is sent: what a stream has lost is found all the same. */
 const POLLS_A_LIVE_POLL = 3;
-const OPEN_AGAIN_MS = 30_000;
+/** The longest wait before a stream without events is opened again: doubled each time, half of it random. */
+const REOPEN_MS = 2_000;
+const REOPEN_MOST_MS = 300_000;
 /** The server sends an event every five seconds: two were missed. */
 const SILENT_MS = 12_500;
 
@@ -40,6 +42,7 @@ class Following {
   #polls = 0;
   #skipped = 0;
   #reopen = 0;
+  #reopened = 0;
   #silence = 0;
 
   constructor(listener: Listener, customer: string) {
@@ -102,9 +105,15 @@ class Following {
     stream.addEventListener("error", () => {
       this.#tell({ live: false });
       if (stream.readyState !== EventSource.CLOSED) return; // it tries again by itself
-      this.#close();
-      this.#reopen = window.setTimeout(() => this.#open(), OPEN_AGAIN_MS);
+      this.#openLater();
     });
+  }
+
+  #openLater(): void {
+    this.#close();
+    const most = Math.min(REOPEN_MOST_MS, REOPEN_MS * 2 ** this.#reopened);
+    this.#reopened += 1;
+    this.#reopen = window.setTimeout(() => this.#open(), most * (0.5 + Math.random() / 2));
   }
 
   #revision(data: string): void {
@@ -125,9 +134,7 @@ class Following {
     window.clearTimeout(this.#silence);
     this.#silence = window.setTimeout(() => {
       this.#setLive(false);
-      if (!this.#stream) return;
-      this.#close();
-      this.#open();
+      if (this.#stream) this.#openLater();
     }, SILENT_MS);
   }
 
@@ -149,7 +156,10 @@ class Following {
       this.#channel.postMessage({ live: true } satisfies Told);
       if (this.#last) this.#channel.postMessage({ newer: this.#last } satisfies Told);
     } else if (this.#seen && "live" in told) {
-      if (told.live) this.#expectAnEvent();
+      if (told.live) {
+        this.#reopened = 0;
+        this.#expectAnEvent();
+      }
       this.#setLive(told.live);
     } else if (this.#seen && "newer" in told) {
       this.#last = told.newer;
