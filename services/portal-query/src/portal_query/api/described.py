@@ -266,7 +266,8 @@ ENDPOINTS: Final = (
         "/customer/api/profile/",
         FIGURES,
         "The company's data",
-        "`etag` names this state, for a change that is bound to it.",
+        "`etag` names this state, for a change that is bound to it. `customer_id` is a 64-bit integer:"
+        " JSON.parse of JavaScript rounds it beyond 2^53.",
         {
             "customer_id": 1042,
             "name": "Prairie Freight",

@@ -59,7 +59,7 @@ class DecisionsView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProfileView(Customer, frozen=True, kw_only=True):
-    """A customer's profile, with the revision of the customer's list."""
+    """A customer's profile and revision. JavaScript's JSON.parse rounds a customer_id beyond 2^53."""
 
     revision: int
     changed_at: str
