@@ -212,7 +212,7 @@ async def test_a_group_commits_and_goes_on_from_there(
             assert records[0].offset == expected
             assert not is_waiting_to_rejoin(consumer)
             await consumer.commit({place: 4})
-            assert await consumer.committed(place) == 4
+            assert await cast("Any", consumer).committed(place) == 4  # of the driver
         finally:
             await consumer.stop()
 

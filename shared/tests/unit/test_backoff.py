@@ -28,9 +28,10 @@ def test_it_logs_failures_1_2_4_8_and_the_success_and_keeps_the_reason() -> None
         backoff.worked()
         for _ in range(9):
             backoff.next_delay(error)
-        assert backoff.reason is error
+        reasons = [backoff.reason]
         backoff.worked()
-    assert backoff.reason is None
+        reasons.append(backoff.reason)
+    assert reasons == [error, None]
     assert [(line["event"], line["tries"]) for line in lines] == [
         ("trying_again", 1),
         ("trying_again", 2),
