@@ -229,7 +229,7 @@ async def test_a_form_with_too_much_or_without_its_parts_changes_nothing(
     assert (await decide(browser, reason="x" * 70_000)).status == 413
     answered = await decide(browser, etag="")
     assert answered.status == 422
-    assert "without a part" in asked_again(gate)["notice"]
+    assert "hidden field" in asked_again(gate)["notice"]
     many = [("repair", str(n)) for n in range(600)]
     assert (await submit(browser, LIST, *many)).status == 403, "no page of ours sends so many"
     assert not gate.writer.received
