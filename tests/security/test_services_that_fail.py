@@ -66,7 +66,7 @@ async def test_case_44_a_service_that_is_gone_is_away(gate: Portal) -> None:
     assert {answered.status for answered in answers} == {503}
     assert answers[0].body == b'{"error": "Service temporarily unavailable"}'
     assert page.status == 503
-    assert "not reachable" in page.text
+    assert "cannot be reached" in page.text
 
 
 async def test_case_44_a_change_whose_connection_dies_is_not_repeated(gate: Portal) -> None:

@@ -230,4 +230,4 @@ async def test_the_store_of_accounts_away_is_a_503_that_says_so(gate: Portal) ->
 
     assert answered.status == 503
     assert answered.header("retry-after") == "2"
-    assert "not reachable" in answered.text
+    assert "cannot be reached" in answered.text

@@ -208,7 +208,7 @@ async def test_a_store_that_is_away_is_never_nobody_and_comes_back(gate: Portal)
     assert away.status == 503
     assert away.body == b'{"error": "Service temporarily unavailable"}'
     assert dashboard.status == 503
-    assert "not reachable" in dashboard.text
+    assert "cannot be reached" in dashboard.text
     assert back.status == 200
 
 
