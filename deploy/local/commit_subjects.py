@@ -13,7 +13,7 @@ from deploy.local import git
 from deploy.local.layout import ROOT
 
 #: The rule holds for the commits after this one.
-BASE = "91d6c4dec33e42a5aa763a312fe20d479b0003c9"
+BASE = "2778d420b9b26c58b2ab45ce61b9960b77aed7c5"
 MOST_CHARACTERS = 72
 _SUBJECT = re.compile(r"[a-z][a-z0-9-]*: [a-z`./-]\S*( \S+)+(?<!\.)")
 _NO_IMPERATIVE = re.compile(r": \w+(ed|ing) ")
