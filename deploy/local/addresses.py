@@ -16,6 +16,7 @@ TIME_ZONE = "America/Chicago"
 TOPIC = "repair-events"
 # Role -> the environment variable with the URL of its database.
 DATABASE_VARIABLES = {role: f"{role.upper()}_DATABASE_URL" for role in credentials.ROLES}
+_VALKEY_VARIABLES = {"documents": "REDIS_URL", "limits": "LIMITS_REDIS_URL"}
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,8 @@ class Addresses:
     query: str
     portal: str
     local_postgres: bool
-    local_documents: bool
+    #: Uses (`documents`, `limits`) whose Valkey runs here.
+    local_valkeys: frozenset[str]
     local_kafka: bool
 
 
@@ -58,7 +60,9 @@ def resolve(
         query=f"http://{HOST}:{ports['query']}",
         portal=f"http://{HOST}:{ports['gateway']}",
         local_postgres=not all(environ.get(variable) for variable in DATABASE_VARIABLES.values()),
-        local_documents=not environ.get("REDIS_URL"),
+        local_valkeys=frozenset(
+            use for use, variable in _VALKEY_VARIABLES.items() if not environ.get(variable)
+        ),
         local_kafka=not environ.get("KAFKA_BOOTSTRAP_SERVERS"),
     )
 

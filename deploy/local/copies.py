@@ -23,7 +23,7 @@ STEPS = 10
 def check_local(system: System) -> None:
     """Raise Trouble if derived data is on another server than those of this place."""
     at = system.at
-    if not (at.local_postgres and at.local_kafka and at.local_documents):
+    if not (at.local_postgres and at.local_kafka and "documents" in at.local_valkeys):
         raise Trouble(
             "not all of the copies are on servers of this place",
             "docs/operating.md (From nothing) says how it is done elsewhere.",

@@ -124,7 +124,7 @@ def _topic_and_keys(system: System, steps: Steps) -> None:
             step.note("waiting for Kafka")
             _wait(system, "kafka", partial(probe.kafka, system.ports["kafka"]), BACKEND_SECONDS)
         for use in ("documents", "limits"):
-            if getattr(system.at, f"local_{use}"):
+            if use in system.at.local_valkeys:
                 valkey = partial(probe.valkey, system.ports[use])
                 _wait(system, f"valkey-{use}", valkey, BACKEND_SECONDS)
         keys = stores.missing_keys(system)

@@ -35,9 +35,8 @@ def lost(system: System) -> list[str]:
         "kafka": system.at.local_kafka and not system.broker.is_formatted(),
     }
     for use in ("documents", "limits"):
-        here = getattr(system.at, f"local_{use}")
         file = valkey.settings_file(system.place, use)
-        missing[f"valkey-{use}"] = here and not file.exists()
+        missing[f"valkey-{use}"] = use in system.at.local_valkeys and not file.exists()
     return [name for name, is_missing in missing.items() if is_missing]
 
 

@@ -65,7 +65,7 @@ class System:
         if self.at.local_postgres:
             specs.append(self.cluster.spec(self.ports["postgres"]))
         for use in ("documents", "limits"):
-            if getattr(self.at, f"local_{use}"):
+            if use in self.at.local_valkeys:
                 password = self.secrets[f"{use}_password"]
                 specs.append(valkey.spec(self.place, use, self.ports[use], password))
         if self.at.local_kafka:
