@@ -7,7 +7,6 @@ from typing import Annotated, Any, Final, TypeVar
 
 import typer
 
-from portal_query.migrations import migrate as migrate_tables
 from portal_query.projector.admin import or_give_up, register
 from portal_query.projector.settings import ReadModelSettings
 from portal_query.read_model import letters, standing
@@ -30,6 +29,8 @@ ResultT = TypeVar("ResultT")
 @app.command()
 def migrate() -> None:
     """Bring the tables to the state that this version needs. May be run again at any time."""
+    from portal_query.migrations import migrate as migrate_tables  # noqa: PLC0415 - slow, seldom needed
+
     url = load(ReadModelSettings).portal_database_url.get_secret_value()
     or_give_up(lambda: migrate_tables(url))
     typer.echo("The read model's tables are up to date.")

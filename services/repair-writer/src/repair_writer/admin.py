@@ -5,11 +5,9 @@ from typing import Final
 
 import typer
 
-from repair_writer.api.app import openapi_document
 from repair_writer.api.settings import AdminCommandSettings
 from repair_writer.command_line import on_database, or_give_up
 from repair_writer.key_commands import audit, keys
-from repair_writer.migrations import migrate as migrate_tables
 from repair_writer.relay.admin import register
 from repair_writer.store.checking import measure_lists
 from repair_writer.store.transaction import Pool
@@ -27,6 +25,8 @@ register(app)
 @app.command()
 def migrate() -> None:
     """Bring the tables to the state that this version needs. May be run again at any time."""
+    from repair_writer.migrations import migrate as migrate_tables  # noqa: PLC0415 - slow, seldom needed
+
     settings = load(AdminCommandSettings)
     or_give_up(lambda: migrate_tables(settings.writer_database_url))
     typer.echo("The writer's tables are up to date.")
@@ -55,6 +55,8 @@ def verify() -> None:
 @app.command("openapi")
 def print_document() -> None:
     """Print the OpenAPI document of the API."""
+    from repair_writer.api.app import openapi_document  # noqa: PLC0415 - slow, seldom needed
+
     typer.echo(json.dumps(openapi_document(), indent=2, ensure_ascii=False))
 
 
