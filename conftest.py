@@ -90,7 +90,9 @@ def migrated_template(postgres_server: str) -> Iterator[str]:
 def database(postgres_server: str, migrated_template: str) -> Iterator[Database]:
     """Return a fresh database with every service's tables, empty."""
     name = f"test_{secrets.token_hex(6)}"
-    _admin(postgres_server, f'CREATE DATABASE "{name}" TEMPLATE "{migrated_template}"')
+    # A copy of the files costs half the time of writing each block to the log as well.
+    copy = f'TEMPLATE "{migrated_template}" STRATEGY FILE_COPY'
+    _admin(postgres_server, f'CREATE DATABASE "{name}" {copy}')
     yield _database(postgres_server, name)
     _admin(postgres_server, f'DROP DATABASE "{name}" WITH (FORCE)')
 
