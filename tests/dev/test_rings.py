@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from deploy.local import rings
+from deploy.local import checks, rings
 from deploy.local.ring_times import OTHERS, RINGS
 
 if TYPE_CHECKING:
@@ -28,6 +28,16 @@ def test_a_test_runs_beside_others_or_alone(long: bool) -> None:
     assert marks(alone) == f"alone{chosen}"
     # The tests that run alone are of any ring.
     assert not any(word.startswith("--rings") for word in alone.arguments)
+
+
+def test_no_run_repeats_the_tests_of_the_check() -> None:
+    beside, alone = rings.lanes(long=False)
+    quick = next(check for check in checks.lanes()[1] if check.name == "unit, contract tests")
+
+    for lane in (*beside, alone):
+        left_out = {word.partition("=")[2] for word in lane.arguments if "--ignore=" in word}
+        assert left_out
+        assert left_out <= set(quick.argv), "each test that is left out is run by the check"
 
 
 def test_a_run_chooses_rings(capfd: pytest.CaptureFixture[str]) -> None:
