@@ -4,7 +4,7 @@ Pages are `no-store`: a page names a person and holds the token of its forms.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -14,6 +14,7 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
+from starlette.types import Receive, Scope, Send
 
 from portal_access.token import Identity
 from portal_query.api import wording
@@ -52,12 +53,12 @@ class Templates:
         A long page is rendered in parts, with other requests in between.
         """
         rendering = self._environment.get_template(template)
-        parts = rendering.generate({**_visitor(request), **values})
-        body = bytearray()
-        while some := list(islice(parts, _PARTS_AT_ONCE)):
-            body += "".join(some).encode()
+        texts = rendering.generate({**_visitor(request), **values})
+        parts = []
+        while some := list(islice(texts, _PARTS_AT_ONCE)):
+            parts.append("".join(some).encode())
             await asyncio.sleep(0)
-        return HTMLResponse(bytes(body), status, {**_HEADERS, **(headers or {})})
+        return _Page(parts, status, {**_HEADERS, **(headers or {})})
 
     async def away(self, request: Request, error: ReadModelAwayError) -> HTMLResponse:
         """Return the page for data that cannot be read now (503)."""
@@ -69,6 +70,23 @@ class Templates:
             status=503,
             headers={**not_now("The page", error).headers, "Retry-After": "5"},
         )
+
+
+class _Page(HTMLResponse):
+    """A page that is sent in parts: to copy 17 MB in one step takes 10 to 30 ms."""
+
+    def __init__(self, parts: Sequence[bytes], status: int, headers: Mapping[str, str]) -> None:
+        super().__init__(None, status, {**headers, "Content-Length": str(sum(map(len, parts)))})
+        self._parts = parts
+
+    async def __call__(self, _: Scope, __: Receive, send: Send) -> None:
+        """Send the parts, each once the client has read most of those before it."""
+        start = {"type": "http.response.start", "status": self.status_code}
+        await send({**start, "headers": self.raw_headers})
+        last = len(self._parts) - 1
+        for number, part in enumerate(self._parts):
+            more = number < last
+            await send({"type": "http.response.body", "body": part, "more_body": more})
 
 
 def _visitor(request: Request) -> dict[str, object]:

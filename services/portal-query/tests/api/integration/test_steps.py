@@ -118,3 +118,18 @@ async def test_counts_without_redis_are_rendered_in_parts(read_model: Any, repai
     other.cancel()
     assert document == render(counts[0])
     assert turns >= UNITS / 1_000
+
+
+async def test_a_long_page_is_never_copied_whole(api: Any, read_model: Any, repair: Any) -> None:
+    moment = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    repairs = [repair(f"U{n}", "PENDING", moment, description="x" * 4_000) for n in range(LONG)]
+    await read_model.put(1, repairs)
+    url, headers = f"{api.url}/customer/repairs/?view=print", api.page_headers(1)
+    size = 0
+    with peaks_of_memory() as steps:
+        async with api.client.get(url, headers=headers) as answer:
+            async for part in answer.content.iter_any():
+                size += len(part)
+            assert size == int(answer.headers["Content-Length"])
+    assert size > LONG * 4_000
+    assert steps.longest < size / 2, steps.longest_step

@@ -3,14 +3,13 @@
 from typing import Final
 from zoneinfo import ZoneInfo
 
-import orjson
 from fastapi import Request
 from fastapi.responses import HTMLResponse
 
 from portal_access.token import Identity
 from portal_query.api.pages.again import Again
 from portal_query.api.templates import Templates
-from portal_query.document import UNITS
+from portal_query.document import UNITS, first_units
 from portal_query.read_model.documents import Documents, ReadModelAwayError
 from service_runtime.clock import Clock
 
@@ -63,7 +62,7 @@ class RequestForm:
             units = await self._documents.read(customer_id, UNITS)
         except ReadModelAwayError:
             return []
-        most = orjson.loads(units.body)[:_SUGGESTED]
+        most, _ = first_units(units.body, _SUGGESTED)
         return sorted(row["unit_number"] for row in most)
 
 
