@@ -297,6 +297,7 @@ class serving:  # noqa: N801 - reads as a verb
         )
         key = new_key()
         grant = KeyGrant(client="dispatch", scopes=frozenset(SCOPES))
+        await pool.execute("SELECT 1")  # a starved machine takes long to connect first
         await create_key(pool, key, grant, 30, OPERATOR)
         return Writer(f"http://127.0.0.1:{port}", key.text, http, pool, keys)
 

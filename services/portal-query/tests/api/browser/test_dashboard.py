@@ -45,7 +45,7 @@ async def test_every_number_leads_to_the_repairs_that_it_counts(
     await expect(page.locator("#units .bar-mark")).to_have_count(3)
     for name, address in {
         "Open 8": "repairs/?status=REQUESTED&status=PENDING&status=APPROVED&status=IN_PROGRESS",
-        "Waiting for you 2": "repairs/?status=PENDING",
+        "Waiting for you 2 Approve or deny": "repairs/?status=PENDING",
         "Completed this month 0": f"repairs/?status=COMPLETED&month={_this_month()}",
         "Units repaired again this year": f"units/?year={_this_month()[:4]}&at_least=2",
         "C é 2 repairs": "repairs/?unit=C%20%C3%A9",
