@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
 #: Throughput under overload, as a share of the peak.
 LEAST_SHARE: Final = 0.8
-#: Share of a process's processor time that refusals may take where others use the machine as well.
-MOST_REFUSING: Final = 0.6
 REFUSED_SECONDS: Final = 1.0
 NORMAL_SECONDS: Final = 5.0
 #: Pools, buffers and the allocator's reserve of the first overload of a process.
@@ -78,16 +76,13 @@ def broken_promises(
 ) -> list[str]:
     """Return the broken guarantees of overload (I10). A slow machine gets `slack` times as long.
 
-    Throughput is compared on a quiet machine only (`slack` of 1).
-    Elsewhere processor time replaces it: other work does not change it.
+    Throughput is compared on a quiet machine only (`slack` of 1): other work on the machine changes it.
     `paused` is the longest pause of the process or its dependencies, in seconds.
     """
     name = f"I10: {found.process} at {found.load}"
     broken = []
     if slack == 1 and found.share is not None and found.share < LEAST_SHARE:
         broken.append(f"{name} serves {found.share:.2f} of its peak")
-    if slack != 1 and found.refusing is not None and found.refusing > MOST_REFUSING:
-        broken.append(f"{name} refuses for {found.refusing:.0%} of its processor time")
     if untrue := set(found.reasons) - set(true_reasons):
         broken.append(f"{name} refuses with {untrue}")
     if found.longest_refused > paused + REFUSED_SECONDS * slack:

@@ -180,9 +180,8 @@ def test_each_broken_promise_is_named(change: dict[str, object], word: str) -> N
     assert word in broken
 
 
-def test_a_busy_machine_is_judged_by_processor_time() -> None:
-    found = replace(SOUND, share=0.1, refusing=0.59)
-    assert measured.broken_promises(found, 5.0) == []
+def test_throughput_is_compared_on_a_quiet_machine_only() -> None:
+    found = replace(SOUND, share=0.1)
 
-    (broken,) = measured.broken_promises(replace(found, refusing=0.61), 5.0)
-    assert "61%" in broken
+    assert measured.broken_promises(found, 5.0) == []
+    assert len(measured.broken_promises(found, 1.0)) == 1

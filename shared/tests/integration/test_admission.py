@@ -11,6 +11,7 @@ import pytest
 import uvloop
 
 from service_runtime.http_limits import HttpLimits
+from service_runtime.http_protocol import HttpProtocol
 from service_runtime.lifecycle import listen, serve_http
 from service_runtime.metrics import REGISTRY
 from service_runtime.ops import Health
@@ -250,6 +251,28 @@ async def test_a_refusal_keeps_the_connection_when_the_body_has_come_with_its_he
         client.send()
         assert (await client.answer())[0] == 503
     assert app.peak == 0
+
+
+async def test_a_refused_get_is_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parsing is the dearest part of a refusal. Counted, because a time would be the machine's."""
+    parsed = 0
+    begin = HttpProtocol.on_message_begin
+
+    def count(protocol: HttpProtocol) -> None:
+        nonlocal parsed
+        parsed += 1
+        begin(protocol)
+
+    monkeypatch.setattr(HttpProtocol, "on_message_begin", count)
+    async with serving(Busy(), max_requests=0) as connect:
+        client = await connect()
+        for _ in range(3):
+            client.send()
+            assert (await client.answer())[0] == 503
+        assert parsed == 0
+        client.writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+        assert (await client.answer())[0] == 503
+    assert parsed == 1
 
 
 @pytest.mark.parametrize(
