@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
 from typing import TYPE_CHECKING
 
+from deploy.local import git
 from deploy.local.layout import ROOT
 from deploy.local.trouble import Trouble
 
@@ -30,16 +30,14 @@ def changed_files() -> list[str]:
 
     Raises Trouble if there is no branch main.
     """
-    try:
-        base = _git("merge-base", MAIN, "HEAD").strip()
-        found = _git("diff", "--name-only", base) + _git(
-            "ls-files", "--others", "--exclude-standard"
-        )
-    except (OSError, subprocess.CalledProcessError) as error:
+    base = git.lines(ROOT, "merge-base", MAIN, "HEAD")
+    changed = git.lines(ROOT, "diff", "--name-only", *base) if base else None
+    added = git.lines(ROOT, "ls-files", "--others", "--exclude-standard")
+    if changed is None or added is None:
         raise Trouble(
             "it is not known what has changed", f"a Git clone with a branch {MAIN}, or ./dev test"
-        ) from error
-    return found.splitlines()
+        )
+    return [*changed, *added]
 
 
 def members_of(files: Iterable[str]) -> list[str]:
@@ -55,9 +53,3 @@ def members_of(files: Iterable[str]) -> list[str]:
 def integration_tests(members: Iterable[str]) -> list[str]:
     """Return the folders of the integration tests of these members."""
     return [folder for name in members for folder in MEMBERS[name][1]]
-
-
-def _git(*arguments: str) -> str:
-    return subprocess.run(
-        ["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout

@@ -5,6 +5,8 @@ from typing import Any, Final
 
 PROBLEM_TYPE: Final = "https://rswindrepair.example/problems/"
 PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
+#: nginx's status for a client that closed its connection; for the log and the metric alone.
+CLIENT_CLOSED: Final = 499
 
 
 class Problem(Exception):  # noqa: N818 - RFC 9457's word

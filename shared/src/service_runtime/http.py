@@ -17,13 +17,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service_runtime.errors import PROBLEM_MEDIA_TYPE, Problem
+from service_runtime.errors import CLIENT_CLOSED, PROBLEM_MEDIA_TYPE, Problem
 from service_runtime.logs import get
 from service_runtime.metrics import HTTP_DURATION
 
 REQUEST_ID_HEADER: Final = "X-Request-Id"
-#: nginx's status for a client that closed its connection; for the log and the metric alone.
-CLIENT_CLOSED: Final = 499
 
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9_-]{8,64}")
 _HEADER_KEY: Final = REQUEST_ID_HEADER.lower().encode()

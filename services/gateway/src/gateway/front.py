@@ -6,7 +6,6 @@ A failure of the gateway never counts as "anonymous" and never returns 200.
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
 
 from starlette.types import Receive, Scope, Send
 
@@ -40,10 +39,9 @@ from gateway.store import Visitor
 from gateway.streams import Streams
 from gateway.visitor import StoreAwayError, StoreBusyError, Visitors
 from service_runtime.access_log import AccessLog
+from service_runtime.errors import CLIENT_CLOSED
 from service_runtime.logs import get
 from service_runtime.postgres import is_infrastructure, is_overload
-
-_GONE: Final = 499
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +90,7 @@ class Front:
             close = [(b"connection", b"close")]
             await out.whole(self._refusals.bad_request(request_id, error.status), close)
         except ClientGoneError:
-            out.status = _GONE
+            out.status = CLIENT_CLOSED
         except Exception as error:  # noqa: BLE001 - the last resort: no traceback leaves
             get().error("bug", request_id=request_id, exc_info=error)
             if not out.begun:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
+from portal_query.chunks import chunks
 from repair_events.status import STATUSES
 
 UNITS: Final = "units"
@@ -110,8 +111,7 @@ def render_in_steps(counts: Counts) -> Iterator[Document | None]:
     """Render these counts: yield None after each part of the units, and last the `Document`."""
     parts = []
     ordered = sorted(counts.units, key=_most_first)
-    for start in range(0, len(ordered), _UNITS_IN_A_STEP):
-        some = ordered[start : start + _UNITS_IN_A_STEP]
+    for some in chunks(ordered, _UNITS_IN_A_STEP):
         parts.append(dumps([{"unit_number": unit, "repair_count": n} for unit, n in some])[1:-1])
         yield None
     yield Document(

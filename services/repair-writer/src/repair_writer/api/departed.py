@@ -6,7 +6,7 @@ from typing import Final
 from fastapi.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service_runtime.http import CLIENT_CLOSED
+from service_runtime.errors import CLIENT_CLOSED
 from service_runtime.logs import get
 
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
